@@ -1,0 +1,2 @@
+//! The command `rustor`.
+fn main() {}

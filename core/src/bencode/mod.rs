@@ -1,0 +1,1 @@
+//! Bencode (BEP 3): a borrowed decoder and a canonical encoder.

@@ -1,0 +1,1 @@
+//! Torrent files: reading, checking and creating them.

@@ -1,0 +1,1 @@
+//! Pieces as spans of files, disk jobs and memory budgets.

@@ -1,0 +1,1 @@
+//! One torrent: its pieces, its peers, its policies.

@@ -1,0 +1,1 @@
+//! Trackers: announce policy, HTTP codec, and a small tracker.

@@ -1,0 +1,1 @@
+//! The wire protocol between peers: pure codecs of handshake and messages.

@@ -1,0 +1,1 @@
+//! What every host of the engine needs, written once.
