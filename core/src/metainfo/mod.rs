@@ -1,8 +1,9 @@
 //! Torrent files: reading, checking and creating them.
 
+mod hash;
+
+pub use hash::{InfoHash, InfoHashError};
+
 /// Placeholder until the room is furnished.
 #[derive(Clone, Debug)]
 pub struct Metainfo;
-/// Placeholder until the room is furnished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct InfoHash(pub [u8; 20]);
