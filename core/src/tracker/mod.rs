@@ -1,5 +1,9 @@
 //! Trackers: announce policy, HTTP codec, and a small tracker.
+//!
+//! Each file is a machine or codec of its own: [`Announcer`] decides when which tracker is told what.
 
-/// Placeholder until the room is furnished.
-#[derive(Clone, Debug, Default)]
-pub struct AnnouncerConfig;
+mod announcer;
+mod message;
+
+pub use announcer::*;
+pub use message::*;
