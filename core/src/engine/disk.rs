@@ -5,7 +5,7 @@ use crate::{
     event::Event,
     id::{ConnectionId, DiskJobId, TorrentId},
     storage::{DiskOperation, DiskOutput},
-    torrent::Source,
+    torrent::{Phase, Resume, Source},
 };
 use alloc::{boxed::Box, vec::Vec};
 
@@ -35,7 +35,7 @@ pub(super) enum DiskPurpose {
         connection: ConnectionId,
     },
     /// The files' stamps, for resume data that is otherwise known.
-    Stamp,
+    Stamp(Box<Resume>),
     SaveResume,
     Close,
 }
@@ -62,7 +62,7 @@ impl Engine {
         match (job.purpose, result) {
             (DiskPurpose::Close, _) => self.closed(job.torrent),
             // Resume data that cannot be saved costs time at the next start, nothing else.
-            (DiskPurpose::SaveResume, _) | (DiskPurpose::Stamp, Err(_)) => {}
+            (DiskPurpose::SaveResume, _) | (DiskPurpose::Stamp(_), Err(_)) => {}
             (_, _) if !current => {}
             (DiskPurpose::Store { piece, sources, .. }, Ok(DiskOutput::Stored(fingerprints))) => {
                 self.stored(job.torrent, piece, sources, &fingerprints);
@@ -77,7 +77,7 @@ impl Engine {
                 self.verified(job.torrent, first, &valid);
             }
             (DiskPurpose::Prepare, Ok(_)) => self.prepared(job.torrent),
-            (DiskPurpose::Stamp, Ok(DiskOutput::Stamps(stamps))) => self.stamped(job.torrent, stamps),
+            (DiskPurpose::Stamp(resume), Ok(DiskOutput::Stamps(stamps))) => self.stamped(job.torrent, *resume, stamps),
             (DiskPurpose::Store { piece, .. }, Err(error)) => {
                 if let Some(torrent) = self.torrents.get_mut(job.torrent) {
                     torrent.picker.piece_failed(piece);
@@ -95,7 +95,7 @@ impl Engine {
     pub(super) fn fail(&mut self, id: TorrentId, error: Box<DiskError>) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.error = Some(error.clone());
-        if self.stand_still(id, crate::torrent::Phase::Failed) {
+        if self.stand_still(id, Phase::Failed) {
             self.event(Event::Failed { torrent: id, error });
         }
     }

@@ -1,10 +1,10 @@
-use super::{Download, Upload};
+use super::{Download, Holdings, Upload};
 use crate::{
     config::Config,
     id::TorrentId,
     time::Instant,
-    torrent::PeerPieces,
-    util::Armed,
+    torrent::picker::PeerCursor,
+    util::{Armed, Bitfield},
     wire::{Decoder, HandshakeDecoder, Limits, PeerId, Reserved},
 };
 use alloc::boxed::Box;
@@ -25,7 +25,9 @@ pub(crate) struct Connection {
     pub(crate) decoder: Decoder,
 
     /// What the peer has.
-    pub(crate) pieces: PeerPieces,
+    pub(crate) holdings: Holdings,
+    /// Where the picker's last search for this peer ended.
+    pub(crate) cursor: PeerCursor,
     /// How many of them we want and have not told it that we have.
     pub(crate) interesting: u32,
     /// A message other than the handshake came, so a bitfield is no longer welcome.
@@ -100,7 +102,8 @@ impl Connection {
             peer_id: PeerId([0; 20]),
             reserved: Reserved::default(),
             decoder: Decoder::new(Limits::default()),
-            pieces: PeerPieces::None,
+            holdings: Holdings::Some(Bitfield::new(0)),
+            cursor: PeerCursor::default(),
             interesting: 0,
             greeted: false,
             am_choking: true,

@@ -6,9 +6,11 @@
 mod close_reason;
 mod connection;
 mod download;
+mod holdings;
 mod upload;
 
 pub use close_reason::{CloseReason, ProtocolError};
 pub(crate) use connection::{Connection, Stage};
-pub(crate) use download::Download;
+pub(crate) use download::{Arrival, Download};
+pub(crate) use holdings::Holdings;
 pub(crate) use upload::Upload;

@@ -16,6 +16,5 @@ pub(crate) use checking::Checking;
 pub use geometry::Geometry;
 pub use peer_list::PeerList;
 pub(crate) use peer_list::canonical;
-pub use picker::PeerPieces;
 pub use resume::{Resume, ResumeError};
 pub(crate) use state::{Ending, Phase, Torrent};
