@@ -16,6 +16,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+mod create;
 mod error;
 mod hash;
 mod host_port;
@@ -25,6 +26,7 @@ mod path;
 mod tests;
 mod torrent;
 
+pub use create::{Draft, DraftError, DraftFile, PIECE_LENGTHS, automatic_piece_length};
 pub use error::{Error, Key};
 pub use hash::{InfoHash, InfoHashError};
 pub use host_port::{HostPort, HostPortError};
