@@ -191,11 +191,7 @@ impl fmt::Display for DraftError {
         match self {
             DraftError::NoFiles => f.write_str("there are no files to make a torrent of"),
             DraftError::UnsafeName { name } => {
-                write!(
-                    f,
-                    "{name:?} is not a safe name on every system; rename it, to {:?} for example",
-                    sanitise(name.as_bytes()).to_string()
-                )
+                write!(f, "{name:?} is not a safe name on every system; rename it, to {:?} for example", sanitise(name.as_bytes()))
             }
             DraftError::Clash { path } => write!(f, "{path:?} and another file have the same name on some systems; rename one"),
             DraftError::TotalTooLarge => f.write_str("the files are larger than 2^63 - 1 bytes together"),
