@@ -1,11 +1,7 @@
 use super::{Handshake, Message};
-use alloc::vec;
+use alloc::{vec, vec::Vec};
 use bytes::{BufMut, Bytes, BytesMut};
 use core::mem;
-use smallvec::SmallVec;
-
-/// What one vectored write sends, in order. A batch of small messages is one buffer, and takes no allocation here.
-pub type Buffers = SmallVec<[Bytes; 1]>;
 
 /// Gathers outgoing messages into as few buffers as one vectored write needs.
 ///
@@ -16,7 +12,7 @@ pub type Buffers = SmallVec<[Bytes; 1]>;
 pub struct Encoder {
     /// What came after the last of `buffers`.
     chunk: BytesMut,
-    buffers: Buffers,
+    buffers: Vec<Bytes>,
     length: usize,
 }
 
@@ -60,7 +56,7 @@ impl Encoder {
     }
 
     /// Takes all that waits, none of the buffers empty, and leaves the encoder ready for the next batch.
-    pub fn take(&mut self) -> Buffers {
+    pub fn take(&mut self) -> Vec<Bytes> {
         self.close_chunk();
         self.length = 0;
         mem::take(&mut self.buffers)

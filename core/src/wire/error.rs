@@ -3,6 +3,8 @@ use core::fmt;
 
 /// What a peer sent that the wire protocol does not allow. Its connection cannot go on.
 ///
+/// The text leaves out who it was: "announced a message of …".
+///
 /// Lengths are those that a message's prefix announces: the id and all after it, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,18 +43,18 @@ pub enum WireError {
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            WireError::NotBitTorrent => f.write_str("the peer does not speak the BitTorrent protocol"),
+            WireError::NotBitTorrent => f.write_str("does not speak the BitTorrent protocol"),
             WireError::MessageTooLong { id: Some(id), length, limit } => {
-                write!(f, "the peer announced {id} message of {length} bytes, where {limit} are allowed")
+                write!(f, "announced {id} message of {length} bytes, where {limit} are allowed")
             }
             WireError::MessageTooLong { id: None, length, limit } => {
-                write!(f, "the peer announced a message of {length} bytes, where no message may pass {limit}")
+                write!(f, "announced a message of {length} bytes, where no message may pass {limit}")
             }
             WireError::MessageTooShort { id, length, minimum } => {
-                write!(f, "the peer sent {id} message of {length} bytes, where {minimum} are the least")
+                write!(f, "sent {id} message of {length} bytes, where {minimum} are the least")
             }
             WireError::WrongLength { id, length, expected } => {
-                write!(f, "the peer sent {id} message of {length} bytes instead of {expected}")
+                write!(f, "sent {id} message of {length} bytes instead of {expected}")
             }
         }
     }

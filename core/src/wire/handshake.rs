@@ -1,5 +1,5 @@
 use super::WireError;
-use crate::rng::Rng;
+use crate::{metainfo::InfoHash, rng::Rng};
 use bytes::{Buf, Bytes};
 use core::fmt;
 
@@ -9,7 +9,7 @@ pub struct Handshake {
     /// The extensions that the sender knows.
     pub reserved: Reserved,
     /// The torrent that the connection is about.
-    pub info_hash: [u8; 20],
+    pub info_hash: InfoHash,
     /// The sender.
     pub peer_id: PeerId,
 }
@@ -21,7 +21,7 @@ impl Handshake {
     /// The handshake as it goes on the wire.
     pub fn encode(&self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
-        let parts = PROTOCOL.iter().chain(&self.reserved.0).chain(&self.info_hash).chain(&self.peer_id.0);
+        let parts = PROTOCOL.iter().chain(&self.reserved.0).chain(&self.info_hash.0).chain(&self.peer_id.0);
         for (to, from) in bytes.iter_mut().zip(parts) {
             *to = *from;
         }
@@ -77,8 +77,8 @@ impl HandshakeDecoder {
     }
 
     /// The torrent asked for, once its bytes came: 48 are enough.
-    pub fn info_hash(&self) -> Option<[u8; 20]> {
-        self.part(PROTOCOL.len() + 8)
+    pub fn info_hash(&self) -> Option<InfoHash> {
+        self.part(PROTOCOL.len() + 8).map(InfoHash)
     }
 
     fn handshake(&self) -> Option<Handshake> {
@@ -195,3 +195,85 @@ impl fmt::Debug for PeerId {
 
 /// What every handshake begins with: the name's length and the name.
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Seed;
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_handshake_is_68_bytes_in_the_order_of_the_specification() {
+        let bytes = handshake().encode();
+        assert_eq!(&bytes[..20], b"\x13BitTorrent protocol");
+        assert_eq!(bytes[20..28], [0x80, 0, 0, 0, 0, 0x10, 0, 0x05]);
+        assert_eq!(bytes[28..48], [0xaa; 20]);
+        assert_eq!(&bytes[48..], b"-RT0001-abcdefghijkl");
+    }
+
+    #[test]
+    fn it_is_read_from_any_two_fragments_and_what_follows_is_left() {
+        let bytes = [&handshake().encode()[..], b"rest"].concat();
+        for at in 0..=bytes.len() {
+            let (mut first, mut second) = (Bytes::copy_from_slice(&bytes[..at]), Bytes::copy_from_slice(&bytes[at..]));
+            let mut decoder = HandshakeDecoder::new();
+            let early = decoder.push(&mut first).unwrap();
+            assert_eq!(early.is_some(), at >= 68);
+            assert_eq!(early.or(decoder.push(&mut second).unwrap()), Some(handshake()));
+            assert_eq!([first, second].concat(), b"rest");
+        }
+    }
+
+    #[test]
+    fn the_torrent_is_known_before_the_peer_id_comes() {
+        let bytes = Bytes::copy_from_slice(&handshake().encode());
+        let mut decoder = HandshakeDecoder::new();
+        assert_eq!(decoder.push(&mut bytes.slice(..27)), Ok(None));
+        assert_eq!(decoder.reserved(), None);
+        assert_eq!(decoder.push(&mut bytes.slice(27..47)), Ok(None));
+        assert_eq!((decoder.reserved(), decoder.info_hash()), (Some(handshake().reserved), None));
+        assert_eq!(decoder.push(&mut bytes.slice(47..48)), Ok(None));
+        assert_eq!(decoder.info_hash(), Some(handshake().info_hash));
+        assert_eq!(decoder.push(&mut bytes.slice(48..)), Ok(Some(handshake())));
+    }
+
+    #[test]
+    fn another_protocol_is_refused_at_its_first_different_byte() {
+        for at in 0..20 {
+            let mut bytes = handshake().encode();
+            bytes[at] ^= 0x20;
+            let bytes = Bytes::copy_from_slice(&bytes);
+            let mut decoder = HandshakeDecoder::new();
+            assert_eq!(decoder.push(&mut bytes.slice(..at)), Ok(None));
+            assert_eq!(decoder.push(&mut bytes.slice(at..=at)), Err(WireError::NotBitTorrent));
+            assert_eq!(decoder.received(), &bytes[..=at], "whoever tries an encrypted handshake next needs them");
+        }
+    }
+
+    #[test]
+    fn reserved_bits_have_their_places_and_unknown_ones_are_kept() {
+        let none = Reserved::default();
+        assert_eq!(none.with_fast(), Reserved([0, 0, 0, 0, 0, 0, 0, 0x04]));
+        assert_eq!(none.with_dht(), Reserved([0, 0, 0, 0, 0, 0, 0, 0x01]));
+        assert_eq!(none.with_version_2(), Reserved([0, 0, 0, 0, 0, 0, 0, 0x10]));
+        assert_eq!(none.with_extension(), Reserved([0, 0, 0, 0, 0, 0x10, 0, 0]));
+        assert!(!none.fast() && !none.dht() && !none.extension() && !none.version_2());
+        let all = Reserved([0xff; 8]);
+        assert!(all.fast() && all.dht() && all.extension() && all.version_2());
+        assert_eq!(all.with_fast(), all);
+    }
+
+    #[test]
+    fn a_random_peer_id_begins_with_the_client() {
+        let mut rng = Rng::new(Seed::from_u64(1));
+        let (first, second) = (PeerId::random(*b"-RT0001-", &mut rng), PeerId::random(*b"-RT0001-", &mut rng));
+        assert!(first.0.starts_with(b"-RT0001-") && second.0.starts_with(b"-RT0001-"));
+        assert_ne!(first, second);
+        assert_eq!(PeerId(*b"-RT0001-abc\x00efghijk\xff").to_string(), "-RT0001-abc\\x00efghijk\\xff");
+    }
+
+    fn handshake() -> Handshake {
+        let reserved = Reserved([0x80, 0, 0, 0, 0, 0, 0, 0]).with_fast().with_extension().with_dht();
+        Handshake { reserved, info_hash: InfoHash([0xaa; 20]), peer_id: PeerId(*b"-RT0001-abcdefghijkl") }
+    }
+}

@@ -35,7 +35,7 @@ mod payload;
 mod tests;
 
 pub use decoder::{Decoder, Limits};
-pub use encoder::{Buffers, Encoder};
+pub use encoder::Encoder;
 pub use error::WireError;
 pub use handshake::{Handshake, HandshakeDecoder, PeerId, Reserved};
 pub use message::{Block, Message, MessageId};
