@@ -494,7 +494,8 @@ impl<P: Copy + Ord> Picker<P> {
         if self.has(block.piece) {
             return Received::Duplicate;
         }
-        if !self.begun.contains_key(&block.piece) && !(late && self.wants(block.piece)) {
+        let may_begin = late && self.wants(block.piece);
+        if !may_begin && !self.begun.contains_key(&block.piece) {
             return Received::Unrequested;
         }
         let blocks = self.geometry.blocks_in(block.piece);

@@ -183,17 +183,18 @@ impl Order {
 
     /// The rarest piece of the best class that `has`, any of equally rare ones. Gives up after `probes` looks.
     pub(super) fn rarest(&mut self, has: &PeerPieces<'_>, probes: u32, rng: &mut Rng, steps: &mut u32) -> Option<u32> {
-        let last = *steps + probes;
         let levels = (self.ends.len() / CLASSES) as u32;
-        // What a peer that is no seed holds is at level 1 or above.
-        let lowest = u32::from(!has.is_all());
-        for class in Class::FRESH.into_iter().filter(|class| self.counts[*class as usize] > 0) {
-            while self.bucket(self.lowest[class as usize], class).is_empty() && self.lowest[class as usize] < levels {
+        let classes = Class::FRESH.map(|class| (class, self.counts[class as usize])).into_iter().filter(|(_, count)| *count > 0);
+        for (class, _) in classes.clone() {
+            while self.lowest[class as usize] < levels && self.bucket(self.lowest[class as usize], class).is_empty() {
                 self.lowest[class as usize] += 1;
                 *steps += 1;
             }
         }
-        for class in Class::FRESH.into_iter().filter(|class| self.counts[*class as usize] > 0) {
+        let last = *steps + probes;
+        // What a peer that is no seed holds is at level 1 or above.
+        let lowest = u32::from(!has.is_all());
+        for (class, _) in classes {
             for level in self.lowest[class as usize].max(lowest)..levels {
                 let bucket = self.bucket(level, class);
                 let (before, after) = bucket.split_at(rng.index(bucket.len()).unwrap_or(0));
@@ -206,6 +207,7 @@ impl Order {
                         return Some(*piece);
                     }
                 }
+                // An empty bucket costs a look, too.
                 *steps += 1;
             }
         }

@@ -175,7 +175,7 @@ impl<P: Copy + Ord> Picker<P> {
         let start = rng.below(u64::from(geometry.piece_count())) as u32;
         for requests in 1..self.config.endgame_requests as usize {
             let mut looks = 0;
-            for range in [(Bound::Included(start), Bound::Unbounded), (Bound::Unbounded, Bound::Excluded(start))] {
+            'search: for range in [(Bound::Included(start), Bound::Unbounded), (Bound::Unbounded, Bound::Excluded(start))] {
                 for (piece, begun) in self.begun.range_mut(range) {
                     looks += 1;
                     let wanted = self.priorities.get(*piece as usize) != Some(&super::Priority::Skip);
@@ -191,7 +191,7 @@ impl<P: Copy + Ord> Picker<P> {
                         more
                     });
                     if out.len() >= target || looks > ENDGAME_LOOKS {
-                        break;
+                        break 'search;
                     }
                 }
             }
