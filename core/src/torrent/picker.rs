@@ -25,6 +25,10 @@ mod begun;
 mod choice;
 mod ledger;
 mod pieces;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
 
 pub use choice::{PeerCursor, Source, Speed};
 pub use pieces::PeerPieces;

@@ -319,6 +319,11 @@ impl Order {
     }
 
     #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        (self.pieces.capacity() + self.places.capacity() + self.ends.capacity()) * 4 + self.fresh.capacity() * 8
+    }
+
+    #[cfg(test)]
     pub(super) fn assert_consistent(&self) {
         assert!(self.ends.is_sorted());
         assert_eq!(self.ends.len() % CLASSES, 0);
