@@ -3,8 +3,9 @@
 mod tracker;
 
 use self::tracker::{Tracker, UnderWay};
-use super::{AnnounceEvent, AnnounceResponse, SwarmCounts, TrackerFailure};
+use super::{AnnounceEvent, AnnounceRequest, AnnounceResponse, SwarmCounts, TrackerFailure};
 use crate::{
+    metainfo::InfoHash,
     rng::Rng,
     time::{Duration, Instant},
     util::{Key, Slab},
@@ -155,6 +156,24 @@ pub struct Announce {
     pub key: u32,
     /// What the tracker asked to be told.
     pub tracker_id: Option<Vec<u8>>,
+}
+
+impl Announce {
+    /// The request to be made, on behalf of a torrent and a client.
+    pub fn request(&self, info_hash: InfoHash, peer_id: [u8; 20], port: u16) -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash,
+            peer_id,
+            port,
+            uploaded: self.uploaded,
+            downloaded: self.downloaded,
+            left: self.left,
+            event: self.event,
+            peers_wanted: Some(self.peers_wanted),
+            key: Some(self.key),
+            tracker_id: self.tracker_id.clone(),
+        }
+    }
 }
 
 /// An announce made; never the same for two.

@@ -1,6 +1,6 @@
 //! What clients and trackers tell each other, whichever protocol carries it.
 
-use crate::time::Duration;
+use crate::{metainfo::InfoHash, time::Duration};
 use alloc::{string::String, vec::Vec};
 use core::{
     fmt,
@@ -21,6 +21,31 @@ pub enum AnnounceEvent {
     Stopped,
     /// The client is a partial seed: it has all that it wants, but not all (BEP 21). UDP trackers hear [`AnnounceEvent::None`].
     Paused,
+}
+
+/// What a client tells a tracker, and asks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnounceRequest {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// The client's peer id.
+    pub peer_id: [u8; 20],
+    /// Where the client listens; its address is that of the request.
+    pub port: u16,
+    /// Bytes of payload uploaded since `started`.
+    pub uploaded: u64,
+    /// Bytes of payload downloaded since `started`.
+    pub downloaded: u64,
+    /// Bytes missing; 0 makes the client a seed.
+    pub left: u64,
+    /// What happened.
+    pub event: AnnounceEvent,
+    /// How many peers to answer with; `None` leaves it to the tracker.
+    pub peers_wanted: Option<u32>,
+    /// By which the tracker knows the client again at another address (BEP 7).
+    pub key: Option<u32>,
+    /// What the tracker asked to be told, if this is not the first announce.
+    pub tracker_id: Option<Vec<u8>>,
 }
 
 /// A tracker's answer to an announce.
@@ -57,6 +82,15 @@ impl AnnounceResponse {
         self.external_ip = self.external_ip.or(other.external_ip);
         self.warning = self.warning.take().or(other.warning);
     }
+}
+
+/// A tracker's answer to a scrape.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScrapeResponse {
+    /// The swarms that the tracker knows of those asked for.
+    pub swarms: Vec<(InfoHash, SwarmCounts)>,
+    /// How long to wait before any next scrape.
+    pub min_interval: Option<Duration>,
 }
 
 /// A peer that a tracker told of.

@@ -1,9 +1,13 @@
 //! Trackers: announce policy, HTTP codec, and a small tracker.
 //!
-//! Each file is a machine or codec of its own: [`Announcer`] decides when which tracker is told what.
+//! Each file is a machine or codec of its own: [`Announcer`] decides when which tracker is told what, [`http`] writes requests as URLs
+//! and reads the answers.
 
 mod announcer;
+mod compact;
+pub mod http;
 mod message;
+mod query;
 
 pub use announcer::*;
 pub use message::*;
