@@ -7,7 +7,7 @@ use crate::{
     input::ReadBuffer,
     metainfo::InfoHash,
     peer::{CloseReason, Connection, Holdings, ProtocolError, Stage},
-    time::{Duration, Instant},
+    time::Duration,
     torrent::{Torrent, canonical},
     util::Bitfield,
     wire::{Handshake, HandshakeDecoder, Limits},
@@ -57,7 +57,9 @@ impl Engine {
     }
 
     pub(super) fn on_connected(&mut self, id: ConnectionId, result: Result<(), StreamError>) {
-        let Some(connection) = self.connections.get_mut(id).filter(|connection| matches!(connection.stage, Stage::Connecting)) else { return };
+        let Some(connection) = self.connections.get_mut(id).filter(|connection| matches!(connection.stage, Stage::Connecting)) else {
+            return;
+        };
         self.half_open = self.half_open.saturating_sub(1);
         // From here on it counts as standing, so that closing it does not count it as half open again.
         connection.stage = Stage::Handshake(Box::new(HandshakeDecoder::new()));
@@ -171,9 +173,9 @@ impl Engine {
 
     /// A part of a handshake came. If it names a torrent that we do not have, there is nothing to wait for; if it names one that we
     /// have, the answer need not wait for the peer id.
-    fn handshake_begun(&mut self, id: ConnectionId, info_hash: Option<[u8; 20]>) {
+    fn handshake_begun(&mut self, id: ConnectionId, info_hash: Option<InfoHash>) {
         if let Some(info_hash) = info_hash
-            && !self.assign(id, InfoHash(info_hash))
+            && !self.assign(id, info_hash)
         {
             return;
         }
@@ -211,7 +213,7 @@ impl Engine {
     }
 
     fn handshake(&mut self, id: ConnectionId, handshake: &Handshake) {
-        if !self.assign(id, InfoHash(handshake.info_hash)) {
+        if !self.assign(id, handshake.info_hash) {
             return;
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
@@ -349,11 +351,5 @@ impl Engine {
         let connection = self.connections.get_mut(id)?;
         let torrent = self.torrents.get_mut(connection.torrent?)?;
         Some((connection, torrent))
-    }
-
-    /// When a connection that is being set up was begun.
-    #[cfg(test)]
-    pub(super) fn since(&self, id: ConnectionId) -> Option<Instant> {
-        Some(self.connections.get(id)?.since)
     }
 }

@@ -74,7 +74,7 @@ impl Engine {
             (DiskPurpose::Open, Ok(DiskOutput::Opened(stamps))) => self.opened(job.torrent, stamps),
             (DiskPurpose::Verify { first, pieces }, Ok(DiskOutput::Verified(valid))) => {
                 debug_assert_eq!(valid.len(), pieces as usize);
-                self.verified(job.torrent, first, &valid);
+                self.hashed(job.torrent, first, &valid);
             }
             (DiskPurpose::Prepare, Ok(_)) => self.prepared(job.torrent),
             (DiskPurpose::Stamp(resume), Ok(DiskOutput::Stamps(stamps))) => self.stamped(job.torrent, *resume, stamps),

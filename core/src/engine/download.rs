@@ -94,7 +94,7 @@ impl Engine {
     fn store(&mut self, id: TorrentId, piece: u32) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         let Some(assembled) = torrent.assembly.take(piece) else { return };
-        let Some(digest) = torrent.metainfo.info.piece_hash(piece) else { return };
+        let Some(digest) = torrent.metainfo.info.piece_hash(piece).copied() else { return };
         let spans = torrent.layout.spans(piece, 0, torrent.layout.piece_size(piece));
         let fingerprints = torrent.blame.suspects(piece);
         torrent.storing += 1;
@@ -118,7 +118,7 @@ impl Engine {
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(now + self.config.resume_interval);
         let guilty = if fingerprints.is_empty() { Vec::new() } else { torrent.blame.good_copy(piece, fingerprints) };
-        let complete = torrent.is_complete();
+        let complete = torrent.is_complete() && torrent.is_active();
         self.event(Event::PieceVerified { torrent: id, piece });
         for source in guilty {
             self.ban(id, source.remote);

@@ -45,7 +45,7 @@ impl Engine {
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
         if connection.handshake_due {
             connection.handshake_due = false;
-            let handshake = Handshake { reserved: Reserved::default(), info_hash: torrent.metainfo.info_hash.0, peer_id };
+            let handshake = Handshake { reserved: Reserved::default(), info_hash: torrent.metainfo.info_hash(), peer_id };
             encoder.push_handshake(&handshake);
         }
         if connection.is_open() {

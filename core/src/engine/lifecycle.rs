@@ -7,7 +7,7 @@ use crate::{
     id::TorrentId,
     peer::CloseReason,
     rng::Purpose,
-    storage::{DiskOperation, FileStamp, Layout, LayoutFile},
+    storage::{DiskOperation, FileStamp, Layout},
     torrent::{Assembly, Blame, Checking, Ending, Geometry, PeerList, Phase, Resume, Torrent, choker::Choker, picker::Picker},
     tracker::{Announcer, Reach},
     util::{Bitfield, RateMeter},
@@ -22,19 +22,18 @@ impl Engine {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
-        let info_hash = add.metainfo.info_hash;
+        let info_hash = add.metainfo.info_hash();
         if let Some(known) = self.by_info_hash.get(&info_hash) {
             return Err(CommandError::AlreadyAdded(*known));
         }
         let info = &add.metainfo.info;
-        let file = |file: &crate::metainfo::File| LayoutFile { path: file.path.clone(), length: file.length, padding: file.padding };
-        let layout = Layout::new(info.files.iter().map(file).collect(), info.piece_length).ok_or(CommandError::Impossible)?;
+        let layout = Layout::of(info).ok_or(CommandError::Impossible)?;
         let geometry = Geometry::new(layout.total_length(), layout.piece_length()).ok_or(CommandError::Impossible)?;
         let resume = add.resume.and_then(|data| Resume::decode(&data, info_hash, &layout).ok());
         let number = self.torrents_added;
         self.torrents_added += 1;
         let mut announcer_config = self.config.announcer.clone();
-        if info.private {
+        if info.is_private() {
             announcer_config.reach = Reach::OneTracker;
         }
         let announcer = Announcer::new(add.metainfo.trackers.clone(), announcer_config, self.rng.fork(Purpose::Announcer, number));
@@ -163,11 +162,8 @@ impl Engine {
         match torrent.phase {
             Phase::Settling => {
                 torrent.phase = Phase::Opening;
-                let operation = DiskOperation::Open {
-                    layout: torrent.layout.clone(),
-                    folder: torrent.folder.clone(),
-                    allocation: torrent.allocation,
-                };
+                let operation =
+                    DiskOperation::Open { layout: torrent.layout.clone(), folder: torrent.folder.clone(), allocation: torrent.allocation };
                 self.disk(id, DiskPurpose::Open, operation);
             }
             Phase::Ending(Ending::Settling { forget, delete }) => {
@@ -216,7 +212,9 @@ impl Engine {
         }
         let idle = checking.jobs == 0;
         for (first, pieces) in runs {
-            let Some(digests) = self.torrents.get(id).and_then(|torrent| torrent.metainfo.info.piece_hashes(first, pieces)) else { continue };
+            let Some(digests) = self.torrents.get(id).and_then(|torrent| torrent.metainfo.info.piece_hashes(first, pieces)) else {
+                continue;
+            };
             self.disk(id, DiskPurpose::Verify { first, pieces }, DiskOperation::Verify { first, digests });
         }
         if idle {
@@ -224,7 +222,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn verified(&mut self, id: TorrentId, first: u32, valid: &[bool]) {
+    pub(super) fn hashed(&mut self, id: TorrentId, first: u32, valid: &[bool]) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         let Phase::Checking(checking, _) = &mut torrent.phase else { return };
         checking.jobs = checking.jobs.saturating_sub(1);
@@ -246,7 +244,8 @@ impl Engine {
         let verified = torrent.verified.count();
         // Whoever has everything writes nothing: files may lie on a disk that cannot be written to.
         let lengths = torrent.layout.files().iter().zip(&stamps).filter(|(file, _)| !file.padding);
-        let whole = torrent.is_complete() && lengths.into_iter().all(|(file, stamp)| stamp.is_some_and(|stamp| stamp.length == file.length));
+        let whole =
+            torrent.is_complete() && lengths.into_iter().all(|(file, stamp)| stamp.is_some_and(|stamp| stamp.length == file.length));
         let paused = torrent.paused;
         self.event(Event::Checked { torrent: id, verified, pieces });
         if paused {
@@ -261,9 +260,6 @@ impl Engine {
     fn prepare(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.phase = Phase::Preparing;
-        if torrent.is_complete() && torrent.layout.total_length() > 0 && torrent.resume_due.is_some() {
-            return self.prepared(id);
-        }
         self.disk(id, DiskPurpose::Prepare, DiskOperation::Prepare);
     }
 
@@ -304,14 +300,11 @@ impl Engine {
         self.close_all(id, CloseReason::TorrentStopped);
         self.release_blocks(charge);
         if let Some(torrent) = self.torrents.get_mut(id) {
-            // Blocks that came of pieces not complete are gone.
-            let have = torrent.verified.clone();
-            let storing: Vec<u32> = torrent.picker.begun().filter(|begun| begun.received == begun.blocks).map(|begun| begun.piece).collect();
-            let begun: Vec<u32> = torrent.picker.begun().map(|begun| begun.piece).filter(|piece| !storing.contains(piece)).collect();
-            for piece in begun {
+            // The blocks of pieces that are not complete are gone; complete ones are the disk's already.
+            let begun = torrent.picker.begun().filter(|begun| begun.received < begun.blocks);
+            for piece in begun.map(|begun| begun.piece).collect::<Vec<_>>() {
                 torrent.picker.piece_failed(piece);
             }
-            debug_assert!(have.count() == torrent.verified.count());
         }
         self.wanting.remove(&id);
         self.announce(id);
@@ -343,7 +336,7 @@ impl Engine {
         let over = |torrent: &&mut Torrent| matches!(torrent.phase, Phase::Ending(Ending::Trackers)) && torrent.announcer.is_stopped();
         let Some(torrent) = self.torrents.get_mut(id).filter(over) else { return };
         self.timers.disarm(&mut torrent.armed, Timer::Torrent(id));
-        let info_hash = torrent.metainfo.info_hash;
+        let info_hash = torrent.metainfo.info_hash();
         self.by_info_hash.remove(&info_hash);
         self.torrents.remove(id);
         self.event(Event::Removed { torrent: id });
@@ -380,7 +373,7 @@ impl Engine {
     pub(super) fn stamped(&mut self, id: TorrentId, mut resume: Resume, stamps: Vec<Option<FileStamp>>) {
         let Some(torrent) = self.torrents.get(id) else { return };
         resume.files = stamps;
-        let data = resume.encode(torrent.metainfo.info_hash).into();
+        let data = resume.encode(torrent.metainfo.info_hash()).into();
         self.disk(id, DiskPurpose::SaveResume, DiskOperation::SaveResume { data });
     }
 }

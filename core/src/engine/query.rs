@@ -80,8 +80,8 @@ impl Engine {
         let open = torrent.connections.iter().filter_map(|id| self.connections.get(*id)).filter(|connection| connection.is_open());
         TorrentStatus {
             torrent: torrent.id,
-            name: torrent.metainfo.info.name.clone(),
-            info_hash: torrent.metainfo.info_hash,
+            name: torrent.metainfo.info.name().into(),
+            info_hash: torrent.metainfo.info_hash(),
             state: match &torrent.phase {
                 Phase::Settling | Phase::Opening | Phase::Checking(..) => TorrentState::Checking,
                 Phase::Preparing | Phase::Active if torrent.is_complete() => TorrentState::Seeding,

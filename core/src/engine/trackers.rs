@@ -8,11 +8,13 @@ use crate::{
     event::Event,
     id::{HttpId, TorrentId},
     input::HttpReply,
-    time::Duration,
-    tracker::{Announce, AnnounceId, AnnounceResponse, Handled, HttpAnnounce, TrackerFailure, decode_announce},
+    tracker::{Announce, AnnounceId, AnnounceRequest, AnnounceResponse, Handled, TrackerFailure, http},
     util::Key,
 };
-use alloc::{borrow::ToOwned, string::{String, ToString}};
+use alloc::{
+    borrow::ToOwned,
+    string::{String, ToString},
+};
 
 /// Marks the keys of announces.
 pub(super) enum AnnounceKind {}
@@ -62,13 +64,25 @@ impl Engine {
         let Some(state) = self.torrents.get_mut(torrent) else { return };
         let port = self.listening.first().map_or(0, |address| address.port());
         let announce_id = announce.id;
-        let request = HttpAnnounce { info_hash: state.metainfo.info_hash, peer_id: self.peer_id.0, port, announce: &announce };
-        let Some(url) = request.url() else {
+        if announce.url.starts_with("udp") {
             let failure = TrackerFailure::Unreachable("UDP trackers are not supported yet".to_owned());
             state.announcer.handle(self.now, announce_id, Err(&failure));
             self.event(Event::TrackerFailed { torrent, url: announce.url, reason: failure.to_string() });
             return;
+        }
+        let request = AnnounceRequest {
+            info_hash: state.metainfo.info_hash(),
+            peer_id: self.peer_id.0,
+            port,
+            uploaded: announce.uploaded,
+            downloaded: announce.downloaded,
+            left: announce.left,
+            event: announce.event,
+            peers_wanted: Some(announce.peers_wanted),
+            key: Some(announce.key),
+            tracker_id: announce.tracker_id,
         };
+        let url = http::announce_url(&announce.url, &request);
         let families = self.families();
         let pending =
             PendingAnnounce { torrent, id: announce_id, url: announce.url, parts: families.len() as u32, response: None, failure: None };
@@ -97,7 +111,7 @@ impl Engine {
         let torrent = pending.torrent;
         pending.parts = pending.parts.saturating_sub(1);
         let outcome = match result {
-            Ok(reply) => decode_announce(reply.status, &reply.body),
+            Ok(reply) => http::decode_announce(reply.status, &reply.body, self.config.known_peers_limit),
             Err(HttpError::NoAddress) => Err(TrackerFailure::Unreachable("the tracker's name has no address".to_owned())),
             Err(HttpError::Failed(reason)) => Err(TrackerFailure::Unreachable(reason)),
         };
@@ -149,11 +163,5 @@ impl Engine {
             // A private torrent's peers come from the tracker in use alone (BEP 27).
             self.close_all(torrent, crate::peer::CloseReason::TorrentStopped);
         }
-    }
-
-    /// How long the engine may take to say goodbye to trackers.
-    #[cfg(test)]
-    pub(super) fn stop_timeout(&self) -> Duration {
-        self.config.announcer.stop_timeout
     }
 }

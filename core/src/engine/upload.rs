@@ -3,7 +3,7 @@
 use super::{Engine, disk::DiskPurpose};
 use crate::{
     id::{ConnectionId, DiskJobId, TorrentId},
-    peer::{Connection, ProtocolError},
+    peer::ProtocolError,
     storage::DiskOperation,
     torrent::choker::Candidate,
     wire::Block,
@@ -136,11 +136,5 @@ impl Engine {
             }
             self.mark_dirty(id);
         }
-    }
-
-    /// How many peers of a torrent may ask now.
-    pub(super) fn unchoked(&self, id: TorrentId) -> usize {
-        let open = |id: &ConnectionId| self.connections.get(*id).is_some_and(|open: &Connection| !open.am_choking);
-        self.torrents.get(id).map_or(0, |torrent| torrent.connections.iter().filter(|id| open(id)).count())
     }
 }

@@ -30,7 +30,10 @@ pub(crate) struct Download {
 #[derive(Clone, Copy, Debug)]
 enum Ramp {
     /// Growing; what the rate was when it was last compared, and when that was.
-    Growing { rate: u64, compared: Option<Instant> },
+    Growing {
+        rate: u64,
+        compared: Option<Instant>,
+    },
     Done,
 }
 

@@ -132,6 +132,7 @@ impl Upload {
     }
 
     /// Whether the peer waits for nothing.
+    #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty()
     }

@@ -4,7 +4,7 @@ mod assembly;
 mod blame;
 mod checking;
 pub mod choker;
-mod geometry;
+pub mod geometry;
 mod peer_list;
 pub mod picker;
 mod resume;
