@@ -152,17 +152,11 @@ async fn receive_head<S: Stream>(wire: &mut Wire<S>, call: &mut Call<RecvRespons
 
     let mut interim = 0;
     loop {
-        let read = wire.fill().await?;
-        if read == 0 {
-            return Err(HttpError::Truncated);
+        if wire.is_full() {
+            return Err(HttpError::Malformed("its headers are too long".to_owned()));
         }
-        // A head can only be complete once a line is.
-        let fresh = wire.unread().len().saturating_sub(read);
-        if !wire.unread().get(fresh..).unwrap_or_default().contains(&b'\n') {
-            if wire.is_full() {
-                return Err(HttpError::Malformed("its headers are too long".to_owned()));
-            }
-            continue;
+        if wire.fill().await? == 0 {
+            return Err(HttpError::Truncated);
         }
         loop {
             let (used, answer) = call.try_response(wire.unread(), false).map_err(HttpError::from_protocol)?;
@@ -177,9 +171,6 @@ async fn receive_head<S: Stream>(wire: &mut Wire<S>, call: &mut Call<RecvRespons
             if interim > MAXIMUM_INTERIM {
                 return Err(HttpError::Malformed("it never gets past interim answers".to_owned()));
             }
-        }
-        if wire.is_full() {
-            return Err(HttpError::Malformed("its headers are too long".to_owned()));
         }
     }
 }

@@ -50,3 +50,6 @@ async fn unless_expired<T: Timer, F: Future>(timer: &mut T, future: F) -> Option
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;
