@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 
 use super::support::{Rerouted, Server, ok, read_head, redirect, wait_for_close};
 use crate::adapter::Runtime;
-use crate::http::{HttpClient, HttpError, Request, Response, Roots};
+use crate::http::{HttpClient, HttpError, Request, Response, Roots, TlsError};
 
 const HOST: &str = "tracker.example";
 
@@ -102,6 +102,13 @@ pub async fn an_unknown_issuer_is_refused<R: Runtime>(runtime: R) {
     let (trusted, other) = (Authority::new("trusted"), Authority::new("other"));
     let error = get(runtime, &trusted.client(), other.server(HOST, |_| ())).await.unwrap_err();
     assert_eq!(error.to_string(), "the server's certificate is signed by an unknown issuer");
+}
+
+pub async fn the_system_does_not_trust_strangers<R: Runtime>(runtime: R) {
+    let client = HttpClient::new(Roots::system());
+    let error = get(runtime, &client, Authority::new("stranger").server(HOST, |_| ())).await.unwrap_err();
+    // A machine may have nobody to trust at all.
+    assert!(matches!(error, HttpError::Tls(TlsError::UnknownIssuer | TlsError::NoRoots(_))), "{error}");
 }
 
 pub async fn an_expired_certificate_is_refused<R: Runtime>(runtime: R) {

@@ -87,6 +87,7 @@ macro_rules! http_conformance {
             a_trusted_server_is_talked_to
             a_redirect_can_lead_to_encryption
             an_unknown_issuer_is_refused
+            the_system_does_not_trust_strangers
             an_expired_certificate_is_refused
             a_certificate_for_another_name_is_refused
             a_server_without_encryption_is_told
