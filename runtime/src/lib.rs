@@ -1,1 +1,3 @@
 //! What every host of the engine needs, written once.
+
+pub mod buffer;
