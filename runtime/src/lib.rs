@@ -1,3 +1,4 @@
 //! What every host of the engine needs, written once.
 
 pub mod adapter;
+pub mod buffer;
