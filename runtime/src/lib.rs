@@ -2,3 +2,11 @@
 
 pub mod adapter;
 pub mod buffer;
+mod client;
+pub mod disk;
+mod host;
+pub mod http;
+pub mod resume;
+
+pub use client::{AddOptions, Client, ClientConfig, ClientError, EventStream, StartError};
+pub use host::Host;

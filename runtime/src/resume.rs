@@ -1,0 +1,9 @@
+//! Stub.
+use std::path::{Path, PathBuf};
+use rustor_core::metainfo::InfoHash;
+/// Stub.
+pub fn state_folder() -> Option<PathBuf> { None }
+/// Stub.
+pub fn resume_path(folder: &Path, _: InfoHash, _: &Path) -> PathBuf { folder.into() }
+/// Stub.
+pub fn load(_: &Path) -> Option<bytes::Bytes> { None }
