@@ -10,3 +10,4 @@ pub mod resume;
 
 pub use client::{AddOptions, Client, ClientConfig, ClientError, EventStream, StartError};
 pub use host::Host;
+pub use rustor_core as core;

@@ -1,9 +1,15 @@
 //! Stub.
-use std::path::{Path, PathBuf};
 use rustor_core::metainfo::InfoHash;
+use std::path::{Path, PathBuf};
 /// Stub.
-pub fn state_folder() -> Option<PathBuf> { None }
+pub fn state_folder() -> Option<PathBuf> {
+    None
+}
 /// Stub.
-pub fn resume_path(folder: &Path, _: InfoHash, _: &Path) -> PathBuf { folder.into() }
+pub fn resume_path(folder: &Path, _: InfoHash, _: &Path) -> PathBuf {
+    folder.into()
+}
 /// Stub.
-pub fn load(_: &Path) -> Option<bytes::Bytes> { None }
+pub fn load(_: &Path) -> Option<bytes::Bytes> {
+    None
+}

@@ -77,7 +77,10 @@ pub(crate) struct Acceptor<L> {
 impl<L: Listener> Acceptor<L> {
     pub(crate) fn new(mailbox: &Arc<Mailbox>, place: usize, listener: L) -> Acceptor<L> {
         let source = SourceWaker::new(mailbox, Source::Listener(place));
-        Acceptor { listener, waker: Waker::from(source.clone()), source, rests_until: None }
+        let waker = Waker::from(source.clone());
+        // The runtime gets to know the waker at a first look.
+        waker.wake_by_ref();
+        Acceptor { listener, waker, source, rests_until: None }
     }
 
     /// Takes in what has come. Comes back to itself where there may be more.

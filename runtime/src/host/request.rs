@@ -61,25 +61,24 @@ pub(crate) struct Desk {
 impl Desk {
     /// Does what `request` asks. `added` hears of a new torrent before the engine says what to do for it.
     pub(crate) fn serve(&mut self, engine: &mut Engine, now: Instant, request: Request, added: impl FnOnce(TorrentId, PathBuf)) {
-        // Who is not interested in the answer any more has dropped the receiver: that is no fault.
         match request {
-            Request::Command(command, reply) => drop(reply.send(engine.command(now, command))),
+            Request::Command(command, reply) => tell(reply, engine.command(now, command)),
             Request::Add(torrent, resume_file, reply) => {
                 let result = engine.command(now, Command::Add(torrent));
                 if let (Ok(Reply::Added(torrent)), Some(resume_file)) = (&result, resume_file) {
                     added(*torrent, resume_file);
                 }
-                drop(reply.send(result));
+                tell(reply, result);
             }
             Request::Remove(torrent, delete_data, reply) => match engine.command(now, Command::Remove { torrent, delete_data }) {
                 Ok(_) => self.removals.push((torrent, reply)),
-                Err(error) => drop(reply.send(Err(error))),
+                Err(error) => tell(reply, Err(error)),
             },
-            Request::List(reply) => drop(reply.send(engine.torrents())),
-            Request::Status(torrent, reply) => drop(reply.send(engine.torrent(torrent))),
-            Request::Peers(torrent, reply) => drop(reply.send(engine.torrent(torrent).map(|_| engine.peers(torrent)))),
+            Request::List(reply) => tell(reply, engine.torrents()),
+            Request::Status(torrent, reply) => tell(reply, engine.torrent(torrent)),
+            Request::Peers(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.peers(torrent))),
             Request::Finished(torrent, reply) => match outcome(engine.torrent(torrent)) {
-                Some(outcome) => drop(reply.send(outcome)),
+                Some(outcome) => tell(reply, outcome),
                 None => {
                     self.finishes.retain(|(_, reply)| !reply.is_canceled());
                     self.finishes.push((torrent, reply));
@@ -104,7 +103,7 @@ impl Desk {
             Event::Removed { torrent } => {
                 self.settle(*torrent, Some(Outcome::Gone));
                 for (_, reply) in self.removals.extract_if(.., |(waits_for, _)| waits_for == torrent) {
-                    drop(reply.send(Ok(())));
+                    tell(reply, Ok(()));
                 }
             }
             _ => {}
@@ -114,7 +113,7 @@ impl Desk {
     fn settle(&mut self, torrent: TorrentId, outcome: Option<Outcome>) {
         let Some(outcome) = outcome else { return };
         for (_, reply) in self.finishes.extract_if(.., |(waits_for, _)| *waits_for == torrent) {
-            drop(reply.send(outcome.clone()));
+            tell(reply, outcome.clone());
         }
     }
 
@@ -123,9 +122,14 @@ impl Desk {
         let desk = std::mem::take(self);
         drop((desk.subscribers, desk.removals, desk.finishes));
         for reply in desk.shutdowns {
-            drop(reply.send(()));
+            tell(reply, ());
         }
     }
+}
+
+fn tell<T>(reply: Sender<T>, answer: T) {
+    // Who is not interested any more has dropped the receiver: that is no fault.
+    let _ = reply.send(answer);
 }
 
 /// What waiting for a torrent in this state has come to; `None` while it goes on.

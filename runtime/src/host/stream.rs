@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     io::{self, ErrorKind, IoSlice},
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -92,14 +93,23 @@ impl<S: Stream> Streams<S> {
             self.places[id.index()] = None;
         }
     }
+
+    /// Closes all.
+    pub(crate) fn clear(&mut self) {
+        self.places.clear();
+    }
 }
 
 impl<S: Stream> Connection<S> {
-    /// Has the next [`Connection::drive`] read; `true` if the connection is to be put on the list of those to drive.
-    pub(crate) fn read(&mut self, limit: u32) -> bool {
+    /// Whether it is to be put on the list of those to drive: it was not on it.
+    pub(crate) fn schedule(&mut self) -> bool {
+        !mem::replace(&mut self.scheduled, true)
+    }
+
+    /// Has the next [`Connection::drive`] read at most `limit` bytes.
+    pub(crate) fn read(&mut self, limit: u32) {
         debug_assert!(self.read.is_none(), "two reads at once on {:?}", self.id);
         self.read = Some(limit);
-        !std::mem::replace(&mut self.scheduled, true)
     }
 
     /// Begins to write at once: what is taken now survives a close that follows.
