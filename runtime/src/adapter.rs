@@ -60,6 +60,11 @@ pub trait Runtime: Clone + Send + Sync + 'static {
 
     /// Runs `task` in the background until it is done. The runtime may drop it unfinished when it shuts down.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+
+    /// Has the task of `context` polled again, after other tasks and, where the runtime can tell, pending I/O had their turn.
+    fn yield_now(&self, context: &mut Context<'_>) {
+        context.waker().wake_by_ref();
+    }
 }
 
 /// A connected TCP stream, readable and writable at the same time.
