@@ -2,7 +2,17 @@ use super::position;
 use bytes::Bytes;
 use rustor_core::storage::{Digest, Fingerprint, Layout};
 use sha1::{Digest as _, Sha1};
-use std::{fs::File, io, ops::Range};
+use std::{
+    fs::File,
+    io,
+    num::NonZeroUsize,
+    ops::Range,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    thread,
+};
 
 /// Bytes of a block, and so of what one fingerprint is of (BEP 3's practice).
 const BLOCK: usize = 16 << 10;
@@ -60,6 +70,51 @@ pub(crate) trait Source {
 
     /// `error` came when `file` was read.
     fn failed(&mut self, file: u32, error: io::Error) -> Self::Error;
+}
+
+/// Hashes all pieces of `layout` on `threads` threads, each with a source of its own.
+///
+/// `found` gets each piece's digest, `None` if not all of it is there; `progress` now and then the number of bytes done. Both are
+/// called from all the threads, in no order.
+pub(crate) fn hash_all<S: Source>(
+    layout: &Layout,
+    threads: NonZeroUsize,
+    source: impl Fn() -> S + Sync,
+    found: impl Fn(u32, Option<Digest>) + Sync,
+    progress: impl Fn(u64) + Sync,
+) -> Result<(), S::Error>
+where
+    S::Error: Send,
+{
+    /// Bytes that a thread takes on at once.
+    const RUN: u32 = 4 << 20;
+    let run = (RUN / layout.piece_length()).max(1);
+    let runs = layout.piece_count().div_ceil(run);
+    let (next, done, failure) = (AtomicU32::new(0), AtomicU64::new(0), Mutex::new(None));
+    let work = || {
+        let (mut hasher, mut source) = (PieceHasher::default(), source());
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= runs {
+                break;
+            }
+            let pieces = number * run..(number * run).saturating_add(run).min(layout.piece_count());
+            let bytes: u64 = pieces.clone().map(|piece| u64::from(layout.piece_size(piece))).sum();
+            if let Err(error) = hasher.hash(layout, pieces, &mut source, &found) {
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                next.store(runs, Ordering::Relaxed);
+                break;
+            }
+            progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads.get().min(runs as usize) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// Hashes pieces from disk. Keeps its buffer for the next time.
@@ -236,4 +291,117 @@ fn digest_of_zeros(length: u32) -> Digest {
         left -= now;
     }
     hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rustor_core::storage::LayoutFile;
+    use std::{fs, path::PathBuf};
+
+    struct Folder(PathBuf);
+
+    impl Source for Folder {
+        type Error = io::Error;
+
+        fn open(&mut self, file: u32) -> io::Result<Option<File>> {
+            Ok(File::open(self.0.join(file.to_string())).ok())
+        }
+
+        fn failed(&mut self, _file: u32, error: io::Error) -> io::Error {
+            error
+        }
+    }
+
+    /// A file of the torrent, and what is on disk of it: bytes, then a hole; or nothing at all.
+    #[derive(Clone, Debug)]
+    struct TestFile {
+        length: u64,
+        padding: bool,
+        data: Vec<u8>,
+        found: Option<u64>,
+    }
+
+    impl TestFile {
+        /// Its bytes, with zeros for what is missing, and where that begins.
+        fn bytes(&self) -> (Vec<u8>, usize) {
+            let found = if self.padding { self.length } else { self.found.unwrap_or(0) } as usize;
+            let mut bytes = if self.padding { Vec::new() } else { self.data.clone() };
+            bytes.truncate(found);
+            bytes.resize(self.length as usize, 0);
+            (bytes, found)
+        }
+    }
+
+    prop_compose! {
+        fn test_file()(
+            length in prop_oneof![Just(0u64), 1u64..200, 1u64..1_000_000],
+            cut in prop_oneof![4 => Just(0u64), 1 => 1u64..100],
+            missing in prop::bool::weighted(0.1),
+            padding in prop::bool::weighted(0.2),
+            data in prop::collection::vec(any::<u8>(), 0..2000),
+        ) -> TestFile {
+            TestFile { length, padding, data, found: (!missing).then(|| length.saturating_sub(cut)) }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn every_piece_has_the_digest_of_its_bytes_or_none(
+            files in prop::collection::vec(test_file(), 1..6),
+            piece_length in prop_oneof![100u32..1000, 10_000u32..100_000, 200_000u32..600_000, Just(1 << 18)],
+            threads in 1usize..4,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            for (number, file) in files.iter().enumerate() {
+                if let (Some(found), false) = (file.found, file.padding) {
+                    let path = folder.path().join(number.to_string());
+                    fs::write(&path, &file.data[..file.data.len().min(found as usize)]).unwrap();
+                    File::options().write(true).open(path).unwrap().set_len(found).unwrap();
+                }
+            }
+            let (mut bytes, mut missing) = (Vec::new(), Vec::new());
+            for file in &files {
+                let (content, found) = file.bytes();
+                missing.push(bytes.len() + found..bytes.len() + content.len());
+                bytes.extend(content);
+            }
+            let is_missing = |piece: Range<usize>| missing.iter().any(|gap| gap.start.max(piece.start) < gap.end.min(piece.end));
+            let starts = (0..).step_by(piece_length as usize);
+            let digests = bytes.chunks(piece_length as usize).zip(starts);
+            let expected: Vec<_> = digests
+                .map(|(piece, start)| vec![(!is_missing(start..start + piece.len())).then(|| Digest::from(Sha1::digest(piece)))])
+                .collect();
+            let names = files.iter().map(|file| LayoutFile { path: vec!["x".into()], length: file.length, padding: file.padding });
+            let layout = Layout::new(names.collect(), piece_length).unwrap();
+            let actual = Mutex::new(vec![Vec::new(); expected.len()]);
+            let (threads, most) = (NonZeroUsize::new(threads).unwrap(), AtomicU64::new(0));
+            hash_all(
+                &layout,
+                threads,
+                || Folder(folder.path().into()),
+                |piece, digest| actual.lock().unwrap()[piece as usize].push(digest),
+                |done| {
+                    most.fetch_max(done, Ordering::Relaxed);
+                },
+            )
+            .unwrap();
+            prop_assert_eq!(actual.into_inner().unwrap(), expected);
+            prop_assert_eq!(most.into_inner(), layout.total_length());
+        }
+
+        #[test]
+        fn fingerprints_do_not_depend_on_the_segments(
+            lengths in prop::collection::vec(0usize..40_000, 0..6),
+            seed in any::<u8>(),
+        ) {
+            let segments: Vec<Bytes> = lengths.iter().map(|length| (0..*length).map(|at| (at / 7) as u8 ^ seed).collect()).collect();
+            let whole = segments.concat();
+            let expected: Vec<Fingerprint> = whole.chunks(BLOCK).map(|block| Sha1::digest(block)[..8].try_into().unwrap()).collect();
+            prop_assert_eq!(fingerprints_of(&segments), expected);
+            prop_assert_eq!(digest_of(&segments), Digest::from(Sha1::digest(&whole)));
+        }
+    }
 }

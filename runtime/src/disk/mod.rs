@@ -33,13 +33,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod fault;
+pub(crate) mod fault;
 mod files;
 pub(crate) mod hash;
 mod position;
 mod queue;
 mod segments;
-mod storage;
+pub(crate) mod storage;
 #[cfg(test)]
 mod tests;
 

@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use rustor_core::{
-    error::DiskError,
+    error::{DiskError, DiskErrorKind},
     id::TorrentId,
     storage::{Allocation, Digest, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
 };
@@ -96,20 +96,16 @@ impl Storage {
             {
                 create_folder(path.parent().unwrap_or(&torrent.folder))?;
             }
-            let found = look_at(&path)?;
-            let fits = match found.as_ref().map(Metadata::len) {
-                // Even with its length it may lack room.
-                Some(length) => length == file.length && torrent.allocation == Allocation::Sparse,
-                None => file.length > 0 && torrent.allocation == Allocation::Sparse,
-            };
-            let too_long = found.is_some_and(|found| found.len() > file.length);
-            if too_long || !(fits || file.length > 0 && torrent.allocation == Allocation::Sparse) {
+            let found = look_at(&path)?.map(|found| found.len());
+            let reserve = torrent.allocation == Allocation::Full && file.length > 0;
+            let empty_and_missing = file.length == 0 && found.is_none();
+            if reserve || empty_and_missing || found.is_some_and(|found| found > file.length) {
                 let _opening = torrent.opening_lock(number);
                 let (opened, length) = self.create(&path)?;
                 if length > file.length {
                     opened.set_len(file.length).map_err(|error| fault(&path, error))?;
                 }
-                if torrent.allocation == Allocation::Full && file.length > 0 {
+                if reserve {
                     position::reserve(&opened, length.min(file.length), file.length).map_err(|error| fault(&path, error))?;
                 }
             }
@@ -205,7 +201,7 @@ impl Storage {
             return Ok(opened);
         }
         let path = torrent.path(file);
-        let opened = self.make_room(|| open_regular(OpenOptions::new().read(true), &path))?;
+        let opened = self.open_plain(OpenOptions::new().read(true), &path)?;
         Ok(self.open_files.insert((id, number), opened, false))
     }
 
@@ -230,10 +226,10 @@ impl Storage {
     fn create(&self, path: &Path) -> DiskResult<(File, u64)> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let opened = match self.make_room(|| open_regular(&mut options, path)) {
-            Err(error) if error.kind == rustor_core::error::DiskErrorKind::Missing => {
+        let opened = match self.open_plain(&mut options, path) {
+            Err(error) if error.kind == DiskErrorKind::Missing => {
                 create_folder(path.parent().unwrap_or(path))?;
-                open_regular(&mut options, path)?
+                self.open_plain(&mut options, path)?
             }
             other => other?,
         };
@@ -241,15 +237,15 @@ impl Storage {
         Ok((opened, length))
     }
 
-    /// Opens a file; if the process has too many open already, closes all of ours that nobody uses, and tries once more.
-    fn make_room(&self, mut open: impl FnMut() -> DiskResult<File>) -> DiskResult<File> {
-        open().or_else(|error| {
-            if error.kind != rustor_core::error::DiskErrorKind::Other {
-                return Err(error);
+    /// Opens a plain file; if the process has too many open already, closes all of ours that nobody uses, and tries once more.
+    fn open_plain(&self, options: &mut OpenOptions, path: &Path) -> DiskResult<File> {
+        match open_any(options, path) {
+            Err(error) if is_out_of_handles(&error) => {
+                self.open_files.close_all();
+                plain(open_any(options, path), path)
             }
-            self.open_files.close_all();
-            open()
-        })
+            opened => plain(opened, path),
+        }
     }
 
     /// Memory for a read of `length` bytes.
@@ -349,8 +345,8 @@ pub(crate) fn path_below(folder: &Path, file: &LayoutFile) -> PathBuf {
 
 /// The file at `path`, for reading; `None` if nothing is there.
 pub(crate) fn open_if_there(path: &Path) -> DiskResult<Option<File>> {
-    match open_regular(OpenOptions::new().read(true), path) {
-        Err(error) if error.kind == rustor_core::error::DiskErrorKind::Missing => Ok(None),
+    match plain(open_any(OpenOptions::new().read(true), path), path) {
+        Err(error) if error.kind == DiskErrorKind::Missing => Ok(None),
         other => other.map(Some),
     }
 }
@@ -359,7 +355,7 @@ pub(crate) fn open_if_there(path: &Path) -> DiskResult<Option<File>> {
 pub(crate) fn look_at(path: &Path) -> DiskResult<Option<Metadata>> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
-        Ok(metadata) => Err(not_regular(path, &metadata)),
+        Ok(metadata) => Err(not_plain(path, &metadata)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fault(path, error)),
     }
@@ -377,22 +373,37 @@ pub(crate) fn stamp_of(metadata: &Metadata) -> FileStamp {
     FileStamp { length: metadata.len(), modified }
 }
 
-/// Opens `path`, and makes sure that a plain file is there.
-fn open_regular(options: &mut OpenOptions, path: &Path) -> DiskResult<File> {
+fn open_any(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         // Opening a pipe must not wait for its other end. For plain files the flag means nothing.
         options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
     }
-    let file = options.open(path).map_err(|error| fault(path, error))?;
-    let metadata = file.metadata().map_err(|error| fault(path, error))?;
-    if metadata.is_file() { Ok(file) } else { Err(not_regular(path, &metadata)) }
+    options.open(path)
 }
 
-fn not_regular(path: &Path, metadata: &Metadata) -> Box<DiskError> {
+/// Makes sure that a plain file was opened.
+fn plain(opened: io::Result<File>, path: &Path) -> DiskResult<File> {
+    let file = opened.map_err(|error| fault(path, error))?;
+    let metadata = file.metadata().map_err(|error| fault(path, error))?;
+    if metadata.is_file() { Ok(file) } else { Err(not_plain(path, &metadata)) }
+}
+
+fn not_plain(path: &Path, metadata: &Metadata) -> Box<DiskError> {
     let what = if metadata.is_dir() { "is a folder, but a file is needed" } else { "is not a plain file" };
     wrong_kind(path, what)
+}
+
+#[cfg(unix)]
+fn is_out_of_handles(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(not(unix))]
+fn is_out_of_handles(_error: &io::Error) -> bool {
+    false
 }
 
 fn create_folder(path: &Path) -> DiskResult<()> {
