@@ -5,12 +5,15 @@
 
 mod bencode;
 mod metainfo;
+mod tracker;
 
 pub use bencode::bencode;
 pub use metainfo::metainfo;
+pub use tracker::{tracker_reply, tracker_request};
 
 /// The body of a fuzz target.
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Body)] = &[("bencode", bencode), ("metainfo", metainfo)];
+pub const TARGETS: &[(&str, Body)] =
+    &[("bencode", bencode), ("metainfo", metainfo), ("tracker_reply", tracker_reply), ("tracker_request", tracker_request)];
