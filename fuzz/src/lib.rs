@@ -4,13 +4,15 @@
 //! over `corpus/<name>/`, and `fuzz_targets/<name>.rs` hands it to libFuzzer.
 
 mod bencode;
+mod magnet;
 mod metainfo;
 
 pub use bencode::bencode;
+pub use magnet::magnet;
 pub use metainfo::metainfo;
 
 /// The body of a fuzz target.
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Body)] = &[("bencode", bencode), ("metainfo", metainfo)];
+pub const TARGETS: &[(&str, Body)] = &[("bencode", bencode), ("metainfo", metainfo), ("magnet", magnet)];
