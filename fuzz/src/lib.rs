@@ -4,10 +4,12 @@
 //! over `corpus/<name>/`, and `fuzz_targets/<name>.rs` hands it to libFuzzer.
 
 mod bencode;
+mod magnet;
 mod metainfo;
 mod tracker;
 
 pub use bencode::bencode;
+pub use magnet::magnet;
 pub use metainfo::metainfo;
 pub use tracker::{tracker_reply, tracker_request};
 
@@ -15,5 +17,10 @@ pub use tracker::{tracker_reply, tracker_request};
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Body)] =
-    &[("bencode", bencode), ("metainfo", metainfo), ("tracker_reply", tracker_reply), ("tracker_request", tracker_request)];
+pub const TARGETS: &[(&str, Body)] = &[
+    ("bencode", bencode),
+    ("metainfo", metainfo),
+    ("magnet", magnet),
+    ("tracker_reply", tracker_reply),
+    ("tracker_request", tracker_request),
+];
