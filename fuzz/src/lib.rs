@@ -1,1 +1,16 @@
 //! The bodies of the fuzz targets, which stable tests replay.
+//!
+//! A body takes any bytes and panics if the engine breaks a promise on them. [`TARGETS`] names them all; `tests/replay.rs` runs each
+//! over `corpus/<name>/`, and `fuzz_targets/<name>.rs` hands it to libFuzzer.
+
+mod bencode;
+mod metainfo;
+
+pub use bencode::bencode;
+pub use metainfo::metainfo;
+
+/// The body of a fuzz target.
+pub type Body = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: &[(&str, Body)] = &[("bencode", bencode), ("metainfo", metainfo)];
