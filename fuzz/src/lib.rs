@@ -5,12 +5,14 @@
 
 mod bencode;
 mod metainfo;
+mod wire;
 
 pub use bencode::bencode;
 pub use metainfo::metainfo;
+pub use wire::wire;
 
 /// The body of a fuzz target.
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Body)] = &[("bencode", bencode), ("metainfo", metainfo)];
+pub const TARGETS: &[(&str, Body)] = &[("bencode", bencode), ("metainfo", metainfo), ("wire", wire)];
