@@ -7,11 +7,13 @@ mod bencode;
 mod magnet;
 mod metainfo;
 mod tracker;
+mod wire;
 
 pub use bencode::bencode;
 pub use magnet::magnet;
 pub use metainfo::metainfo;
 pub use tracker::{tracker_reply, tracker_request};
+pub use wire::wire;
 
 /// The body of a fuzz target.
 pub type Body = fn(&[u8]);
@@ -23,4 +25,5 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("magnet", magnet),
     ("tracker_reply", tracker_reply),
     ("tracker_request", tracker_request),
+    ("wire", wire),
 ];
