@@ -71,6 +71,8 @@ pub enum CommandError {
     NoSuchTorrent,
     /// The torrent is listed already, under this id.
     AlreadyAdded(TorrentId),
+    /// The torrent's lengths do not fit together; a parsed torrent file's always do.
+    Impossible,
     /// [`Command::ShutDown`] came before.
     ShuttingDown,
 }
@@ -80,6 +82,7 @@ impl fmt::Display for CommandError {
         f.write_str(match self {
             CommandError::NoSuchTorrent => "no such torrent",
             CommandError::AlreadyAdded(_) => "the torrent is listed already",
+            CommandError::Impossible => "the torrent's lengths do not fit together",
             CommandError::ShuttingDown => "the engine is shutting down",
         })
     }

@@ -1,3 +1,4 @@
+use crate::metainfo::{File, Info};
 use alloc::{string::String, vec::Vec};
 use smallvec::SmallVec;
 
@@ -33,6 +34,17 @@ pub struct LayoutFile {
 }
 
 impl Layout {
+    /// The files of a torrent, each below the folder that a torrent of many files names. `None` if its lengths do not fit together,
+    /// which those of a parsed torrent always do. Symbolic links have no content: like padding, they are never written.
+    pub fn of(info: &Info) -> Option<Layout> {
+        let file = |file: &File| LayoutFile {
+            path: info.root().into_iter().chain(file.components()).map(String::from).collect(),
+            length: file.length(),
+            padding: file.is_padding() || file.attributes().symlink,
+        };
+        Layout::new(info.files().iter().map(file).collect(), info.piece_length())
+    }
+
     /// Lays `files` one behind the other. `None` if the piece length is zero or the total does not fit 63 bits.
     pub fn new(files: Vec<LayoutFile>, piece_length: u32) -> Option<Layout> {
         let mut starts = Vec::with_capacity(files.len() + 1);

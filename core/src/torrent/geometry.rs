@@ -1,18 +1,6 @@
 //! How a torrent is cut into pieces and blocks.
 
-/// Bytes of a block: what is asked of a peer at once. The last block of a piece may be shorter.
-pub const BLOCK_LENGTH: u32 = 16 << 10;
-
-/// A block of a piece, as requests name it (BEP 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Block {
-    /// The piece's index.
-    pub piece: u32,
-    /// Where in the piece the block begins, in bytes.
-    pub offset: u32,
-    /// How long the block is, in bytes.
-    pub length: u32,
-}
+pub use crate::wire::{BLOCK_LENGTH, Block};
 
 /// The lengths of a torrent and of its pieces, and how pieces are cut into blocks of [`BLOCK_LENGTH`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,13 @@
 //! Trackers: announce policy, HTTP codec, and a small tracker.
+//!
+//! Each file is a machine or codec of its own: [`Announcer`] decides when which tracker is told what, [`http`] writes requests as URLs
+//! and reads the answers.
 
-/// Placeholder until the room is furnished.
-#[derive(Clone, Debug, Default)]
-pub struct AnnouncerConfig;
+mod announcer;
+mod compact;
+pub mod http;
+mod message;
+mod query;
+
+pub use announcer::*;
+pub use message::*;
