@@ -201,9 +201,14 @@ class Lab:
         if problems:
             raise Failed(f"{peer.process.name}: {'; '.join(problems[:4])}")
 
+    def compare(self, payload: Payload, directory: pathlib.Path) -> None:
+        """Compares every byte of a finished download."""
+        if problems := differences(payload.root, directory):
+            raise Failed("; ".join(problems[:4]))
+
     # Waiting.
 
-    def wait(self, condition: Callable[[], object], what: str) -> None:
+    def wait(self, condition: Callable[[], object], what: str | Callable[[], str]) -> None:
         """Waits until the condition holds; the scenario's deadline ends all waiting."""
         while not condition():
             self._check(what)
@@ -228,11 +233,11 @@ class Lab:
             raise Failed(f"{process.name} ended early with exit code {process.exit_code}")
         return False
 
-    def _check(self, what: str = "") -> None:
+    def _check(self, what: str | Callable[[], str] = "") -> None:
         if self.environment.cancelled.is_set():
             raise Cancelled
         if time.monotonic() > self._deadline:
-            raise Failed(f"time-out: waited until {what}")
+            raise Failed(f"time-out: waited until {what if isinstance(what, str) else what()}")
 
     def report(self) -> str:
         """The ends of all logs, for a failure."""
@@ -270,6 +275,14 @@ class Peer:
     def sent(self) -> int:
         """Bytes of payload uploaded so far, where this is libtorrent."""
         return self.counts().get("sent", 0)
+
+    def settled(self, lab: Lab) -> int:
+        """The same, once it no longer changes: libtorrent adds up its peers' figures every second."""
+        last = -1
+        while self.sent() != last:
+            last = self.sent()
+            lab.pause(1.3)
+        return last
 
 
 def mib(size: int) -> str:

@@ -88,7 +88,7 @@ TREE = {
     "cafe\u0301/combining e\u0301.txt": 2_345,
     "café/composed é.txt": 2_345,
     "日本語/東京タワー.bin": PIECE - 1,
-    "emoji 🦀/👩\u200d🔬 zwj.bin": PIECE + 1,
+    "emoji 🦀/👩🏽 skin tone.bin": PIECE + 1,
     "Ελληνικά и кириллица.txt": 12,
     "quotes ' and % signs & more #1 + [x].txt": 321,
     "zz last.bin": 7 * PIECE + 3,

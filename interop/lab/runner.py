@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small payloads and fewer combinations, for CI")
     parser.add_argument("--self-test", action="store_true", help="test the lab itself: the other clients among themselves")
     parser.add_argument("--size", metavar="MIB", type=int, help="size of the large payload (64, or 8 with --quick)")
-    parser.add_argument("--jobs", metavar="N", type=int, default=2, help="scenarios at the same time (2)")
+    parser.add_argument("--jobs", metavar="N", type=int, default=4, help="scenarios at the same time (4)")
     parser.add_argument("--loopback", action="store_true", help="no network namespaces even where root allows")
     parser.add_argument("--json", action="store_true", help="results as JSON on standard output, the table on standard error")
     parser.add_argument("--keep", action="store_true", help="keep logs and data of scenarios that passed, too")

@@ -60,12 +60,16 @@ class ScriptedTracker:
     def __init__(self, host: Host, behaviour: str, peers: list[tuple[str, int]] | None = None) -> None:
         self.behaviour = behaviour
         self.announces: list[dict[str, str]] = []
-        self._peers = b"".join(socket.inet_aton(address) + port.to_bytes(2) for address, port in peers or [])
+        self.set_peers(peers or [])
         self._listener = host.listen()
         self._open: list[socket.socket] = []
         address, port = self._listener.getsockname()
         self.url = f"http://{address}:{port}/announce"
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def set_peers(self, peers: list[tuple[str, int]]) -> None:
+        """The peers to give out."""
+        self._peers = b"".join(socket.inet_aton(address) + port.to_bytes(2) for address, port in peers)
 
     def events(self) -> list[str]:
         """The `event` of each announce, empty for a regular one."""
