@@ -3,10 +3,12 @@
 pub mod adapter;
 pub mod buffer;
 mod client;
+pub mod create;
 pub mod disk;
 mod host;
 pub mod http;
 pub mod resume;
+pub mod verify;
 
 pub use client::{AddOptions, Client, ClientConfig, ClientError, EventStream, StartError};
 pub use host::Host;
