@@ -9,11 +9,16 @@ mod tracker;
 
 pub use bencode::bencode;
 pub use metainfo::metainfo;
-pub use tracker::{tracker_reply, tracker_request};
+pub use tracker::{tracker_reply, tracker_request, udp_tracker};
 
 /// The body of a fuzz target.
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Body)] =
-    &[("bencode", bencode), ("metainfo", metainfo), ("tracker_reply", tracker_reply), ("tracker_request", tracker_request)];
+pub const TARGETS: &[(&str, Body)] = &[
+    ("bencode", bencode),
+    ("metainfo", metainfo),
+    ("tracker_reply", tracker_reply),
+    ("tracker_request", tracker_request),
+    ("udp_tracker", udp_tracker),
+];
