@@ -4,6 +4,7 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustor_runtime::{
@@ -37,7 +38,11 @@ impl Lab {
     /// A configuration that disturbs nobody: loopback, any free port, resume data in here.
     pub fn config(&self, name: &str) -> ClientConfig {
         let listen = vec![Ipv4Addr::LOCALHOST.into()];
-        ClientConfig { listen, port: 0, state_folder: Some(self.folder(&format!("{name}.state"))), ..ClientConfig::default() }
+        let mut config = ClientConfig { listen, port: 0, ..ClientConfig::default() };
+        config.state_folder = Some(self.folder(&format!("{name}.state")));
+        // Peers are tried again at once: no test waits for that.
+        config.engine.reconnect_interval = Duration::from_millis(1);
+        config
     }
 
     pub fn start(&self, name: &str) -> Client {
