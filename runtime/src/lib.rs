@@ -3,6 +3,8 @@
 pub mod adapter;
 pub mod buffer;
 mod client;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod create;
 pub mod disk;
 mod host;

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use ureq_proto::client::state::RecvResponse;
@@ -12,7 +11,7 @@ use super::stream::Body;
 use super::tls::{Connection, Roots, Tls};
 use super::url::Url;
 use super::wire::Wire;
-use super::{HttpError, Request, Response, ResponseHead, ResponseStream, connect, is_private, unless_expired};
+use super::{HttpError, Request, Response, ResponseHead, ResponseStream, ahead, connect, is_private, unless_expired};
 use crate::adapter::{FuturesStream, Runtime, Stream, Timer};
 
 /// How much room a request's longest line gets, URL and headers: what the URL library allows, and some.
@@ -48,11 +47,7 @@ impl HttpClient {
     /// The request's time-out and size limit go on to hold for the body.
     pub async fn open<R: Runtime>(&self, runtime: &R, request: Request) -> Result<ResponseStream<R>, HttpError> {
         let mut timer = runtime.timer();
-        let now = Instant::now();
-        // Where the sum cannot be told there is no deadline: the timer stays unset.
-        if let Some(deadline) = now.checked_add(request.timeout) {
-            timer.reset(deadline);
-        }
+        timer.reset(ahead(request.timeout));
         let opened = unless_expired(&mut timer, self.follow(runtime, &request)).await.ok_or(HttpError::Timeout)?;
         let (wire, head, body, decoder) = opened?;
         Ok(ResponseStream::new(wire, timer, head, body, decoder, request.maximum_body))
@@ -152,17 +147,11 @@ async fn receive_head<S: Stream>(wire: &mut Wire<S>, call: &mut Call<RecvRespons
 
     let mut interim = 0;
     loop {
-        let read = wire.fill().await?;
-        if read == 0 {
-            return Err(HttpError::Truncated);
+        if wire.is_full() {
+            return Err(HttpError::Malformed("its headers are too long".to_owned()));
         }
-        // A head can only be complete once a line is.
-        let fresh = wire.unread().len().saturating_sub(read);
-        if !wire.unread().get(fresh..).unwrap_or_default().contains(&b'\n') {
-            if wire.is_full() {
-                return Err(HttpError::Malformed("its headers are too long".to_owned()));
-            }
-            continue;
+        if wire.fill().await? == 0 {
+            return Err(HttpError::Truncated);
         }
         loop {
             let (used, answer) = call.try_response(wire.unread(), false).map_err(HttpError::from_protocol)?;
@@ -177,9 +166,6 @@ async fn receive_head<S: Stream>(wire: &mut Wire<S>, call: &mut Call<RecvRespons
             if interim > MAXIMUM_INTERIM {
                 return Err(HttpError::Malformed("it never gets past interim answers".to_owned()));
             }
-        }
-        if wire.is_full() {
-            return Err(HttpError::Malformed("its headers are too long".to_owned()));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::url::Url;
-use super::{AddressFamily, HttpError, is_private};
+use super::{AddressFamily, HttpError, ahead, is_private};
 use crate::adapter::{Runtime, Timer};
 
 /// How long one address has the field to itself before the next is tried beside it (RFC 8305, section 5).
@@ -94,7 +94,7 @@ impl<R: Runtime> Race<'_, R> {
                 && let Some(address) = self.waiting.next()
             {
                 let future = Box::pin(self.runtime.connect(address));
-                self.running.push(Attempt { address, deadline: now + self.patience, future });
+                self.running.push(Attempt { address, deadline: ahead(self.patience), future });
                 self.next_start = Some(now + HEAD_START);
             }
             if let Some(winner) = self.poll_running(context, now) {

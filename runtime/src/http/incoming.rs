@@ -155,11 +155,8 @@ impl<S: Stream> RequestReader<S> {
     ///
     /// After an error nothing more can be read; it deserves an answer with its [status](RequestError::status).
     pub async fn next(&mut self) -> Result<Option<Request>, RequestError> {
-        let mut fresh = self.buffer.len();
         loop {
-            // A head can only be complete once a line is.
-            let has_new_line = self.buffer.iter().rev().take(fresh).any(|byte| *byte == b'\n');
-            if has_new_line && let Some((request, length)) = Request::parse(&self.buffer)? {
+            if let Some((request, length)) = Request::parse(&self.buffer)? {
                 if length > self.maximum_head {
                     return Err(RequestError::TooLarge);
                 }
@@ -169,8 +166,7 @@ impl<S: Stream> RequestReader<S> {
             if self.buffer.len() >= self.maximum_head {
                 return Err(RequestError::TooLarge);
             }
-            fresh = poll_fn(|context| self.poll_fill(context)).await.map_err(RequestError::Connection)?;
-            if fresh == 0 {
+            if poll_fn(|context| self.poll_fill(context)).await.map_err(RequestError::Connection)? == 0 {
                 // Empty lines between requests are nothing.
                 let is_empty = self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
                 return if is_empty { Ok(None) } else { Err(RequestError::Malformed) };

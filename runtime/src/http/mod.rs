@@ -39,7 +39,15 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
+use std::time::{Duration, Instant};
+
 use crate::adapter::Timer;
+
+/// The moment that lies `duration` ahead, or a year where there is no such moment.
+fn ahead(duration: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Instant::now() + duration.min(YEAR)
+}
 
 /// The output of `future`, or `None` once `timer` expires before it.
 async fn unless_expired<T: Timer, F: Future>(timer: &mut T, future: F) -> Option<F::Output> {
@@ -50,3 +58,6 @@ async fn unless_expired<T: Timer, F: Future>(timer: &mut T, future: F) -> Option
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,13 +7,12 @@ use core::time::Duration;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
 
 pub use super::incoming::{Method, Request, RequestError, RequestReader};
 use super::permits::{Permit, Permits};
-use super::unless_expired;
+use super::{ahead, unless_expired};
 use crate::adapter::{Listener, Runtime, Stream, Timer};
 
 /// How long to wait after the operating system refused to accept, for example for want of file descriptors.
@@ -100,14 +99,14 @@ where
                     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted);
                 if !concerns_one_connection {
                     is_paused = true;
-                    timer.reset(Instant::now() + ACCEPT_PAUSE);
+                    timer.reset(ahead(ACCEPT_PAUSE));
                 }
             }
         }
     }
     drop(listener);
     permits.stop();
-    timer.reset(Instant::now() + limits.request_timeout);
+    timer.reset(ahead(limits.request_timeout));
     // Whoever is not done by now does not get to hold up the shutdown.
     let _ = unless_expired(&mut timer, permits.all_returned()).await;
 }
@@ -150,11 +149,11 @@ impl<H: FnMut(SocketAddr, &Request) -> Response> Connection<H> {
     async fn run<S: Stream, T: Timer>(self, stream: S, mut timer: T) {
         let mut reader = RequestReader::new(stream, self.limits.maximum_head);
         loop {
-            timer.reset(Instant::now() + self.limits.idle_timeout);
+            timer.reset(ahead(self.limits.idle_timeout));
             if !self.begins(&mut reader, &mut timer).await {
                 return;
             }
-            timer.reset(Instant::now() + self.limits.request_timeout);
+            timer.reset(ahead(self.limits.request_timeout));
             let Some(exchanged) = unless_expired(&mut timer, self.exchange(&mut reader)).await else { return };
             match exchanged {
                 Ok(Next::KeepAlive) => {}

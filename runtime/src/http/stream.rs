@@ -107,7 +107,7 @@ pub(super) struct Body {
 }
 
 enum State {
-    Reading(Call<RecvBody>),
+    Reading(Box<Call<RecvBody>>),
     /// All of it is there.
     Ended,
     /// All of it was handed out.
@@ -119,7 +119,7 @@ impl Body {
     /// The body behind a head that was received.
     pub(super) fn new(call: Call<RecvResponse>) -> Self {
         let state = match call.proceed() {
-            Some(RecvResponseResult::RecvBody(call)) => State::Reading(call),
+            Some(RecvResponseResult::RecvBody(call)) => State::Reading(Box::new(call)),
             Some(_) => State::Ended,
             None => State::Failed,
         };
