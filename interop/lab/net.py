@@ -19,6 +19,7 @@ import threading
 
 PREFIX = "rustor-lab"
 SUBNET = "10.78.0"
+SUBNET6 = "fd78:"
 CLONE_NEWNET = 0x40000000
 NETNS_DIRECTORY = pathlib.Path("/run/netns")
 
@@ -28,9 +29,11 @@ _numbers = itertools.count(1)
 class Host:
     """One machine of the lab: an address, processes that run there and sockets that live there."""
 
-    def __init__(self, name: str, address: str, namespace: str | None) -> None:
+    def __init__(self, name: str, address: str, namespace: str | None, address6: str = "") -> None:
         self.name = name
         self.address = address
+        #: Empty where the lab has no IPv6.
+        self.address6 = address6
         self._namespace = namespace
 
     def command(self, argv: list[str]) -> list[str]:
@@ -39,24 +42,24 @@ class Host:
             return argv
         return ["nsenter", f"--net={NETNS_DIRECTORY / self._namespace}", *argv]
 
-    def socket(self) -> socket.socket:
+    def socket(self, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
         """A TCP socket on this host. It stays there whichever thread uses it afterwards."""
         if self._namespace is None:
-            return socket.socket()
+            return socket.socket(family)
         made: list[socket.socket] = []
-        thread = threading.Thread(target=lambda: made.append(self._socket_inside()))
+        thread = threading.Thread(target=lambda: made.append(self._socket_inside(family)))
         thread.start()
         thread.join()
         if not made:
             raise OSError(f"cannot enter the namespace of {self.name}")
         return made[0]
 
-    def _socket_inside(self) -> socket.socket:
+    def _socket_inside(self, family: socket.AddressFamily) -> socket.socket:
         # setns moves only the calling thread, which ends right after this.
         with open(NETNS_DIRECTORY / str(self._namespace), "rb") as namespace:
             if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "setns")
-        return socket.socket()
+        return socket.socket(family)
 
     def listen(self) -> socket.socket:
         """A listening socket on a port of the system's choice."""
@@ -96,16 +99,18 @@ class Network:
         if self._hub is None:
             return Host(name, own_address(), None)
         number = len(self._hosts) + 2
-        namespace, address, port = f"{self._label}-{number}", f"{SUBNET}.{number}", f"port{number}"
+        namespace, port = f"{self._label}-{number}", f"port{number}"
+        address, address6 = f"{SUBNET}.{number}", f"{SUBNET6}:{number}"
         _ip("netns", "add", namespace)
         _ip("-n", self._hub, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
         _ip("-n", self._hub, "link", "set", port, "master", "bridge", "up")
         _ip("-n", namespace, "link", "set", "lo", "up")
         _ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0")
+        _ip("-n", namespace, "addr", "add", f"{address6}/64", "dev", "eth0", "nodad")
         _ip("-n", namespace, "link", "set", "eth0", "up")
         # Some clients look for their own address by the default route.
         _ip("-n", namespace, "route", "add", "default", "via", f"{SUBNET}.1")
-        return Host(name, address, namespace)
+        return Host(name, address, namespace, address6)
 
     def close(self) -> None:
         """Removes every namespace of this network."""

@@ -107,12 +107,16 @@ def _tree(root: pathlib.Path) -> Payload:
     return Payload(root, name, PIECE)
 
 
-def differences(expected: pathlib.Path, actual: pathlib.Path, empty_files: bool = True) -> list[str]:
+def differences(
+    expected: pathlib.Path, actual: pathlib.Path, empty_files: bool = True, ignore: list[str] | None = None
+) -> list[str]:
     """How the tree at `actual` differs from the one at `expected`: content, missing entries and additional ones.
 
-    Without `empty_files`, files of length zero may be missing: not every client creates them.
+    Without `empty_files`, files of length zero may be missing: not every client creates them. Entries of `actual`
+    that `ignore` names are not looked at.
     """
-    wanted, found = _entries(expected), _entries(actual)
+    wanted = _entries(expected)
+    found = {path: kind for path, kind in _entries(actual).items() if path.split("/")[0] not in (ignore or [])}
     result = [f"additional: {path}" for path in sorted(found.keys() - wanted.keys())]
     for path in sorted(wanted):
         kind = wanted[path]

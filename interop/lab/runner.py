@@ -85,7 +85,7 @@ def _chosen(arguments: argparse.Namespace) -> list[Scenario]:
 
 def _prepare(arguments: argparse.Namespace) -> Environment:
     target = setup.target()
-    modules = target / "interop" / "python"
+    modules = target / "interop" / f"python-{sys.version_info.major}.{sys.version_info.minor}"
     modules.parent.mkdir(parents=True, exist_ok=True)
     setup.install(modules, _say)
     binary = pathlib.Path("/nonexistent") if arguments.self_test else setup.build(target, _say)
@@ -151,6 +151,7 @@ def _run(scenario: Scenario, environment: Environment, keep: bool) -> Result | N
             lab.close(keep=keep or failed)
             if failed and not keep:
                 _drop_all_but_logs(lab)
+    detail = detail.replace(f"{lab.directory}/", "") if lab else detail
     return Result(scenario.name, outcome, round(seconds if lab else 0.0, 1), detail)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -28,6 +29,8 @@ def target() -> pathlib.Path:
 def install(modules: pathlib.Path, say) -> None:  # noqa: ANN001
     """Installs what is missing, as far as the machine lets us; scenarios that lack something are skipped."""
     missing = [package for command, package in PACKAGES.items() if not shutil.which(command)]
+    if importlib.util.find_spec("pip") is None and not modules.is_dir():
+        missing.append("python3-pip")
     if missing and os.geteuid() != 0:
         say(f"not installed, and only root may: {' '.join(missing)}")
     elif missing and not shutil.which("apt-get"):
