@@ -163,6 +163,8 @@ class Lab:
         client = self.environment.client(make)
         if missing := client.missing():
             raise Skipped(missing)
+        if client.needs_own_address and not self.environment.namespaces:
+            raise Skipped(f"{make} tells peers apart by address only: it needs namespaces")
         number = sum(process.name.startswith(f"{make}-{role}") for process in self.processes) + 1
         name = f"{make}-{role}-{number}"
         host = self.host(name)

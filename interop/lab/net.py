@@ -13,9 +13,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 
 PREFIX = "rustor-lab"
 SUBNET = "10.78.0"
@@ -135,17 +137,22 @@ def namespaces_work() -> bool:
 
 
 def remove_stale() -> None:
-    """Removes what a run that was killed left behind."""
+    """Removes the namespaces that a killed run left behind, with what still runs in them."""
 
     def abandoned(name: str) -> bool:
         match = re.match(rf"{PREFIX}-(\d+)-", name)
         return bool(match) and not pathlib.Path(f"/proc/{match[1]}").exists()
 
+    for name in _namespaces():
+        if abandoned(name):
+            listed = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
+            for process in listed.stdout.split():
+                os.kill(int(process), signal.SIGKILL)
     _remove(abandoned)
 
 
 def own_address() -> str:
-    """The machine's own address, or loopback. (Transmission refuses peers at 127.0.0.0/8.)"""
+    """The machine's own address, or loopback. Some clients refuse peers at 127.0.0.0/8."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing
@@ -154,11 +161,14 @@ def own_address() -> str:
             return "127.0.0.1"
 
 
-def _remove(chosen) -> None:  # noqa: ANN001 - a predicate over names
-    if NETNS_DIRECTORY.is_dir():
-        for name in sorted(os.listdir(NETNS_DIRECTORY)):
-            if chosen(name):
-                subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
+def _namespaces() -> list[str]:
+    return sorted(os.listdir(NETNS_DIRECTORY)) if NETNS_DIRECTORY.is_dir() else []
+
+
+def _remove(chosen: Callable[[str], bool]) -> None:
+    for name in _namespaces():
+        if chosen(name):
+            subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
 
 
 def _ip(*arguments: str) -> None:

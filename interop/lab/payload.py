@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import threading
+from collections.abc import Callable
 
 MIB = 1 << 20
 PIECE = 32 * 1024
@@ -56,7 +57,7 @@ class Payloads:
         """Nested folders and every kind of file that implementations stumble over."""
         return self._make("tree", _tree)
 
-    def _make(self, key: str, maker) -> Payload:  # noqa: ANN001
+    def _make(self, key: str, maker: Callable[[pathlib.Path], Payload]) -> Payload:
         with self._lock:
             if key not in self._made:
                 root = self._root / key
