@@ -8,10 +8,19 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod action;
 pub mod bencode;
+pub mod command;
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod input;
 pub mod metainfo;
 pub mod peer;
 pub mod rng;
+pub mod status;
 pub mod storage;
 pub mod time;
 pub mod torrent;
