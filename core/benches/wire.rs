@@ -32,7 +32,7 @@ fn decode(criterion: &mut Criterion) {
                         let mut count = 0;
                         for read in reads {
                             decoder.push(read);
-                            while let Some(message) = decoder.next().expect("the stream is well formed") {
+                            while let Ok(Some(message)) = decoder.next() {
                                 black_box(&message);
                                 count += 1;
                             }

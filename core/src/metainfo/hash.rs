@@ -1,3 +1,4 @@
+use alloc::string::String;
 use core::{fmt, str::FromStr};
 use sha1::{Digest, Sha1};
 
@@ -27,7 +28,7 @@ impl From<[u8; 20]> for InfoHash {
 
 impl fmt::Display for InfoHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.pad(&hex(&self.0))
     }
 }
 
@@ -62,6 +63,12 @@ impl fmt::Display for InfoHashError {
 }
 
 impl core::error::Error for InfoHashError {}
+
+/// Two lower-case hexadecimal digits for each byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
 
 /// `N` bytes of exactly as many pairs of hexadecimal digits.
 pub(super) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -99,7 +106,7 @@ fn from_base32(text: &str) -> Option<[u8; 20]> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::string::{String, ToString};
+    use std::string::ToString;
 
     #[test]
     fn hexadecimal_and_base32_name_the_same_hash() {

@@ -1,4 +1,4 @@
-//! Torrent files: reading, checking and creating them.
+//! Torrent files: reading, checking and creating them. Magnet links.
 //!
 //! A [`Metainfo`] that exists is sound: its hashes fit its lengths, and its paths are safe to use on any system.
 //!
@@ -21,6 +21,7 @@ mod error;
 mod hash;
 mod host_port;
 mod info;
+mod magnet;
 mod path;
 #[cfg(test)]
 mod tests;
@@ -31,5 +32,6 @@ pub use error::{Error, Key};
 pub use hash::{InfoHash, InfoHashError};
 pub use host_port::{HostPort, HostPortError};
 pub use info::{Attributes, File, Info};
+pub use magnet::{MAX_MAGNET_LENGTH, Magnet, MagnetError, Topic};
 pub use path::sanitise;
 pub use torrent::Metainfo;

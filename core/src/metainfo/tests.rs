@@ -109,7 +109,7 @@ fn a_single_file_keeps_everything_its_torrent_says() {
     assert_eq!(metainfo.created_by.as_deref(), Some("RusTor"));
     assert_eq!(metainfo.creation_date, Some(1_700_000_000));
     assert_eq!(metainfo.encoding.as_deref(), Some("UTF-8"));
-    assert_eq!(metainfo.other, [(Bytes::from("publisher"), Bytes::from("l1:xe"))]);
+    assert_eq!(metainfo.other, [(Bytes::from("publisher"), Bytes::from("l1:xe"))].into());
 
     let info = &metainfo.info;
     assert_eq!((info.name(), info.root(), info.is_private(), info.source()), ("name", None, true, Some("SITE")));

@@ -4,7 +4,12 @@ use super::{
     info::text,
 };
 use crate::bencode::{self, List, Options, Value};
-use alloc::{borrow::ToOwned, collections::BTreeSet, string::String, vec::Vec};
+use alloc::{
+    borrow::ToOwned,
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 use bytes::Bytes;
 
 /// A torrent file: an info dictionary, and where to find peers and data.
@@ -30,8 +35,8 @@ pub struct Metainfo {
     pub creation_date: Option<i64>,
     /// The encoding that texts without `.utf-8` in their key are said to have. Practice is UTF-8, and it is not used here.
     pub encoding: Option<String>,
-    /// All other entries, key and bencoded value, in the file's order.
-    pub other: Vec<(Bytes, Bytes)>,
+    /// All other entries: under each key its bencoded value, as it stood. What is no bencode is not written.
+    pub other: BTreeMap<Bytes, Bytes>,
 }
 
 impl Metainfo {
@@ -51,7 +56,7 @@ impl Metainfo {
         let (mut info, mut announce, mut announce_list) = (None, None, None);
         let (mut url_list, mut http_seeds, mut nodes) = (None, None, None);
         let (mut comment, mut comment_utf8, mut created_by, mut creation_date, mut encoding) = (None, None, None, None, None);
-        let mut other = Vec::new();
+        let mut other = BTreeMap::new();
         for (key, value) in entries {
             let slot = match key {
                 b"info" => &mut info,
@@ -66,7 +71,7 @@ impl Metainfo {
                 b"creation date" => &mut creation_date,
                 b"encoding" => &mut encoding,
                 _ => {
-                    other.push((bytes.slice_ref(key), bytes.slice(value.range())));
+                    other.entry(bytes.slice_ref(key)).or_insert_with(|| bytes.slice(value.range()));
                     continue;
                 }
             };
@@ -100,7 +105,7 @@ impl Metainfo {
             created_by: None,
             creation_date: None,
             encoding: None,
-            other: Vec::new(),
+            other: BTreeMap::new(),
         }
     }
 

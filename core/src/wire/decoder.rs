@@ -34,7 +34,7 @@ impl Decoder {
 
     /// Hands in what was read next.
     pub fn push(&mut self, read: Bytes) {
-        if matches!(self.partial.as_deref(), Some(Partial::Failed(_))) {
+        if read.is_empty() || matches!(self.partial.as_deref(), Some(Partial::Failed(_))) {
             return;
         }
         if self.input.is_empty() {
@@ -52,17 +52,20 @@ impl Decoder {
     #[allow(clippy::should_implement_trait, reason = "an iterator that ends and then goes on would mislead")]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Message>, WireError> {
-        loop {
-            let message = if self.partial.is_none() { self.cut() } else { self.resume() };
+        // What lies in one read as a whole takes this way. It is short, and the message is built where the caller wants it.
+        if self.partial.is_none()
+            && let Ok(Head::Complete { id, fields, start, length }) = read_head(&self.input, &self.limits)
+            && let end = start.saturating_add(length as usize)
+            && end <= self.input.len()
+        {
+            let result = Ok(Some(message(id, fields, length, || self.input.slice(start..end).into())));
+            self.input.advance(end);
             if self.input.is_empty() {
                 self.refill();
             }
-            match message {
-                Ok(None) if !self.input.is_empty() => {}
-                Err(error) => return Err(self.fail(error)),
-                message => return message,
-            }
+            return result;
         }
+        self.next_in_parts()
     }
 
     /// The block that is coming in now, and how many of its bytes came: a slow block is progress too.
@@ -70,8 +73,8 @@ impl Decoder {
     /// It is known once [`next`](Self::next) has seen the 13 bytes before the payload.
     pub fn pending_piece(&self) -> Option<(Block, u32)> {
         match self.partial.as_deref()? {
-            Partial::Body(Body { kind: Kind::Piece { piece, offset }, length, received, .. }) => {
-                Some((Block { piece: *piece, offset: *offset, length: *length }, *received))
+            Partial::Body(Body { id: MessageId::PIECE, fields, length, received, .. }) => {
+                Some((Block { piece: word(fields, 0), offset: word(fields, 4), length: *length }, *received))
             }
             _ => None,
         }
@@ -82,47 +85,43 @@ impl Decoder {
         self.partial.is_none() && self.input.is_empty()
     }
 
-    /// A message from the front of the input alone, or what there is of it into `partial`.
-    #[inline]
-    fn cut(&mut self) -> Result<Option<Message>, WireError> {
-        match read_head(&self.input, &self.limits)? {
-            Head::Small { message, end } => {
-                self.input.advance(end);
-                Ok(Some(message))
-            }
-            Head::Body { kind, start, length } => {
-                self.input.advance(start);
-                if length as usize <= self.input.len() {
-                    let body = self.input.split_to(length as usize);
-                    return Ok(Some(kind.finish(length, body.into())));
+    /// The next message, piece by piece, from as many reads as there are.
+    fn next_in_parts(&mut self) -> Result<Option<Message>, WireError> {
+        loop {
+            if self.partial.is_none() {
+                if self.input.is_empty() {
+                    return Ok(None);
                 }
-                self.partial = Some(Box::new(Partial::body(kind, length)));
-                self.resume()
+                self.partial = Some(Box::new(Partial::Head(SmallVec::new())));
             }
-            Head::Incomplete { .. } if self.input.is_empty() => Ok(None),
-            Head::Incomplete { .. } => {
-                self.partial = Some(Box::new(Partial::Head(SmallVec::from_slice(&mem::take(&mut self.input)))));
-                Ok(None)
+            let result = self.resume();
+            if self.input.is_empty() {
+                self.refill();
+            }
+            match result {
+                Ok(None) if !self.input.is_empty() => {}
+                Err(error) => return Err(self.fail(error)),
+                result => return result,
             }
         }
     }
 
     /// Goes on with the message under way: to its end, or to the end of the input.
-    #[cold]
     fn resume(&mut self) -> Result<Option<Message>, WireError> {
         while let Some(partial) = self.partial.as_deref_mut() {
-            match partial {
+            let message = match partial {
                 Partial::Failed(error) => return Err(*error),
                 Partial::Head(bytes) => match read_head(bytes, &self.limits)? {
-                    Head::Small { message, .. } => {
-                        self.partial = None;
-                        return Ok(Some(message));
+                    Head::KeepAlive => Message::KeepAlive,
+                    Head::Complete { id, fields, length, .. } => {
+                        *partial = Partial::body(id, fields, length);
+                        continue;
                     }
-                    Head::Body { kind, length, .. } => *partial = Partial::body(kind, length),
                     Head::Incomplete { .. } if self.input.is_empty() => return Ok(None),
                     Head::Incomplete { needed } => {
                         let missing = needed.saturating_sub(bytes.len()).min(self.input.len());
                         bytes.extend_from_slice(&self.input.split_to(missing));
+                        continue;
                     }
                 },
                 Partial::Body(body) => {
@@ -131,11 +130,11 @@ impl Decoder {
                         return Ok(None);
                     }
                     let payload = mem::take(&mut body.assembly).into_payload();
-                    let message = body.kind.finish(body.length, payload);
-                    self.partial = None;
-                    return Ok(Some(message));
+                    message(body.id, &body.fields, body.length, || payload)
                 }
-            }
+            };
+            self.partial = None;
+            return Ok(Some(message));
         }
         Ok(None)
     }
@@ -177,10 +176,26 @@ impl Limits {
         Limits { bitfield: pieces.div_ceil(8), ..self }
     }
 
+    /// How long the fields of fixed length are in a message of this kind, and how long at most is the body after them.
+    #[inline]
+    fn shape(&self, id: MessageId) -> (usize, u32) {
+        match id {
+            MessageId::CHOKE | MessageId::UNCHOKE | MessageId::INTERESTED | MessageId::NOT_INTERESTED => (0, 0),
+            MessageId::HAVE_ALL | MessageId::HAVE_NONE => (0, 0),
+            MessageId::HAVE | MessageId::SUGGEST | MessageId::ALLOWED_FAST => (4, 0),
+            MessageId::REQUEST | MessageId::CANCEL | MessageId::REJECT => (12, 0),
+            MessageId::PORT => (2, 0),
+            MessageId::BITFIELD => (0, self.bitfield),
+            MessageId::PIECE => (8, self.block),
+            MessageId::EXTENDED => (1, self.extended),
+            _ => (0, self.unknown),
+        }
+    }
+
     /// The longest length that any message may announce.
     fn longest(&self) -> u32 {
         let longest = self.bitfield.max(self.block.saturating_add(8)).max(self.extended.saturating_add(1)).max(self.unknown);
-        longest.saturating_add(1).max(REQUEST_LENGTH)
+        longest.max(12).saturating_add(1)
     }
 }
 
@@ -194,7 +209,7 @@ impl Default for Limits {
 #[derive(Debug)]
 enum Partial {
     /// Less than its head.
-    Head(SmallVec<[u8; LONGEST_HEAD]>),
+    Head(SmallVec<[u8; 17]>),
     /// Its head.
     Body(Body),
     /// It cannot be taken.
@@ -202,14 +217,16 @@ enum Partial {
 }
 
 impl Partial {
-    fn body(kind: Kind, length: u32) -> Partial {
-        Partial::Body(Body { kind, length, received: 0, assembly: Assembly::default() })
+    fn body(id: MessageId, fields: &[u8], length: u32) -> Partial {
+        Partial::Body(Body { id, fields: SmallVec::from_slice(fields), length, received: 0, assembly: Assembly::default() })
     }
 }
 
+/// A message of which the head came.
 #[derive(Debug)]
 struct Body {
-    kind: Kind,
+    id: MessageId,
+    fields: SmallVec<[u8; 12]>,
     length: u32,
     received: u32,
     assembly: Assembly,
@@ -221,10 +238,10 @@ impl Body {
         let missing = self.length.saturating_sub(self.received) as usize;
         let fragment = input.split_to(missing.min(input.len()));
         self.received = self.received.saturating_add(fragment.len() as u32);
-        match self.kind {
-            Kind::Piece { .. } => self.assembly.add(fragment, missing),
-            Kind::Bitfield | Kind::Extended { .. } => self.assembly.copy(&fragment, missing),
-            Kind::Unknown { .. } => {}
+        match self.id {
+            MessageId::PIECE => self.assembly.add(fragment, missing),
+            MessageId::BITFIELD | MessageId::EXTENDED => self.assembly.copy(&fragment, missing),
+            _ => {}
         }
     }
 }
@@ -233,150 +250,81 @@ impl Body {
 struct Backlog(VecDeque<Bytes>);
 
 /// What the first bytes of a message say.
-enum Head {
+enum Head<'a> {
     /// Too little: it takes so many bytes to say more.
     Incomplete { needed: usize },
-    /// The whole message, which goes up to `end`.
-    Small { message: Message, end: usize },
-    /// A message with a body of `length` bytes, which begins at `start`.
-    Body { kind: Kind, start: usize, length: u32 },
+    /// All there is.
+    KeepAlive,
+    /// A message with `fields` of fixed length, and a body of `length` bytes that begins at `start`.
+    Complete { id: MessageId, fields: &'a [u8], start: usize, length: u32 },
 }
 
-/// A message that has a body, and what stands before it.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Bitfield,
-    Piece { piece: u32, offset: u32 },
-    Extended { id: u8 },
-    Unknown { id: MessageId },
-}
-
-impl Kind {
-    fn finish(self, length: u32, body: Payload) -> Message {
-        match self {
-            Kind::Bitfield => Message::Bitfield(body.into_bytes()),
-            Kind::Piece { piece, offset } => Message::Piece { piece, offset, data: body },
-            Kind::Extended { id } => Message::Extended { id, payload: body.into_bytes() },
-            Kind::Unknown { id } => Message::Unknown { id, length },
-        }
-    }
-}
-
-/// The most bytes that [`read_head`] needs: a request.
-const LONGEST_HEAD: usize = 17;
-
-/// The length that a request announces: the longest of fixed length.
-const REQUEST_LENGTH: u32 = 13;
-
-/// What `bytes`, the front of a message, say. A length that cannot be is refused as soon as it is known.
+/// Reads the front of a message. A length that cannot be is refused as soon as it is known.
 #[inline]
-fn read_head(bytes: &[u8], limits: &Limits) -> Result<Head, WireError> {
+fn read_head<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, WireError> {
     let Some((prefix, rest)) = bytes.split_first_chunk() else { return Ok(Head::Incomplete { needed: 4 }) };
-    let length = u32::from_be_bytes(*prefix);
-    if length == 0 {
-        return Ok(Head::Small { message: Message::KeepAlive, end: 4 });
-    }
+    let announced = u32::from_be_bytes(*prefix);
+    let Some(after_id) = announced.checked_sub(1) else { return Ok(Head::KeepAlive) };
     let Some((id, rest)) = rest.split_first() else {
-        let longest = limits.longest();
-        return if length > longest { Err(too_long(None, length, longest)) } else { Ok(Head::Incomplete { needed: 5 }) };
+        let limit = limits.longest();
+        let too_long = WireError::MessageTooLong { id: None, length: announced, limit };
+        return if announced > limit { Err(too_long) } else { Ok(Head::Incomplete { needed: 5 }) };
     };
-    let announced = Announced { id: MessageId(*id), length, limits };
-    match announced.id {
-        MessageId::CHOKE => announced.bare(Message::Choke),
-        MessageId::UNCHOKE => announced.bare(Message::Unchoke),
-        MessageId::INTERESTED => announced.bare(Message::Interested),
-        MessageId::NOT_INTERESTED => announced.bare(Message::NotInterested),
-        MessageId::HAVE => announced.piece(rest, Message::Have),
-        MessageId::BITFIELD => announced.body(rest, limits.bitfield, |[]| Kind::Bitfield),
-        MessageId::REQUEST => announced.block(rest, Message::Request),
-        MessageId::PIECE => announced.body(rest, limits.block, |[a, b, c, d, e, f, g, h]| Kind::Piece {
-            piece: u32::from_be_bytes([a, b, c, d]),
-            offset: u32::from_be_bytes([e, f, g, h]),
+    let id = MessageId(*id);
+    let (fixed, limit) = limits.shape(id);
+    match after_id.checked_sub(fixed as u32) {
+        Some(length) if length <= limit => Ok(match rest.get(..fixed) {
+            Some(fields) => Head::Complete { id, fields, start: 5 + fixed, length },
+            None => Head::Incomplete { needed: 5 + fixed },
         }),
-        MessageId::CANCEL => announced.block(rest, Message::Cancel),
-        MessageId::PORT => announced.fixed(rest, |port| Message::Port(u16::from_be_bytes(port))),
-        MessageId::SUGGEST => announced.piece(rest, Message::Suggest),
-        MessageId::HAVE_ALL => announced.bare(Message::HaveAll),
-        MessageId::HAVE_NONE => announced.bare(Message::HaveNone),
-        MessageId::REJECT => announced.block(rest, Message::Reject),
-        MessageId::ALLOWED_FAST => announced.piece(rest, Message::AllowedFast),
-        MessageId::EXTENDED => announced.body(rest, limits.extended, |[id]| Kind::Extended { id }),
-        id => announced.body(rest, limits.unknown, |[]| Kind::Unknown { id }),
+        _ => Err(wrong_length(id, announced, limits)),
     }
 }
 
-/// The first five bytes of a message.
-#[derive(Clone, Copy)]
-struct Announced<'a> {
-    id: MessageId,
-    length: u32,
-    limits: &'a Limits,
-}
-
-impl Announced<'_> {
-    /// A message of nothing but its id.
-    #[inline]
-    fn bare(self, message: Message) -> Result<Head, WireError> {
-        self.fixed(&[], |[]| message)
-    }
-
-    /// A message that names a piece.
-    #[inline]
-    fn piece(self, rest: &[u8], make: fn(u32) -> Message) -> Result<Head, WireError> {
-        self.fixed(rest, |piece| make(u32::from_be_bytes(piece)))
-    }
-
-    /// A message that names a block.
-    #[inline]
-    fn block(self, rest: &[u8], make: fn(Block) -> Message) -> Result<Head, WireError> {
-        self.fixed(rest, |[a, b, c, d, e, f, g, h, i, j, k, l]| {
-            let [piece, offset, length] = [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_be_bytes);
-            make(Block { piece, offset, length })
-        })
-    }
-
-    /// A message with exactly `N` bytes after its id.
-    #[inline]
-    fn fixed<const N: usize>(self, rest: &[u8], make: impl FnOnce([u8; N]) -> Message) -> Result<Head, WireError> {
-        if self.length as usize != 1 + N {
-            return Err(self.wrong_length(1 + N as u32, 1 + N as u32));
-        }
-        Ok(match rest.first_chunk() {
-            Some(bytes) => Head::Small { message: make(*bytes), end: 5 + N },
-            None => Head::Incomplete { needed: 5 + N },
-        })
-    }
-
-    /// A message with `N` bytes and up to `limit` more after its id.
-    #[inline]
-    fn body<const N: usize>(self, rest: &[u8], limit: u32, make: impl FnOnce([u8; N]) -> Kind) -> Result<Head, WireError> {
-        let shortest = 1 + N as u32;
-        match self.length.checked_sub(shortest) {
-            Some(length) if length <= limit => Ok(match rest.first_chunk() {
-                Some(bytes) => Head::Body { kind: make(*bytes), start: 5 + N, length },
-                None => Head::Incomplete { needed: 5 + N },
-            }),
-            _ => Err(self.wrong_length(shortest, shortest.saturating_add(limit))),
-        }
-    }
-
-    /// Why the length, which is not within `shortest..=longest`, cannot be.
-    #[cold]
-    fn wrong_length(self, shortest: u32, longest: u32) -> WireError {
-        let Announced { id, length, limits } = self;
-        // What could be refused before the id came is the same error after it: it may not depend on how the stream was cut.
-        if length > limits.longest() {
-            too_long(None, length, limits.longest())
-        } else if shortest == longest {
-            WireError::WrongLength { id, length, expected: shortest }
-        } else if length < shortest {
-            WireError::MessageTooShort { id, length, minimum: shortest }
-        } else {
-            too_long(Some(id), length, longest)
-        }
+/// Why a message of this kind cannot announce this length.
+#[cold]
+fn wrong_length(id: MessageId, length: u32, limits: &Limits) -> WireError {
+    let (fixed, body) = limits.shape(id);
+    let minimum = 1 + fixed as u32;
+    if length > limits.longest() {
+        // As before the id came: an error may not depend on how the stream was cut.
+        WireError::MessageTooLong { id: None, length, limit: limits.longest() }
+    } else if body == 0 {
+        WireError::WrongLength { id, length, expected: minimum }
+    } else if length < minimum {
+        WireError::MessageTooShort { id, length, minimum }
+    } else {
+        WireError::MessageTooLong { id: Some(id), length, limit: minimum.saturating_add(body) }
     }
 }
 
-fn too_long(id: Option<MessageId>, length: u32, limit: u32) -> WireError {
-    WireError::MessageTooLong { id, length, limit }
+/// The message with these fields, all of which are there, and this body of `length` bytes.
+#[inline]
+fn message(id: MessageId, fields: &[u8], length: u32, body: impl FnOnce() -> Payload) -> Message {
+    let block = || Block { piece: word(fields, 0), offset: word(fields, 4), length: word(fields, 8) };
+    match id {
+        MessageId::CHOKE => Message::Choke,
+        MessageId::UNCHOKE => Message::Unchoke,
+        MessageId::INTERESTED => Message::Interested,
+        MessageId::NOT_INTERESTED => Message::NotInterested,
+        MessageId::HAVE => Message::Have(word(fields, 0)),
+        MessageId::BITFIELD => Message::Bitfield(body().into_bytes()),
+        MessageId::REQUEST => Message::Request(block()),
+        MessageId::PIECE => Message::Piece { piece: word(fields, 0), offset: word(fields, 4), data: body() },
+        MessageId::CANCEL => Message::Cancel(block()),
+        MessageId::PORT => Message::Port(fields.first_chunk().map_or(0, |port| u16::from_be_bytes(*port))),
+        MessageId::SUGGEST => Message::Suggest(word(fields, 0)),
+        MessageId::HAVE_ALL => Message::HaveAll,
+        MessageId::HAVE_NONE => Message::HaveNone,
+        MessageId::REJECT => Message::Reject(block()),
+        MessageId::ALLOWED_FAST => Message::AllowedFast(word(fields, 0)),
+        MessageId::EXTENDED => Message::Extended { id: fields.first().copied().unwrap_or(0), payload: body().into_bytes() },
+        id => Message::Unknown { id, length },
+    }
+}
+
+/// The number at `at`.
+#[inline]
+fn word(fields: &[u8], at: usize) -> u32 {
+    fields.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }

@@ -124,10 +124,13 @@ impl<P: Copy + Ord> Picker<P> {
         begun.free() > 0 && may_help(begun, source.peer) && self.wants(piece) && source.has.contains(piece)
     }
 
-    /// Whether `source` holds one of the begun pieces that are not complete. Looks at no more than the limit of open pieces.
+    /// Whether `source` can help with one of the begun pieces that are not complete, even if all of it is asked of others just now.
+    /// Looks at no more than the limit of open pieces.
     fn holds_begun(&self, source: &Source<'_, P>, steps: &mut u32) -> bool {
-        let mut incomplete = self.begun.iter().filter(|(_, begun)| begun.missing() > 0 && may_help(begun, source.peer));
-        incomplete.by_ref().take(self.config.open_limit as usize).inspect(|_| *steps += 1).any(|(piece, _)| source.has.contains(*piece))
+        let incomplete = self.begun.iter().inspect(|_| *steps += 1).filter(|(_, begun)| begun.missing() > 0);
+        incomplete
+            .take(self.config.open_limit as usize)
+            .any(|(piece, begun)| source.has.contains(*piece) && may_help(begun, source.peer) && self.wants(*piece))
     }
 
     /// A piece to begin.
