@@ -1,12 +1,12 @@
 //! Decoding torrent files of 2,500 pieces: this crate against `bt_bencode`, `serde_bencode` and `bendy`.
 //!
-//! `value` is what each library offers to look into any bencode; here that is a checked view, so `visited` adds a walk over every
-//! value in it. `torrent` fills the same owned structs in each library. `metainfo` is the whole of reading a torrent, with its
+//! `value` is what each library offers to look into any bencode; here that is a checked view, with or without an outline, so `visited`
+//! adds a walk over every value in it. `torrent` fills the same owned structs in each library. `metainfo` is the whole of reading a torrent, with its
 //! info-hash and safe paths, which none of the others does.
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use rustor_core::{
-    bencode::{Dictionary, Value, decode},
+    bencode::{Dictionary, Options, Outline, Value, decode},
     metainfo::{Draft, Metainfo},
     rng::{Rng, Seed},
 };
@@ -58,7 +58,13 @@ fn decoding(criterion: &mut Criterion) {
 
 fn values(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &[u8]) {
     group.bench_function("value/rustor", |bencher| bencher.iter(|| decode(black_box(bytes)).unwrap()));
-    group.bench_function("value/rustor_visited", |bencher| bencher.iter(|| visit(decode(black_box(bytes)).unwrap())));
+    group.bench_function("value/rustor_outline", |bencher| {
+        let mut outline = Outline::new();
+        bencher.iter(|| outline.decode(black_box(bytes), Options::STRICT).unwrap().range());
+    });
+    group.bench_function("value/rustor_visited", |bencher| {
+        bencher.iter(|| visit(Outline::new().decode(black_box(bytes), Options::STRICT).unwrap()));
+    });
     group.bench_function("value/bt_bencode", |bencher| {
         bencher.iter(|| bt_bencode::from_slice::<bt_bencode::Value>(black_box(bytes)).unwrap());
     });
@@ -155,7 +161,8 @@ impl<'de> Deserialize<'de> for Hashes {
 
 impl Torrent {
     fn read(bytes: &[u8]) -> Option<Torrent> {
-        let entries = decode(bytes).ok()?.as_dictionary()?;
+        let mut outline = Outline::new();
+        let entries = outline.decode(bytes, Options::STRICT).ok()?.as_dictionary()?;
         Some(Torrent {
             announce: entries.get(b"announce")?.as_str()?.into(),
             announce_list: entries.get(b"announce-list")?.as_list()?.iter().map(strings).collect::<Option<_>>()?,

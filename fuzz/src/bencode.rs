@@ -1,4 +1,4 @@
-use rustor_core::bencode::{Encoder, Expected, Kind, MAX_DEPTH, Options, Value, decode, decode_lenient};
+use rustor_core::bencode::{Encoder, Expected, Kind, MAX_DEPTH, Options, Outline, Value, decode, decode_lenient};
 use std::collections::BTreeMap;
 
 /// Decodes `data` strictly, leniently and naively, compares, and writes what came out again.
@@ -29,6 +29,10 @@ pub fn bencode(data: &[u8]) {
             assert_eq!(value.range(), 0..length);
             assert_eq!(decode_lenient(data), Ok(value));
             visit(value, data, 0);
+            let mut outline = Outline::new();
+            let outlined = outline.decode(data, Options::LENIENT).expect("an outline changes nothing");
+            visit(outlined, data, 0);
+            assert_eq!(Tree::read(outlined), Tree::read(value));
             // Its canonical form is correct, and the same again when rewritten.
             let canonical = rewrite(value);
             let again = decode(&canonical).expect("the encoder writes only what is correct");

@@ -12,7 +12,7 @@ mod wire;
 pub use bencode::bencode;
 pub use magnet::magnet;
 pub use metainfo::metainfo;
-pub use tracker::{tracker_reply, tracker_request};
+pub use tracker::{tracker_reply, tracker_request, udp_tracker};
 pub use wire::wire;
 
 /// The body of a fuzz target.
@@ -25,5 +25,6 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("magnet", magnet),
     ("tracker_reply", tracker_reply),
     ("tracker_request", tracker_request),
+    ("udp_tracker", udp_tracker),
     ("wire", wire),
 ];

@@ -1,13 +1,15 @@
 use rustor_core::{
     bencode::decode,
-    rng::Seed,
+    metainfo::InfoHash,
+    rng::{Rng, Seed},
     time::{Duration, Instant},
     tracker::{
         AnnounceResponse, TrackerFailure, TrackerServer, TrackerServerConfig,
         http::{decode_announce, decode_scrape},
+        udp::{Request, Response, UdpAnswer, UdpTrackerClient, UdpTrackerConfig},
     },
 };
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Reads `data` as an HTTP tracker's answer to an announce and to a scrape.
 pub fn tracker_reply(data: &[u8]) {
@@ -80,6 +82,56 @@ pub fn tracker_request(data: &[u8]) {
         tracker.expire(deadline);
     }
     assert_eq!(tracker.totals().torrents, 0);
+}
+
+/// Reads `data` as a datagram of a UDP tracker's client and of a UDP tracker, and hands it to both.
+pub fn udp_tracker(data: &[u8]) {
+    let source = SocketAddr::from(([10, 0, 0, 1], 6969));
+    let now = Instant::ZERO;
+    if let Some((request, transaction)) = Request::decode(data) {
+        assert_eq!(Request::decode(&request.encode(transaction)), Some((request, transaction)), "written again it is the same");
+    }
+    for v6 in [false, true] {
+        if let Some((Response::Announce(response), _)) = Response::decode(data, v6, usize::MAX) {
+            assert!(20 + response.peers.len() * if v6 { 18 } else { 6 } <= data.len());
+        }
+    }
+
+    let mut tracker = TrackerServer::new(TrackerServerConfig::default(), Seed::from_u64(0));
+    if let Some(answer) = tracker.handle_udp(now, source, data) {
+        assert!(answer.len() <= data.len(), "who has no connection id gets no more than was sent");
+    }
+    // The same with a connection id that counts.
+    let connect = tracker.handle_udp(now, source, &Request::Connect.encode(1)).expect("a connect is answered");
+    let Some((Response::Connect(connection), 1)) = Response::decode(&connect, false, 0) else { panic!("no connection id") };
+    let connected = [&connection.to_be_bytes(), data.get(8..).unwrap_or_default()].concat();
+    if let Some(answer) = tracker.handle_udp(now, source, &connected) {
+        assert!(answer.len() <= 1400);
+        assert!(Response::decode(&answer, false, usize::MAX).is_some());
+    }
+
+    // An announce and a scrape under way, answered by the datagram with the right transaction id.
+    let mut client = UdpTrackerClient::new(UdpTrackerConfig::default(), Rng::new(Seed::from_u64(0)));
+    client.scrape(now, source, &[InfoHash([1; 20]), InfoHash([2; 20])]);
+    for _ in 0..2 {
+        client.handle_datagram(now, source, data);
+        let sent = std::iter::from_fn(|| client.poll_datagram()).last();
+        if let Some((_, transaction)) = sent.and_then(|sent| Request::decode(&sent.payload)) {
+            let mut answer = data.to_vec();
+            if let Some(place) = answer.get_mut(4..8) {
+                place.copy_from_slice(&transaction.to_be_bytes());
+            }
+            client.handle_datagram(now, source, &answer);
+            client.handle_datagram(now, source, &Response::Connect(1).encode(transaction));
+        }
+    }
+    while let Some((_, result)) = client.poll_result() {
+        match result {
+            Ok(UdpAnswer::Scrape(swarms)) => assert!(swarms.len() <= 2),
+            Ok(UdpAnswer::Announce(_)) => panic!("nobody announced"),
+            Err(failure) => assert_printable(&failure.to_string()),
+        }
+    }
 }
 
 fn assert_printable(text: &str) {

@@ -34,6 +34,8 @@ class Client:
     exits_when_done = False
     #: Creates files of length zero.
     empty_files = True
+    #: Takes peers at one address for one peer, whatever their ports.
+    needs_own_address = False
 
     def missing(self) -> str | None:
         """Why the client cannot run here, or None."""
@@ -124,6 +126,7 @@ class Transmission(Client):
 
     name = "transmission"
     empty_files = False
+    needs_own_address = True
 
     def missing(self) -> str | None:
         return None if shutil.which("transmission-daemon") else "transmission-daemon is not installed"

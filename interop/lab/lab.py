@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -51,16 +52,22 @@ class Tracker:
     """A tracker that runs in the lab."""
 
     host: Host
+    address: str
     port: int
+
+    @property
+    def at(self) -> str:
+        """Its address and port."""
+        return authority(self.address, self.port)
 
     @property
     def url(self) -> str:
         """Its announce URL."""
-        return f"http://{self.host.address}:{self.port}/announce"
+        return f"http://{self.at}/announce"
 
     def knows(self, torrent: Torrent) -> int:
         """How many peers of the torrent have announced themselves."""
-        counts = trackers.scrape(self.host, self.port, torrent.info_hash)
+        counts = trackers.scrape(self.host, self.address, self.port, torrent.info_hash)
         return counts.get(b"complete", 0) + counts.get(b"incomplete", 0)
 
 
@@ -121,19 +128,13 @@ class Lab:
         """Runs `rustor` to its end."""
         return self.finish(self.rustor(*arguments))
 
-    def tracker(self, kind: str, *torrents: Torrent) -> Tracker:
-        """Starts `opentracker` or `rustor`'s tracker. Torrents may also be let in later, see `tracker_at`."""
-        tracker = self.tracker_at(kind)
-        self.open_tracker(kind, tracker, *torrents)
-        return tracker
-
-    def tracker_at(self, kind: str) -> Tracker:
+    def tracker_at(self, kind: str, ipv6: bool = False) -> Tracker:
         """Where a tracker will be: a torrent names its tracker, and opentracker wants to know the torrent."""
         missing = trackers.opentracker_missing() if kind == "opentracker" else self.environment.client("rustor").missing()
         if missing:
             raise Skipped(missing)
         host = self.host("tracker")
-        return Tracker(host, host.free_port())
+        return Tracker(host, host.address6 if ipv6 else host.address, host.free_port())
 
     def open_tracker(self, kind: str, tracker: Tracker, *torrents: Torrent) -> None:
         """Starts the tracker and waits until it answers."""
@@ -141,13 +142,13 @@ class Lab:
             hashes = [torrent.info_hash for torrent in torrents]
             argv = trackers.opentracker(tracker.host, tracker.port, self.directory / "opentracker", hashes)
         else:
-            argv = [str(self.environment.binary), "tracker", "--bind", f"{tracker.host.address}:{tracker.port}"]
+            argv = [str(self.environment.binary), "tracker", "--bind", tracker.at]
         process = self.start(kind + "-tracker", argv, tracker.host)
-        self.wait(lambda: _answers(tracker) or self._ended(process), "the tracker answers")
+        self.wait(lambda: _listens(tracker.host, tracker.address, tracker.port) or self._ended(process), "the tracker answers")
 
-    def scripted_tracker(self, behaviour: str, peers: list[tuple[str, int]] | None = None) -> trackers.ScriptedTracker:
+    def scripted_tracker(self, behaviour: str, file: pathlib.Path | None = None) -> trackers.ScriptedTracker:
         """A tracker in this script, see `ScriptedTracker`."""
-        tracker = trackers.ScriptedTracker(self.host("tracker"), behaviour, peers)
+        tracker = trackers.ScriptedTracker(self.host("tracker"), behaviour, file)
         self._closers.append(tracker.close)
         return tracker
 
@@ -162,6 +163,8 @@ class Lab:
         client = self.environment.client(make)
         if missing := client.missing():
             raise Skipped(missing)
+        if client.needs_own_address and not self.environment.namespaces:
+            raise Skipped(f"{make} tells peers apart by address only: it needs namespaces")
         number = sum(process.name.startswith(f"{make}-{role}") for process in self.processes) + 1
         name = f"{make}-{role}-{number}"
         host = self.host(name)
@@ -175,7 +178,7 @@ class Lab:
         if tracker:
             self.wait(lambda: tracker.knows(torrent) > 0 or self._ended(peer.process), f"{make} announces itself")
         else:
-            self.wait(lambda: _listens(peer.job.host, peer.job.port) or self._ended(peer.process), f"{make} listens")
+            self.wait(lambda: _listens(peer.job.host, peer.job.host.address, peer.job.port) or self._ended(peer.process), f"{make} listens")
         return peer
 
     def complete(self, peer: Peer, payload: Payload) -> None:
@@ -201,9 +204,9 @@ class Lab:
         if problems:
             raise Failed(f"{peer.process.name}: {'; '.join(problems[:4])}")
 
-    def compare(self, payload: Payload, directory: pathlib.Path) -> None:
-        """Compares every byte of a finished download."""
-        if problems := differences(payload.root, directory):
+    def compare(self, payload: Payload, directory: pathlib.Path, ignore: list[str] | None = None) -> None:
+        """Compares every byte of a finished download; `ignore` names what else may be in its folder."""
+        if problems := differences(payload.root, directory, ignore=ignore):
             raise Failed("; ".join(problems[:4]))
 
     # Waiting.
@@ -290,11 +293,12 @@ def mib(size: int) -> str:
     return f"{size / MIB:.1f} MiB"
 
 
-def _answers(tracker: Tracker) -> bool:
-    return _listens(tracker.host, tracker.port)
+def authority(address: str, port: int) -> str:
+    """Address and port as they stand in a URL."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _listens(host: Host, port: int) -> bool:
-    with host.socket() as probe:
+def _listens(host: Host, address: str, port: int) -> bool:
+    with host.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.settimeout(1)
-        return probe.connect_ex((host.address, port)) == 0
+        return probe.connect_ex((address, port)) == 0

@@ -56,7 +56,7 @@ def transfer(arguments: argparse.Namespace) -> None:
     """Seeds or leeches until it is killed."""
     session = lt.session(
         {
-            "listen_interfaces": f"0.0.0.0:{arguments.port}",
+            "listen_interfaces": f"0.0.0.0:{arguments.port},[::]:{arguments.port}",
             "enable_dht": False,
             "enable_lsd": False,
             "enable_upnp": False,
@@ -82,7 +82,7 @@ def transfer(arguments: argparse.Namespace) -> None:
         handle.set_upload_limit(arguments.upload_limit)
     for peer in arguments.peer:
         address, port = peer.rsplit(":", 1)
-        handle.connect_peer((address, int(port)))
+        handle.connect_peer((address.strip("[]"), int(port)))
     last = None
     while True:
         status = handle.status()

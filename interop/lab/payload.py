@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import threading
+from collections.abc import Callable
 
 MIB = 1 << 20
 PIECE = 32 * 1024
@@ -56,7 +57,7 @@ class Payloads:
         """Nested folders and every kind of file that implementations stumble over."""
         return self._make("tree", _tree)
 
-    def _make(self, key: str, maker) -> Payload:  # noqa: ANN001
+    def _make(self, key: str, maker: Callable[[pathlib.Path], Payload]) -> Payload:
         with self._lock:
             if key not in self._made:
                 root = self._root / key
@@ -107,12 +108,16 @@ def _tree(root: pathlib.Path) -> Payload:
     return Payload(root, name, PIECE)
 
 
-def differences(expected: pathlib.Path, actual: pathlib.Path, empty_files: bool = True) -> list[str]:
+def differences(
+    expected: pathlib.Path, actual: pathlib.Path, empty_files: bool = True, ignore: list[str] | None = None
+) -> list[str]:
     """How the tree at `actual` differs from the one at `expected`: content, missing entries and additional ones.
 
-    Without `empty_files`, files of length zero may be missing: not every client creates them.
+    Without `empty_files`, files of length zero may be missing: not every client creates them. Entries of `actual`
+    that `ignore` names are not looked at.
     """
-    wanted, found = _entries(expected), _entries(actual)
+    wanted = _entries(expected)
+    found = {path: kind for path, kind in _entries(actual).items() if path.split("/")[0] not in (ignore or [])}
     result = [f"additional: {path}" for path in sorted(found.keys() - wanted.keys())]
     for path in sorted(wanted):
         kind = wanted[path]

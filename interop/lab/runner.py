@@ -22,6 +22,9 @@ from .payload import Payloads
 from .scenarios import Scenario, all_scenarios
 
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     """How one scenario went."""
@@ -42,7 +45,8 @@ def main() -> int:
     if not scenarios:
         _say(f"no scenario matches {arguments.only}")
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in INTERRUPTS:
+        signal.signal(number, _interrupt)
     environment, results, interrupted = None, [], False
     try:
         environment = _prepare(arguments)
@@ -54,11 +58,19 @@ def main() -> int:
             shutil.rmtree(environment.root / "payloads", ignore_errors=True)
             if not any(environment.root.iterdir()):
                 environment.root.rmdir()
-    _print(results, arguments.json)
     if interrupted:
         _say("interrupted")
+    _print(results, arguments.json)
+    if interrupted:
         return 130
     return 1 if any(result.result == "failed" for result in results) else 0
+
+
+def _interrupt(*_: object) -> None:
+    # Cleaning up takes a moment: a second signal must not cut it short.
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _arguments() -> argparse.Namespace:
@@ -85,11 +97,12 @@ def _chosen(arguments: argparse.Namespace) -> list[Scenario]:
 
 def _prepare(arguments: argparse.Namespace) -> Environment:
     target = setup.target()
-    modules = target / "interop" / "python"
+    modules = target / "interop" / f"python-{sys.version_info.major}.{sys.version_info.minor}"
     modules.parent.mkdir(parents=True, exist_ok=True)
     setup.install(modules, _say)
     binary = pathlib.Path("/nonexistent") if arguments.self_test else setup.build(target, _say)
     net.remove_stale()
+    _remove_stale_runs(modules.parent)
     namespaces = not arguments.loopback and net.namespaces_work()
     _say("each client in a network namespace of its own" if namespaces else f"no namespaces: all clients at {net.own_address()}")
     root = target / "interop" / f"run-{os.getpid()}"
@@ -105,6 +118,12 @@ def _prepare(arguments: argparse.Namespace) -> Environment:
         large_mib=arguments.size or (8 if arguments.quick else 64),
         cancelled=threading.Event(),
     )
+
+
+def _remove_stale_runs(folder: pathlib.Path) -> None:
+    for run in folder.glob("run-*"):
+        if not pathlib.Path(f"/proc/{run.name.removeprefix('run-')}").exists():
+            shutil.rmtree(run, ignore_errors=True)
 
 
 def _run_all(scenarios: list[Scenario], environment: Environment, arguments: argparse.Namespace) -> tuple[list[Result], bool]:
@@ -151,6 +170,7 @@ def _run(scenario: Scenario, environment: Environment, keep: bool) -> Result | N
             lab.close(keep=keep or failed)
             if failed and not keep:
                 _drop_all_but_logs(lab)
+    detail = detail.replace(f"{lab.directory}/", "") if lab else detail
     return Result(scenario.name, outcome, round(seconds if lab else 0.0, 1), detail)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = {  # command: Debian package
@@ -25,9 +27,11 @@ def target() -> pathlib.Path:
     return pathlib.Path(json.loads(metadata.stdout)["target_directory"])
 
 
-def install(modules: pathlib.Path, say) -> None:  # noqa: ANN001
+def install(modules: pathlib.Path, say: Callable[[str], None]) -> None:
     """Installs what is missing, as far as the machine lets us; scenarios that lack something are skipped."""
     missing = [package for command, package in PACKAGES.items() if not shutil.which(command)]
+    if importlib.util.find_spec("pip") is None and not modules.is_dir():
+        missing.append("python3-pip")
     if missing and os.geteuid() != 0:
         say(f"not installed, and only root may: {' '.join(missing)}")
     elif missing and not shutil.which("apt-get"):
@@ -53,7 +57,7 @@ def install(modules: pathlib.Path, say) -> None:  # noqa: ANN001
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def build(target_directory: pathlib.Path, say) -> pathlib.Path:  # noqa: ANN001
+def build(target_directory: pathlib.Path, say: Callable[[str], None]) -> pathlib.Path:
     """Builds `rustor`, or takes the binary that $RUSTOR names."""
     if given := os.environ.get("RUSTOR"):
         return pathlib.Path(given).resolve()

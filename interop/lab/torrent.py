@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .payload import Payload
@@ -88,7 +89,7 @@ class Torrent:
         found = _hashes(self._content(directory), self.piece_length)
         return [index for index in range(len(hashes) // 20) if found[index] != hashes[20 * index : 20 * index + 20]]
 
-    def _content(self, directory: pathlib.Path):  # noqa: ANN202 - a generator of bytes
+    def _content(self, directory: pathlib.Path) -> Iterator[bytes]:
         top = directory / self.info[b"name"].decode()
         files = self.info.get(b"files")
         spans = [(top, self.info[b"length"])] if files is None else [
@@ -126,7 +127,7 @@ def metainfo(info: dict[str, Any], trackers: list[str]) -> dict[str, Any]:
     return outer
 
 
-def _hashes(contents, piece_length: int) -> list[bytes]:  # noqa: ANN001
+def _hashes(contents: Iterable[bytes], piece_length: int) -> list[bytes]:
     hashes, rest = [], bytearray()
     for content in contents:
         rest += content

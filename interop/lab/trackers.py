@@ -35,13 +35,13 @@ def opentracker_missing() -> str | None:
     return None if shutil.which("opentracker") else "opentracker is not installed"
 
 
-def scrape(host: Host, port: int, info_hash: bytes) -> dict[bytes, int]:
+def scrape(host: Host, address: str, port: int, info_hash: bytes) -> dict[bytes, int]:
     """The tracker's counts for a torrent; empty where it knows nothing or does not answer yet."""
-    connection = http.client.HTTPConnection(host.address, port, timeout=2)
+    connection = http.client.HTTPConnection(address, port, timeout=2)
     try:
-        connection.sock = host.socket()
+        connection.sock = host.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         connection.sock.settimeout(2)
-        connection.sock.connect((host.address, port))
+        connection.sock.connect((address, port))
         connection.request("GET", "/scrape?info_hash=" + urllib.parse.quote_from_bytes(info_hash, safe=""))
         return decode(connection.getresponse().read()).get(b"files", {}).get(info_hash, {})
     except (OSError, ValueError, http.client.HTTPException, AttributeError, IndexError):
@@ -54,13 +54,14 @@ class ScriptedTracker:
     """An HTTP tracker in this script, which answers as `behaviour` says and records every announce.
 
     `peers` gives the peers it was made with, `garbage` is no bencode, `not-found` is status 404,
-    `failure` is a failure reason, and `never` keeps the connection open without a word.
+    `failure` is a failure reason, `file` is the file given, and `never` keeps the connection open without a word.
     """
 
-    def __init__(self, host: Host, behaviour: str, peers: list[tuple[str, int]] | None = None) -> None:
+    def __init__(self, host: Host, behaviour: str, file: pathlib.Path | None = None) -> None:
         self.behaviour = behaviour
+        self._file = file
         self.announces: list[dict[str, str]] = []
-        self.set_peers(peers or [])
+        self.set_peers([])
         self._listener = host.listen()
         self._open: list[socket.socket] = []
         address, port = self._listener.getsockname()
@@ -116,6 +117,8 @@ class ScriptedTracker:
                 body = b"<html><body>Welcome to the login page of this hotel</body></html>"
             case "not-found":
                 status, body = "404 Not Found", b"no such page"
+            case "file":
+                body = self._file.read_bytes() if self._file else b""
             case "failure":
                 body = encode({"failure reason": "this torrent is not for you"})
         head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -1,5 +1,6 @@
 use super::{
     error::{Error, Expected},
+    outline::Notes,
     value::Value,
 };
 
@@ -25,19 +26,24 @@ impl Options {
 
     /// Decodes one value that fills `input`; if lenient, bytes after it are ignored.
     pub fn decode<'a>(&self, input: &'a [u8]) -> Result<Value<'a>, Error> {
-        let (value, length) = self.decode_prefix(input)?;
-        if length < input.len() && !self.lenient {
-            return Err(error(input, length, Expected::EndOfInput));
-        }
-        Ok(value)
+        let length = check(input, *self, &mut ())?;
+        Ok(Value::trusted(self.whole(input, length)?, &[]))
     }
 
     /// Decodes the value at the start of `input` and says how many bytes it takes; what follows is not looked at.
     ///
     /// For data messages of the metadata exchange (BEP 9), where a dictionary is followed by raw bytes.
     pub fn decode_prefix<'a>(&self, input: &'a [u8]) -> Result<(Value<'a>, usize), Error> {
-        let length = check(input, *self)?;
-        Ok((Value::trusted(input.get(..length).unwrap_or_default(), 0), length))
+        let length = check(input, *self, &mut ())?;
+        Ok((Value::trusted(input.get(..length).unwrap_or_default(), &[]), length))
+    }
+
+    /// The first `length` bytes of `input`, which must be all, unless lenient.
+    pub(super) fn whole<'a>(&self, input: &'a [u8], length: usize) -> Result<&'a [u8], Error> {
+        match input.get(..length) {
+            Some(value) if length == input.len() || self.lenient => Ok(value),
+            _ => Err(error(input, length, Expected::EndOfInput)),
+        }
     }
 }
 
@@ -63,7 +69,7 @@ pub fn decode_prefix(input: &[u8]) -> Result<(Value<'_>, usize), Error> {
 }
 
 /// Checks the value at the start of `input` from end to end; returns its length.
-fn check(input: &[u8], options: Options) -> Result<usize, Error> {
+pub(super) fn check(input: &[u8], options: Options, notes: &mut impl Notes) -> Result<usize, Error> {
     let max_depth = options.max_depth.min(MAX_DEPTH);
     // What is open around the cursor: how many, which of them are dictionaries (the innermost in bit 0), and the last key of each.
     let mut depth = 0u8;
@@ -76,6 +82,7 @@ fn check(input: &[u8], options: Options) -> Result<usize, Error> {
             at += 1;
             depth -= 1;
             dictionaries >>= 1;
+            notes.close(at);
             if depth == 0 {
                 return Ok(at);
             }
@@ -111,6 +118,7 @@ fn check(input: &[u8], options: Options) -> Result<usize, Error> {
                 if let Some(last) = keys.get_mut(usize::from(depth)) {
                     *last = None;
                 }
+                notes.open(at);
                 at += 1;
                 depth += 1;
                 dictionaries = dictionaries << 1 | u64::from(open == b'd');

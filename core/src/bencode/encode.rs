@@ -139,7 +139,7 @@ impl DictionaryEncoder<'_> {
 /// Puts the entries from `start` to the final `e` in order; of equal keys the last stays.
 fn sort(out: &mut Vec<u8>, start: usize) {
     let raw = out.get(start.saturating_sub(1)..).unwrap_or_default().to_vec();
-    let entries: BTreeMap<_, _> = Value::trusted(&raw, 0).as_dictionary().into_iter().flatten().collect();
+    let entries: BTreeMap<_, _> = Value::trusted(&raw, &[]).as_dictionary().into_iter().flatten().collect();
     out.truncate(start);
     for (key, value) in entries {
         byte_string(out, key);

@@ -28,11 +28,13 @@
 //! ```
 //!
 //! There is no recursion: nesting is limited by [`Options::max_depth`]. Looking things up scans the bytes again, but skips what it
-//! does not visit, so that reading a whole tree costs at most its size times its depth, and hostile input cannot make it quadratic.
+//! does not visit, so that reading a whole tree costs at most its size times its depth, and hostile input cannot make it quadratic. An
+//! [`Outline`] saves most of that, too, for a little memory.
 
 mod decode;
 mod encode;
 mod error;
+mod outline;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -40,4 +42,5 @@ mod value;
 pub use decode::{MAX_DEPTH, Options, decode, decode_lenient, decode_prefix};
 pub use encode::{DictionaryEncoder, Encoder, ListEncoder, dictionary};
 pub use error::{Error, Expected};
+pub use outline::Outline;
 pub use value::{Dictionary, DictionaryIter, Kind, List, ListIter, Value};

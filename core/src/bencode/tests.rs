@@ -99,6 +99,19 @@ fn every_value_knows_its_exact_place() {
 }
 
 #[test]
+fn an_outline_is_used_where_it_pays_and_only_there() {
+    let spread = [&b"l"[..], &b"l20:aaaaaaaaaaaaaaaaaaaae".repeat(50), b"e"].concat();
+    let dense = [&b"l"[..], &b"le".repeat(500), b"e"].concat();
+    let mut outline = Outline::new();
+    for (input, count) in [(&spread, 51), (&dense, 501), (&spread, 51)] {
+        let value = outline.decode(input, Options::STRICT).unwrap();
+        assert_eq!(places(value), places(decode(input).unwrap()));
+        assert_eq!(value.as_list().unwrap().iter().count() + 1, count);
+    }
+    assert!(outline.decode(b"lee", Options::STRICT).is_err());
+}
+
+#[test]
 fn errors_read_like_sentences() {
     let say = |input: &[u8]| decode(input).unwrap_err().to_string();
     assert_eq!(say(b""), "byte 0: expected an integer, a string, a list or a dictionary, found the end of the input");
@@ -189,6 +202,12 @@ fn visit<'a>(value: Value<'a>, see: &mut impl FnMut(Value<'a>)) {
     value.as_dictionary().unwrap_or_default().iter().for_each(|(_, item)| visit(item, see));
 }
 
+fn places(value: Value<'_>) -> Vec<core::ops::Range<usize>> {
+    let mut places = vec![];
+    visit(value, &mut |value| places.push(value.range()));
+    places
+}
+
 fn encode(write: impl FnOnce(Encoder<'_>)) -> Vec<u8> {
     let mut out = vec![];
     write(Encoder::new(&mut out));
@@ -202,6 +221,18 @@ proptest! {
         let value = decode(&bytes).unwrap();
         prop_assert_eq!(Tree::read(value), tree);
         visit(value, &mut |value| assert_eq!(&bytes[value.range()], value.raw()));
+    }
+
+    #[test]
+    fn an_outline_changes_nothing(trees in prop::collection::vec(trees(), 1..4), other in nearly_bencode()) {
+        let mut outline = Outline::new();
+        for bytes in trees.iter().map(|tree| encode(|to| tree.write(to))).chain([other]) {
+            let outlined = outline.decode(&bytes, Options::LENIENT);
+            prop_assert_eq!(outlined, decode_lenient(&bytes));
+            if let Ok(value) = outlined {
+                prop_assert_eq!(places(value), places(decode_lenient(&bytes).unwrap()));
+            }
+        }
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use super::outline::Entry;
 use core::{fmt, iter::FusedIterator, ops::Range};
 
 /// One bencoded value: a view of its bytes as they stand, checked when it was decoded.
@@ -7,6 +8,8 @@ use core::{fmt, iter::FusedIterator, ops::Range};
 pub struct Value<'a> {
     raw: &'a [u8],
     offset: usize,
+    /// Of a list or dictionary: its own entry and those of all inside it. Nothing if no outline was made.
+    outline: &'a [Entry],
 }
 
 /// The four kinds of values.
@@ -23,9 +26,9 @@ pub enum Kind {
 }
 
 impl<'a> Value<'a> {
-    /// `raw` is exactly one checked value, found `offset` bytes into the input.
-    pub(super) fn trusted(raw: &'a [u8], offset: usize) -> Value<'a> {
-        Value { raw, offset }
+    /// `raw` is exactly one checked value, the first of its input.
+    pub(super) fn trusted(raw: &'a [u8], outline: &'a [Entry]) -> Value<'a> {
+        Value { raw, offset: 0, outline }
     }
 
     /// The bytes of this value exactly as they stand in the input: what an info-hash is taken of.
@@ -239,13 +242,17 @@ struct Cursor<'a> {
     inside: &'a [u8],
     at: usize,
     offset: usize,
+    /// The entries of the lists and dictionaries from `at` on.
+    outline: &'a [Entry],
 }
 
 impl<'a> Cursor<'a> {
     fn inside(container: Option<Value<'a>>) -> Cursor<'a> {
-        match container.map(|value| (value.raw, value.offset)) {
-            Some(([_, inside @ .., b'e'], offset)) => Cursor { inside, at: 0, offset: offset + 1 },
-            _ => Cursor { inside: &[], at: 0, offset: 0 },
+        match container.map(|value| (value.raw, value)) {
+            Some(([_, inside @ .., b'e'], Value { offset, outline, .. })) => {
+                Cursor { inside, at: 0, offset: offset + 1, outline: outline.get(1..).unwrap_or_default() }
+            }
+            _ => Cursor { inside: &[], at: 0, offset: 0, outline: &[] },
         }
     }
 
@@ -258,11 +265,15 @@ impl<'a> Cursor<'a> {
 
     fn value(&mut self) -> Option<Value<'a>> {
         let start = self.at;
-        if start >= self.inside.len() {
-            return None;
-        }
-        self.at = end_of_value(self.inside, start);
-        Some(Value { raw: self.inside.get(start..self.at)?, offset: self.offset + start })
+        let mut outline = &[][..];
+        self.at = match (self.inside.get(start)?, self.outline.first()) {
+            (b'l' | b'd', Some(entry)) => {
+                (outline, self.outline) = self.outline.split_at_checked(entry.count())?;
+                start + entry.length()
+            }
+            _ => end_of_value(self.inside, start),
+        };
+        Some(Value { raw: self.inside.get(start..self.at)?, offset: self.offset + start, outline })
     }
 }
 

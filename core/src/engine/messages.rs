@@ -2,6 +2,7 @@ use super::Engine;
 use crate::{
     id::ConnectionId,
     peer::{CloseReason, Holdings, ProtocolError},
+    torrent::picker::PeerCursor,
     util::Bitfield,
     wire::{Block, Message},
 };
@@ -97,6 +98,7 @@ impl Engine {
         let pieces = Bitfield::from_bytes(torrent.geometry.piece_count(), bytes).ok_or(ProtocolError::Bitfield)?;
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::new(pieces);
+        connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
         let announced = torrent.announced();
         connection.interesting = match &connection.holdings {

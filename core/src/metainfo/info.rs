@@ -3,7 +3,7 @@ use super::{
     error::{Error, Key},
     path::{Names, sanitise, sanitise_all},
 };
-use crate::bencode::{Dictionary, Kind, Options, Value};
+use crate::bencode::{Dictionary, Kind, Options, Outline, Value};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 use bytes::Bytes;
 
@@ -55,7 +55,8 @@ impl Info {
 
     /// Like [`Info::parse`], as strictly as `options` say. The info-hash is of the dictionary alone, without bytes after it.
     pub fn parse_with(bytes: Bytes, options: Options) -> Result<Info, Error> {
-        let value = options.decode(&bytes)?;
+        let mut outline = Outline::new();
+        let value = outline.decode(&bytes, options)?;
         Info::read(&bytes, value)
     }
 

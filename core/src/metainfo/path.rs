@@ -10,10 +10,11 @@ const MAX_COMPONENT: usize = 255;
 /// their extension, bytes that are not UTF-8. Names above 255 bytes are cut, keeping a short extension. A safe name comes back as
 /// it is.
 pub fn sanitise(component: &[u8]) -> String {
-    let mut name: String = String::from_utf8_lossy(component)
-        .chars()
-        .map(|character| if matches!(character, '/' | '\\') || character.is_control() { '_' } else { character })
-        .collect();
+    let replaced = |character: char| matches!(character, '/' | '\\') || character.is_control();
+    let mut name = String::from_utf8_lossy(component).into_owned();
+    if name.contains(replaced) {
+        name = name.replace(replaced, "_");
+    }
     if name.chars().all(|character| matches!(character, '.' | ' ')) {
         return "_".into();
     }

@@ -3,7 +3,7 @@ use super::{
     error::{Error, Key},
     info::text,
 };
-use crate::bencode::{self, List, Options, Value};
+use crate::bencode::{self, List, Options, Outline, Value};
 use alloc::{
     borrow::ToOwned,
     collections::{BTreeMap, BTreeSet},
@@ -50,7 +50,8 @@ impl Metainfo {
 
     /// Like [`Metainfo::parse`], as strictly as `options` say.
     pub fn parse_with(bytes: Bytes, options: Options) -> Result<Metainfo, Error> {
-        let value = options.decode(&bytes).map_err(|error| look_again(&bytes, error))?;
+        let mut outline = Outline::new();
+        let value = outline.decode(&bytes, options).map_err(|error| look_again(&bytes, error))?;
         let entries = value.as_dictionary().ok_or(Error::NotADictionary)?;
 
         let (mut info, mut announce, mut announce_list) = (None, None, None);

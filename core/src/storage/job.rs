@@ -14,7 +14,8 @@ pub type Fingerprint = [u8; 8];
 /// `Open` comes first and is answered before anything else is asked; `Close` comes last, after everything else was answered.
 #[derive(Clone, Debug)]
 pub enum DiskOperation {
-    /// Learn the layout, and look at what is there. Creates nothing. Answered by [`DiskOutput::Opened`].
+    /// Learn the layout, and look at what is there. Creates nothing. Answered by [`DiskOutput::Opened`]. What is missing is no
+    /// error; what is in the way is, such as a file where a folder must be.
     Open {
         /// The torrent's files.
         layout: Arc<Layout>,
@@ -23,8 +24,8 @@ pub enum DiskOperation {
         /// How files get their length.
         allocation: Allocation,
     },
-    /// Create the folders, the empty files, and under [`Allocation::Full`] all the others at full length.
-    /// Answered by [`DiskOutput::Done`].
+    /// Create the folders, the empty files, and under [`Allocation::Full`] all the others at full length. Files that are longer
+    /// than the torrent says are cut. Padding files are never created. Answered by [`DiskOutput::Done`].
     Prepare,
     /// Hash the segments as they lie; if the digest fits, write them, one vectored write a file.
     /// Answered by [`DiskOutput::Stored`] or [`DiskOutput::Mismatch`].
@@ -74,7 +75,7 @@ pub enum DiskOperation {
 /// What came of a [`DiskOperation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskOutput {
-    /// What there is of each file, in the layout's order.
+    /// What there is of each file, in the layout's order; `None` for a missing one, and for padding.
     Opened(Vec<Option<FileStamp>>),
     /// The digest fitted and the bytes are where a crash of the process cannot take them back.
     /// One fingerprint a block if they were asked for, none otherwise.
@@ -85,7 +86,7 @@ pub enum DiskOutput {
     Read(Bytes),
     /// Whether each piece of the range is there and fits its digest, in order.
     Verified(Vec<bool>),
-    /// The files' sizes and times, in the layout's order.
+    /// The files' sizes and times, in the layout's order; `None` for a missing one, and for padding.
     Stamps(Vec<Option<FileStamp>>),
     /// It is done.
     Done,

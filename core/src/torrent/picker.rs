@@ -18,7 +18,7 @@
 //! then the whole of it, but a [`PeerCursor`] remembers the part in which there was nothing, so that it is not searched again until
 //! something changes.
 //!
-//! A torrent without peers holds a bit a piece, one with peers 8 bytes a piece more, a complete one nothing.
+//! A torrent without peers holds a bit a piece, one with peers 8 bytes and a bit more, a complete one nothing.
 
 mod availability;
 mod begun;
@@ -64,7 +64,7 @@ pub struct Picker<P> {
     leechers: u32,
 
     // What follows from it.
-    /// Built for the first leecher or the first pick, dropped with the last peer.
+    /// Built for the first peer that holds a part, or the first pick; dropped with the last peer.
     order: Option<Box<Order>>,
     /// The begun pieces that have free blocks for anyone, by priority and then by how few blocks are free.
     open: BTreeSet<(Priority, u32, u32)>,
@@ -236,7 +236,9 @@ impl<P: Copy + Ord> Picker<P> {
         match has {
             PeerPieces::Some(bitfield) if !bitfield.is_full() => {
                 self.leechers += 1;
-                self.order().shift(bitfield, true);
+                if !bitfield.is_empty() {
+                    self.order().shift(bitfield, true);
+                }
             }
             _ => self.seeds += 1,
         }

@@ -2,6 +2,7 @@
 
 mod http;
 mod swarm;
+mod udp;
 
 pub use self::http::HttpReply;
 use self::swarm::{Peer, PeerKey, Role, Swarm, SwarmKey};
@@ -26,6 +27,8 @@ use core::{
 pub struct TrackerServer {
     config: TrackerServerConfig,
     rng: Rng,
+    /// Of its UDP side.
+    secret: [u8; 20],
     torrents: BTreeMap<InfoHash, SwarmKey>,
     swarms: Slab<Swarm, Swarm>,
     peers: Slab<Peer, Peer>,
@@ -120,6 +123,7 @@ impl TrackerServer {
         TrackerServer {
             config,
             rng: Rng::new(seed).fork(Purpose::TrackerServer, 0),
+            secret: udp::secret(seed),
             torrents: BTreeMap::new(),
             swarms: Slab::new(),
             peers: Slab::new(),

@@ -247,9 +247,20 @@ mod memory {
     }
 
     #[test]
+    fn a_few_bytes_of_a_block_are_not_worth_a_read_buffer() {
+        let bytes = encoded(&[piece(0, 0, &[1; 5000])]);
+        for (came, kept) in [(1023, 0), (1024, 1)] {
+            let (mut decoder, buffers) = (Decoder::new(Limits::default()), Pool::default());
+            decoder.push(buffers.make(&bytes[..13 + came]));
+            assert_eq!(decoder.next(), Ok(None));
+            assert_eq!(buffers.alive(), kept);
+        }
+    }
+
+    #[test]
     fn what_is_announced_is_not_allocated_until_it_comes() {
         let mut assembly = payload::Assembly::default();
-        let announced = 1 << 20;
+        let announced = 1_000_000;
         for came in 0..5000 {
             assembly.copy(&[1], announced - came);
             assert!(assembly.capacity() <= 2 * (came + 1));
@@ -284,6 +295,27 @@ mod lengths {
             let prefix = Bytes::from_static(&[0x80, 0, 0, 0]);
             let error = WireError::MessageTooLong { id: None, length: 1 << 31, limit: 1024 * 1024 + 2 };
             assert_eq!(decoded([prefix.slice(..at), prefix.slice(at..)]), (vec![], Some(error)));
+        }
+    }
+
+    #[test]
+    fn a_prefix_alone_is_held_to_the_longest_of_all_messages() {
+        let short = Limits { bitfield: 1, block: 1, extended: 1, unknown: 1 };
+        let table = [
+            (Limits { bitfield: 100, ..short }, 101),
+            (Limits { block: 100, ..short }, 109),
+            (Limits { extended: 100, ..short }, 102),
+            (Limits { unknown: 100, ..short }, 101),
+            (short, 13),
+        ];
+        for (limits, longest) in table {
+            for (length, error) in
+                [(longest, None), (longest + 1, Some(WireError::MessageTooLong { id: None, length: longest + 1, limit: longest }))]
+            {
+                let mut decoder = Decoder::new(limits);
+                decoder.push(Bytes::copy_from_slice(&u32::to_be_bytes(length)));
+                assert_eq!(decoder.next().err(), error, "{limits:?}");
+            }
         }
     }
 

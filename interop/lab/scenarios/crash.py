@@ -74,7 +74,8 @@ def _kill_often(lab: Lab, rounds: int, polite: bool) -> str:
     done = 0
     for number in range(rounds):
         process = _begin(lab, torrent, seeder, out)
-        lab.pause(moments.uniform(0.1, payload.size / RATE / rounds * 1.2))
+        lab.wait(lambda: (out / payload.name).exists() or process.exit_code is not None, "the download begins")
+        lab.pause(moments.uniform(0, payload.size / RATE / rounds * 1.2))
         if polite:
             process.send(signal.SIGINT)
             lab.pause(moments.uniform(0, 0.06))

@@ -98,7 +98,7 @@ impl Client {
         // The folder must mean the same after the process has changed its own.
         let folder = std::path::absolute(&options.folder).unwrap_or(options.folder);
         let resume_file = self.handle.state_folder.as_ref();
-        let resume_file = resume_file.map(|state| resume::resume_path(state, options.metainfo.info_hash(), &folder));
+        let resume_file = resume_file.map(|state| resume::resume_path(state, options.metainfo.info_hash().0, &folder));
         let resume = match resume_file.clone().filter(|_| options.resume) {
             Some(file) => beside(move || resume::load(&file)).await.flatten(),
             None => None,

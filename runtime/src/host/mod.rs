@@ -82,7 +82,8 @@ pub struct Host<R: Runtime> {
     next_incoming: u64,
     mailers: Vec<Mailer<R::Datagram>>,
     alarm: Alarm<R::Timer>,
-    disk: DiskWorkers,
+    /// None once the host has ended.
+    disk: Option<DiskWorkers>,
     errands: Errands,
     desk: Desk,
 }
@@ -128,7 +129,7 @@ impl<R: Runtime> Host<R> {
             next_incoming: 0,
             mailers,
             alarm: Alarm::new(&mailbox, runtime.timer()),
-            disk: DiskWorkers::start(config.disk, complete).map_err(StartError::System)?,
+            disk: Some(DiskWorkers::start(config.disk, complete).map_err(StartError::System)?),
             errands: Errands::new(config.certificates, config.user_agent),
             desk: Desk::default(),
             runtime,
@@ -170,7 +171,11 @@ impl<R: Runtime> Host<R> {
             }
         }
         for request in mail.requests.drain(..) {
-            self.desk.serve(&mut self.engine, now, request, |torrent, file| self.disk.set_resume_file(torrent, file));
+            self.desk.serve(&mut self.engine, now, request, |torrent, file| {
+                if let Some(disk) = &self.disk {
+                    disk.set_resume_file(torrent, file);
+                }
+            });
         }
         self.mail = mail;
         if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
@@ -223,7 +228,11 @@ impl<R: Runtime> Host<R> {
                 None => self.answers.push(Input::Written { connection, result: Err(StreamError::Other) }),
             },
             Action::Close { connection } => self.streams.close(connection),
-            Action::Disk { job, torrent, operation } => self.disk.submit(job, torrent, operation),
+            Action::Disk { job, torrent, operation } => {
+                if let Some(disk) = &self.disk {
+                    disk.submit(job, torrent, operation);
+                }
+            }
             Action::Http { request, url, family, body_limit, timeout_millis } => {
                 let get = errand::request(url, family, body_limit, timeout_millis);
                 self.errands.get(&self.runtime, &self.mailbox, request, get);
@@ -295,7 +304,8 @@ impl<R: Runtime> Host<R> {
         self.incoming.clear();
         self.mailers.clear();
         self.streams.clear();
-        self.disk.stop();
+        // Waits for the workers.
+        self.disk = None;
         self.desk.close();
     }
 }

@@ -87,6 +87,8 @@ impl Desk {
             Request::Subscribe(subscriber) => self.subscribers.push(subscriber),
             Request::ShutDown(reply) => {
                 self.shutdowns.extend(reply);
+                // Torrents are taken off the list now, but who waits for one is to hear the reason.
+                self.finishes.clear();
                 // An engine that is shutting down already refuses: nothing is left to be done then.
                 let _ = engine.command(now, Command::ShutDown);
             }
@@ -97,11 +99,16 @@ impl Desk {
     pub(crate) fn publish(&mut self, engine: &Engine, event: &Event) {
         self.subscribers.retain(|subscriber| subscriber.publish(event));
         match event {
-            Event::Checked { torrent, .. } | Event::Finished { torrent } | Event::Failed { torrent, .. } => {
-                self.settle(*torrent, outcome(engine.torrent(*torrent)));
+            Event::Finished { torrent } => self.settle(*torrent, Outcome::Finished),
+            Event::Failed { torrent, error } => self.settle(*torrent, Outcome::Failed(error.clone())),
+            // A paused torrent that is complete says nothing more.
+            Event::Checked { torrent, verified, pieces } if verified == pieces => {
+                if engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Paused) {
+                    self.settle(*torrent, Outcome::Finished);
+                }
             }
             Event::Removed { torrent } => {
-                self.settle(*torrent, Some(Outcome::Gone));
+                self.settle(*torrent, Outcome::Gone);
                 for (_, reply) in self.removals.extract_if(.., |(waits_for, _)| waits_for == torrent) {
                     tell(reply, Ok(()));
                 }
@@ -110,8 +117,7 @@ impl Desk {
         }
     }
 
-    fn settle(&mut self, torrent: TorrentId, outcome: Option<Outcome>) {
-        let Some(outcome) = outcome else { return };
+    fn settle(&mut self, torrent: TorrentId, outcome: Outcome) {
         for (_, reply) in self.finishes.extract_if(.., |(waits_for, _)| *waits_for == torrent) {
             tell(reply, outcome.clone());
         }

@@ -191,7 +191,8 @@ fn many_buffers_take_few_writes() {
     bench.script().writes.extend((0..9).map(|_| Ok(usize::MAX)));
     let written = bench.streams.get(ID).unwrap().write(vec![Bytes::from_static(b"x"); 2 * WRITE_SLICES + 1]);
     assert!(matches!(written, Some(Input::Written { result: Ok(()), .. })));
-    assert_eq!((bench.script().calls, bench.script().written.len()), (3, 2 * WRITE_SLICES + 1));
+    let script = bench.script();
+    assert_eq!((script.calls, script.written.len()), (3, 2 * WRITE_SLICES + 1));
 }
 
 #[test]

@@ -527,6 +527,8 @@ fn idle_torrent_is_small() {
     assert!(size_of::<PeerCursor>() <= 12);
     let mut fixture = Fixture::new(100_000, 1);
     fixture.picker.peer_joined(PeerPieces::Some(&Bitfield::new(100_000)));
+    assert!(fixture.picker.order.is_none());
+    fixture.picker.peer_joined(PeerPieces::Some(&bitfield(100_000, [0])));
     let bytes = fixture.picker.order.as_ref().unwrap().bytes();
     assert!(bytes <= 100_000 * 8 + 100_000 / 8 + 100, "{bytes}");
 }
