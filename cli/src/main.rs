@@ -2,9 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod create;
+mod download;
 mod failure;
 mod output;
+mod reporter;
+mod seed;
+mod session;
 mod show;
+mod signals;
 mod torrent_file;
 mod verify;
 
@@ -44,6 +49,8 @@ Results go to standard output, everything else to standard error.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Download(download::Download),
+    Seed(seed::Seed),
     Create(create::Create),
     Verify(verify::Verify),
     Show(show::Show),
@@ -53,6 +60,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.quiet, cli.verbose, cli.color);
     let exit = match &cli.command {
+        Command::Download(download) => download.run(&output),
+        Command::Seed(seed) => seed.run(&output),
         Command::Create(create) => create.run(&output),
         Command::Verify(verify) => verify.run(&output),
         Command::Show(show) => show.run(&output),

@@ -2,6 +2,7 @@
 
 mod measure;
 mod progress;
+mod transfers;
 mod tree;
 
 use std::{
@@ -16,7 +17,8 @@ use indicatif::MultiProgress;
 
 pub(crate) use self::{
     measure::{Bytes, Count, Date, Exact, Rate, Span, parse_size},
-    progress::Progress,
+    progress::{Progress, percent},
+    transfers::Transfers,
     tree::tree,
 };
 use crate::failure::Failure;
