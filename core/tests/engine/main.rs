@@ -6,6 +6,7 @@ mod support;
 mod downloads;
 mod handshakes;
 mod holdings;
+mod lifecycle;
 mod misbehaviour;
 mod resume;
 mod shapes;
