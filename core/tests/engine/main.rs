@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod choking;
 mod disk_faults;
 mod downloads;
 mod handshakes;
