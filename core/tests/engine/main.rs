@@ -3,7 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_pieces;
+mod budget;
 mod choking;
+mod connections;
 mod disk_faults;
 mod downloads;
 mod handshakes;
@@ -12,6 +15,7 @@ mod lifecycle;
 mod misbehaviour;
 mod resume;
 mod shapes;
+mod trackers;
 mod uploads;
 
 /// What a block is long.
