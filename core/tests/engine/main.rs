@@ -5,6 +5,7 @@ mod support;
 
 mod bad_pieces;
 mod budget;
+mod chaos;
 mod choking;
 mod connections;
 mod disk_faults;

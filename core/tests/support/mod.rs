@@ -60,6 +60,7 @@ struct Inner {
     events: Vec<Event>,
     refused: usize,
     timeouts: u32,
+    deferred: u32,
 }
 
 impl World {
@@ -88,6 +89,7 @@ impl World {
             events: Vec::new(),
             refused: 0,
             timeouts: 0,
+            deferred: 0,
         })));
         world.input(Input::Listening(SocketAddr::from(([0, 0, 0, 0], 6881))));
         world
@@ -142,8 +144,12 @@ impl World {
         self.command(command).expect("the command is accepted");
     }
 
+    pub fn find(&self, content: &Content) -> Option<TorrentId> {
+        self.0.borrow().engine.find(content.info_hash())
+    }
+
     pub fn torrent_of(&self, content: &Content) -> TorrentId {
-        self.0.borrow().engine.find(content.info_hash()).expect("the torrent is listed")
+        self.find(content).expect("the torrent is listed")
     }
 
     pub fn status(&self, torrent: TorrentId) -> TorrentStatus {
@@ -373,9 +379,24 @@ impl World {
         self.settles();
     }
 
+    /// The next inputs come before the engine is asked what to do.
+    pub fn defers(&self, inputs: u32) {
+        self.0.borrow_mut().deferred = inputs;
+    }
+
+    /// The engine is asked what to do after each input again.
+    pub fn undefer(&self) {
+        self.0.borrow_mut().deferred = 0;
+        self.settles();
+    }
+
     /// Does what the engine asks for, until it asks for nothing more.
     pub fn settles(&self) {
         let inner = &mut *self.0.borrow_mut();
+        if inner.deferred > 0 {
+            inner.deferred -= 1;
+            return;
+        }
         loop {
             while let Some(action) = inner.engine.poll_action() {
                 inner.audit.action(&action);
