@@ -39,14 +39,16 @@ fn a_bitfield_of_the_wrong_length_is_refused() {
     }
 }
 
+/// BEP 3 wants it first, but aria2 says that it is interested before it says what it has.
 #[test]
-fn a_bitfield_after_another_message_is_refused() {
+fn a_bitfield_after_another_message_counts() {
     for first in [Message::Unchoke, Message::Have(3), Message::Interested] {
         let (world, content) = (World::new(), content());
-        world.leeches(&content);
+        let torrent = world.leeches(&content);
         let peer = world.joins(&content, "10.0.0.1:5000");
-        peer.says_all([first, content.bitfield(0..10)]);
-        assert_eq!(peer.reason(), protocol(ProtocolError::Bitfield));
+        peer.says_all([first, content.bitfield(2..6)]);
+        assert_eq!(peer.reason(), None);
+        assert_eq!(world.peers(torrent)[0].pieces, 4);
     }
 }
 
