@@ -3,11 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod downloads;
 mod handshakes;
 mod holdings;
 mod misbehaviour;
 mod uploads;
-mod downloads;
 
 /// What a block is long.
 const BLOCK: u32 = 16384;

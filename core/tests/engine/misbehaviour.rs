@@ -58,7 +58,11 @@ fn blocks_that_are_not_those_asked_for() {
         let (world, content, torrent, good, bad) = download();
         bad.says_all([content.bitfield([0]), Message::Unchoke]);
         let block = wrong(bad.hears_requests()[0], change);
-        bad.says(Message::Piece { piece: block.piece, offset: block.offset, data: bytes::Bytes::from(vec![0; block.length as usize]).into() });
+        bad.says(Message::Piece {
+            piece: block.piece,
+            offset: block.offset,
+            data: bytes::Bytes::from(vec![0; block.length as usize]).into(),
+        });
         costs_only_itself(&world, &content, torrent, &good, &bad, ProtocolError::Block);
     }
 }

@@ -49,9 +49,11 @@ fn requests_of_odd_length_are_answered_up_to_128_kib() {
     let peer = world.joins(&content, "10.0.0.1:5000");
     peer.says(Message::Interested);
     peer.hears();
-    for block in
-        [Block { piece: 0, offset: 1, length: 1 }, Block { piece: 0, offset: 7, length: 128 << 10 }, Block { piece: 1, offset: 100, length: 999 }]
-    {
+    for block in [
+        Block { piece: 0, offset: 1, length: 1 },
+        Block { piece: 0, offset: 7, length: 128 << 10 },
+        Block { piece: 1, offset: 100, length: 999 },
+    ] {
         peer.says(Message::Request(block));
         assert_eq!(peer.hears(), [content.message(block)]);
     }

@@ -52,14 +52,7 @@ impl Content {
         })
     }
 
-    fn build(
-        files: &str,
-        length: usize,
-        piece_length: u32,
-        tiers: &[&[&str]],
-        last: &str,
-        change: impl FnOnce(&mut [u8]),
-    ) -> Content {
+    fn build(files: &str, length: usize, piece_length: u32, tiers: &[&[&str]], last: &str, change: impl FnOnce(&mut [u8])) -> Content {
         let mut data = vec![0; length];
         Rng::new(Seed::from_u64(length as u64)).fork(Purpose::Simulation, 0).fill(&mut data);
         change(&mut data);
