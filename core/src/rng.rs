@@ -47,6 +47,8 @@ pub enum Purpose {
     UdpTracker = 7,
     /// What a test or a simulation draws for itself.
     Simulation = 8,
+    /// Which peers our own tracker tells of.
+    TrackerServer = 9,
 }
 
 /// xoshiro256\*\* (Blackman and Vigna): 256 bits of state, fast, and the same on every platform.

@@ -6,13 +6,25 @@
 mod bencode;
 mod magnet;
 mod metainfo;
+mod tracker;
+mod wire;
 
 pub use bencode::bencode;
 pub use magnet::magnet;
 pub use metainfo::metainfo;
+pub use tracker::{tracker_reply, tracker_request, udp_tracker};
+pub use wire::wire;
 
 /// The body of a fuzz target.
 pub type Body = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Body)] = &[("bencode", bencode), ("metainfo", metainfo), ("magnet", magnet)];
+pub const TARGETS: &[(&str, Body)] = &[
+    ("bencode", bencode),
+    ("metainfo", metainfo),
+    ("magnet", magnet),
+    ("tracker_reply", tracker_reply),
+    ("tracker_request", tracker_request),
+    ("udp_tracker", udp_tracker),
+    ("wire", wire),
+];

@@ -170,6 +170,12 @@ impl Info {
         self.pieces.as_chunks().0.get(index as usize)
     }
 
+    /// The hashes of `count` pieces from `first` on, 20 bytes each, as a slice of the torrent file. `None` past the end.
+    pub fn piece_hashes(&self, first: u32, count: u32) -> Option<Bytes> {
+        let (first, end) = (first as usize, (first as usize).checked_add(count as usize)?);
+        (end <= self.piece_count() as usize).then(|| self.pieces.slice(first * 20..end * 20))
+    }
+
     /// The hashes of all pieces, 20 bytes each; a slice of [`Info::raw`].
     pub fn pieces(&self) -> &Bytes {
         &self.pieces

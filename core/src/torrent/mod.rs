@@ -1,1 +1,20 @@
 //! One torrent: its pieces, its peers, its policies.
+
+mod assembly;
+mod blame;
+mod checking;
+pub mod choker;
+pub mod geometry;
+mod peer_list;
+pub mod picker;
+mod resume;
+mod state;
+
+pub(crate) use assembly::{Assembly, Source};
+pub(crate) use blame::Blame;
+pub(crate) use checking::Checking;
+pub use geometry::Geometry;
+pub use peer_list::PeerList;
+pub(crate) use peer_list::canonical;
+pub use resume::{Resume, ResumeError};
+pub(crate) use state::{Ending, Phase, Torrent};

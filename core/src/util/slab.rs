@@ -63,11 +63,16 @@ impl<T> fmt::Debug for Key<T> {
 /// A vector with stable, generational keys: O(1) insertion, removal and look-up, iteration in order of place.
 ///
 /// `M` marks the keys' kind, so that a torrent's key does not fit the table of connections.
-#[derive(Debug)]
 pub struct Slab<M, T> {
     places: Vec<(u32, Option<T>)>,
     free: Vec<u32>,
     marker: PhantomData<fn() -> M>,
+}
+
+impl<M, T: fmt::Debug> fmt::Debug for Slab<M, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
 }
 
 impl<M, T> Default for Slab<M, T> {

@@ -1,0 +1,355 @@
+use super::{Engine, timers::Timer};
+use crate::{
+    action::Action,
+    error::StreamError,
+    event::Event,
+    id::{ConnectionId, IncomingId, TorrentId},
+    input::ReadBuffer,
+    metainfo::InfoHash,
+    peer::{CloseReason, Connection, Holdings, ProtocolError, Stage},
+    time::Duration,
+    torrent::{Torrent, canonical},
+    util::Bitfield,
+    wire::{Handshake, HandshakeDecoder, Limits},
+};
+use alloc::{boxed::Box, vec::Vec};
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+/// Two connections to the same peer that were begun within this time of each other crossed on the way.
+const CROSSING: Duration = Duration::from_secs(5);
+
+impl Engine {
+    // Opening
+
+    /// Opens connections for a torrent, as far as it wants more, knows whom to try, and the limits allow.
+    pub(super) fn connect_peers(&mut self, id: TorrentId) {
+        let limits = self.config.limits;
+        loop {
+            let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) else { break };
+            if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
+                break;
+            }
+            if torrent.connections.len() >= limits.connections_per_torrent as usize
+                || self.connections.len() >= limits.connections as usize
+                || self.half_open >= self.config.half_open_limit
+            {
+                self.wanting.insert(id);
+                return;
+            }
+            let complete = torrent.is_complete();
+            let Some(remote) = torrent.peers.next(self.now, complete) else { break };
+            let connection = self.connections.insert(Connection::outgoing(self.now, remote, id));
+            torrent.connections.insert(connection);
+            self.half_open += 1;
+            self.actions.push_back(Action::Connect { connection, remote });
+            self.arm_connection(connection);
+        }
+        self.wanting.remove(&id);
+    }
+
+    /// Room has become free: lets the torrents that found none try again, each in turn.
+    pub(super) fn connect_wanting(&mut self) {
+        for id in core::mem::take(&mut self.wanting) {
+            self.connect_peers(id);
+            self.arm_torrent(id);
+        }
+    }
+
+    pub(super) fn on_connected(&mut self, id: ConnectionId, result: Result<(), StreamError>) {
+        let Some(connection) = self.connections.get_mut(id).filter(|connection| matches!(connection.stage, Stage::Connecting)) else {
+            return;
+        };
+        self.half_open = self.half_open.saturating_sub(1);
+        // From here on it counts as standing, so that closing it does not count it as half open again.
+        connection.stage = Stage::Handshake(Box::new(HandshakeDecoder::new()));
+        if let Err(error) = result {
+            return self.close(id, CloseReason::Stream(error));
+        }
+        (connection.since, connection.last_received, connection.last_sent) = (self.now, self.now, self.now);
+        connection.handshake_due = true;
+        self.mark_dirty(id);
+        self.read(id);
+        self.arm_connection(id);
+        self.connect_wanting();
+    }
+
+    pub(super) fn on_incoming(&mut self, incoming: IncomingId, remote: SocketAddr) {
+        let full = self.connections.len() >= self.config.limits.connections as usize;
+        if full || self.shutting_down {
+            self.actions.push_back(Action::Refuse { incoming });
+            return;
+        }
+        let connection = self.connections.insert(Connection::incoming(self.now, canonical(remote)));
+        self.actions.push_back(Action::Accept { incoming, connection });
+        self.read(connection);
+        self.arm_connection(connection);
+    }
+
+    // Reading
+
+    /// Asks for the next bytes, unless blocks wait for the disk already and it has work to do.
+    pub(super) fn read(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.reading || connection.read_withheld {
+            return;
+        }
+        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
+            connection.read_withheld = true;
+            self.withheld.push_back(id);
+            return;
+        }
+        connection.reading = true;
+        self.actions.push_back(Action::Read { connection: id, limit: self.config.read_limit.max(1) });
+    }
+
+    /// The disk has taken blocks in: whoever waited for that may read again.
+    pub(super) fn release_blocks(&mut self, charge: u64) {
+        self.blocks_held = self.blocks_held.saturating_sub(charge);
+        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
+            return;
+        }
+        for id in core::mem::take(&mut self.withheld) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.read_withheld = false;
+                connection.last_received = self.now;
+                self.read(id);
+                self.arm_connection(id);
+            }
+        }
+    }
+
+    pub(super) fn on_read(&mut self, id: ConnectionId, result: Result<ReadBuffer, StreamError>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.reading = false;
+        let ReadBuffer { mut data, allocation } = match result {
+            Ok(buffer) if buffer.data.is_empty() => return self.close(id, CloseReason::ClosedByPeer),
+            Ok(buffer) => buffer,
+            Err(error) => return self.close(id, CloseReason::Stream(error)),
+        };
+        connection.last_received = self.now;
+        let length = data.len() as u64;
+        if let Stage::Handshake(decoder) = &mut connection.stage {
+            match decoder.push(&mut data) {
+                Ok(None) => {
+                    let asked_for = decoder.info_hash();
+                    return self.handshake_begun(id, asked_for);
+                }
+                Ok(Some(handshake)) => self.handshake(id, &handshake),
+                Err(error) => return self.close(id, CloseReason::Protocol(ProtocolError::Wire(error))),
+            }
+        }
+        // What a block costs the budget, for each of its bytes: its share of the whole allocation, in 1/256.
+        let share = (u64::from(allocation).max(length) << 8) / length;
+        self.messages(id, data, share);
+        if let Some(connection) = self.connections.get_mut(id) {
+            if connection.decoder.pending_piece().is_some()
+                && let Some(download) = &mut connection.download
+            {
+                download.progressed(self.now);
+            }
+            self.mark_dirty(id);
+            self.read(id);
+        }
+    }
+
+    fn messages(&mut self, id: ConnectionId, data: Bytes, share: u64) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.decoder.push(data);
+        while let Some(connection) = self.connections.get_mut(id) {
+            match connection.decoder.next() {
+                Ok(Some(message)) => {
+                    if let Err(error) = self.message(id, message, share) {
+                        return self.close(id, CloseReason::Protocol(error));
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => return self.close(id, CloseReason::Protocol(ProtocolError::Wire(error))),
+            }
+        }
+    }
+
+    // Handshake
+
+    /// A part of a handshake came. If it names a torrent that we do not have, there is nothing to wait for; if it names one that we
+    /// have, the answer need not wait for the peer id.
+    fn handshake_begun(&mut self, id: ConnectionId, info_hash: Option<InfoHash>) {
+        if let Some(info_hash) = info_hash
+            && !self.assign(id, info_hash)
+        {
+            return;
+        }
+        self.read(id);
+    }
+
+    /// Binds an incoming connection to the torrent it asks for, and checks what an outgoing one answered. Closes it and says `false`
+    /// where that is impossible.
+    fn assign(&mut self, id: ConnectionId, info_hash: InfoHash) -> bool {
+        let known = self.by_info_hash.get(&info_hash).copied();
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        if connection.torrent.is_some() {
+            let right = connection.torrent == known;
+            if !right {
+                self.close(id, CloseReason::Protocol(ProtocolError::WrongTorrent));
+            }
+            return right;
+        }
+        let limit = self.config.limits.connections_per_torrent as usize;
+        let torrent = known.and_then(|known| self.torrents.get_mut(known)).filter(|torrent| torrent.is_active());
+        let reason = match torrent {
+            None => CloseReason::UnknownTorrent,
+            Some(torrent) if torrent.peers.is_banned(connection.remote) => CloseReason::Banned,
+            Some(torrent) if torrent.connections.len() >= limit => CloseReason::Limit,
+            Some(torrent) => {
+                torrent.connections.insert(id);
+                connection.torrent = known;
+                connection.handshake_due = true;
+                self.mark_dirty(id);
+                return true;
+            }
+        };
+        self.close(id, reason);
+        false
+    }
+
+    fn handshake(&mut self, id: ConnectionId, handshake: &Handshake) {
+        if !self.assign(id, handshake.info_hash) {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        if handshake.peer_id == self.peer_id {
+            if !connection.incoming {
+                torrent.peers.is_ourselves(connection.remote);
+            }
+            return self.close(id, CloseReason::Ourselves);
+        }
+        let (incoming, remote, since) = (connection.incoming, connection.remote, connection.since);
+        // Of two connections with the same peer one is kept. If they crossed, both sides must keep the same one: that which the
+        // side with the greater peer id has opened. Otherwise the older one stays.
+        let other = torrent.connections.iter().copied().find(|other| {
+            let twin = self.connections.get(*other);
+            *other != id && twin.is_some_and(|twin| twin.is_open() && twin.peer_id == handshake.peer_id)
+        });
+        if let Some(other) = other {
+            let crossed = self.connections.get(other).is_some_and(|twin| twin.incoming != incoming && since.since(twin.since) < CROSSING);
+            let ours_wins = self.peer_id > handshake.peer_id;
+            if !crossed || ours_wins == incoming {
+                return self.close(id, CloseReason::Duplicate);
+            }
+            self.close(other, CloseReason::Duplicate);
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        connection.peer_id = handshake.peer_id;
+        connection.reserved = handshake.reserved;
+        connection.stage = Stage::Open;
+        connection.since = self.now;
+        connection.choke_changed = self.now;
+        connection.decoder.set_limits(Limits::default().for_pieces(torrent.geometry.piece_count()));
+        connection.greeting_due = true;
+        connection.holdings = Holdings::Some(Bitfield::new(torrent.geometry.piece_count()));
+        torrent.picker.peer_joined(connection.holdings.view());
+        connection.have_cursor = torrent.have_announced;
+        torrent.open += 1;
+        if !incoming {
+            torrent.peers.succeeded(remote);
+        }
+        let torrent = torrent.id;
+        self.event(Event::PeerConnected { torrent, remote });
+        self.mark_dirty(id);
+        self.arm_connection(id);
+    }
+
+    // Closing
+
+    /// Ends a connection, whatever its stage, and gives back all that it held.
+    pub(super) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        self.timers.disarm(&mut connection.armed, Timer::Connection(id));
+        self.actions.push_back(Action::Close { connection: id });
+        if matches!(connection.stage, Stage::Connecting) {
+            self.half_open = self.half_open.saturating_sub(1);
+        }
+        if let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) {
+            torrent.connections.remove(&id);
+            let torrent_id = torrent.id;
+            if connection.is_open() {
+                torrent.open = torrent.open.saturating_sub(1);
+                let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
+                let any = !asked_for.is_empty();
+                torrent.picker.peer_gone(id, asked_for);
+                torrent.picker.peer_left(connection.holdings.view());
+                self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
+                self.blocks_freed(torrent_id, any);
+                if !connection.am_choking {
+                    self.fill_slots(torrent_id);
+                }
+            }
+            self.remember(torrent_id, &connection, reason);
+            self.arm_torrent(torrent_id);
+        }
+        if !self.wanting.is_empty() {
+            self.connect_wanting();
+        }
+    }
+
+    /// What the end of a connection means for trying the peer again.
+    fn remember(&mut self, id: TorrentId, connection: &Connection, reason: CloseReason) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        if connection.incoming {
+            return;
+        }
+        let (now, remote) = (self.now, connection.remote);
+        match reason {
+            CloseReason::Ourselves | CloseReason::Banned => {}
+            CloseReason::TorrentStopped => torrent.peers.disconnected(now, remote, Duration::ZERO),
+            _ if connection.is_open() && !matches!(reason, CloseReason::Protocol(_)) => {
+                torrent.peers.disconnected(now, remote, self.config.reconnect_interval);
+            }
+            _ => torrent.peers.failed(now, remote, &self.config),
+        }
+    }
+
+    /// Ends all connections of a torrent.
+    pub(super) fn close_all(&mut self, id: TorrentId, reason: CloseReason) {
+        let connections: Vec<ConnectionId> =
+            self.torrents.get(id).map(|torrent| torrent.connections.iter().copied().collect()).unwrap_or_default();
+        for connection in connections {
+            self.close(connection, reason);
+        }
+    }
+
+    /// Never speaks to a peer again, on this connection or another.
+    pub(super) fn ban(&mut self, id: TorrentId, remote: SocketAddr) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.peers.ban(remote);
+        let banned = |connection: &&ConnectionId| {
+            self.connections.get(**connection).is_some_and(|open| open.remote == remote || torrent.peers.is_banned(open.remote))
+        };
+        let connections: Vec<ConnectionId> = torrent.connections.iter().filter(banned).copied().collect();
+        self.event(Event::PeerBanned { torrent: id, remote });
+        for connection in connections {
+            self.close(connection, CloseReason::Banned);
+        }
+    }
+
+    // Helpers
+
+    /// Puts a connection on the list of those with something to say.
+    pub(super) fn mark_dirty(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// A connection together with its torrent, if it has one.
+    pub(super) fn pair(&mut self, id: ConnectionId) -> Option<(&mut Connection, &mut Torrent)> {
+        let connection = self.connections.get_mut(id)?;
+        let torrent = self.torrents.get_mut(connection.torrent?)?;
+        Some((connection, torrent))
+    }
+}

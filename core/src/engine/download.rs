@@ -1,0 +1,215 @@
+//! Fetching: requests, blocks, pieces, haves.
+
+use super::{Engine, disk::DiskPurpose};
+use crate::{
+    event::Event,
+    id::{ConnectionId, TorrentId},
+    peer::{Arrival, CloseReason, Connection, Download, ProtocolError},
+    storage::{DiskOperation, Fingerprint},
+    torrent::{
+        Source,
+        picker::{self, Received, Speed},
+    },
+    wire::{Block, Payload},
+};
+use alloc::{boxed::Box, vec::Vec};
+
+/// Blocks that a peer with nothing else to do is asked for although others were.
+const ENDGAME_BATCH: usize = 16;
+
+/// A fast peer sends a piece in ten seconds, a slow one takes longer than a minute.
+fn speed(rate: u64, piece_length: u32) -> Speed {
+    match rate.saturating_mul(10) {
+        tenfold if tenfold >= u64::from(piece_length) => Speed::Fast,
+        tenfold if tenfold.saturating_mul(6) >= u64::from(piece_length) => Speed::Medium,
+        _ => Speed::Slow,
+    }
+}
+
+impl Engine {
+    /// Picks the blocks to ask a peer for now, as many as its window has room for, and adds them to `out`.
+    pub(super) fn pick(&mut self, id: ConnectionId, out: &mut Vec<Block>) {
+        let (now, config) = (self.now, &self.config);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        if connection.peer_choking || !connection.am_interested || !torrent.is_active() {
+            return;
+        }
+        let download = connection.download.get_or_insert_with(|| Box::new(Download::new(config)));
+        let mut room = download.room(config);
+        if torrent.picker.endgame() {
+            // What is asked for twice may come twice: only a peer that has nothing else to do is worth that.
+            room = if download.outstanding() == 0 { room.min(ENDGAME_BATCH) } else { 0 };
+        }
+        if room == 0 {
+            return;
+        }
+        let speed = speed(download.rate(now), torrent.geometry.piece_length());
+        let source = picker::Source { peer: id, has: connection.holdings.view(), speed };
+        torrent.picker.pick(&source, &mut connection.cursor, room, &mut torrent.picker_rng, out);
+        download.requested(now, out);
+    }
+
+    /// A block has come from a peer.
+    pub(super) fn block_arrived(&mut self, id: ConnectionId, block: Block, data: Payload, share: u64) -> Result<(), ProtocolError> {
+        let now = self.now;
+        let config = &self.config;
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return Ok(()) };
+        let length = u64::from(block.length);
+        connection.downloaded += length;
+        torrent.downloaded += length;
+        torrent.download_meter.add(now, length);
+        let arrival = connection.download(config).arrived(now, block, config);
+        let received = match arrival {
+            _ if !torrent.is_active() => Received::Unrequested,
+            Arrival::Expected => torrent.picker.received(id, block),
+            Arrival::Late => torrent.picker.received_late(id, block),
+            Arrival::Unasked => return Err(ProtocolError::Block),
+        };
+        let Received::New { piece_complete, cancel } = received else {
+            torrent.wasted += length;
+            return Ok(());
+        };
+        let charge = (length * share) >> 8;
+        let source = Source { connection: id, remote: connection.remote };
+        let blocks = torrent.geometry.blocks_in(block.piece);
+        torrent.assembly.insert(block.piece, blocks, block.offset, data, source, charge);
+        self.blocks_held += charge;
+        let torrent = torrent.id;
+        for other in cancel {
+            if let Some(download) = self.connections.get_mut(other).and_then(|other| other.download.as_mut())
+                && download.cancel(block)
+            {
+                self.mark_dirty(other);
+            }
+        }
+        if piece_complete {
+            self.store(torrent, block.piece);
+        }
+        Ok(())
+    }
+
+    /// All blocks of a piece are here: to the disk with them, which looks at the hash first.
+    fn store(&mut self, id: TorrentId, piece: u32) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        let Some(assembled) = torrent.assembly.take(piece) else { return };
+        let Some(digest) = torrent.metainfo.info.piece_hash(piece).copied() else { return };
+        let spans = torrent.layout.spans(piece, 0, torrent.layout.piece_size(piece));
+        let fingerprints = torrent.blame.suspects(piece);
+        torrent.storing += 1;
+        self.storing += 1;
+        let purpose = DiskPurpose::Store { piece, sources: assembled.sources, charge: assembled.charge };
+        self.disk(id, purpose, DiskOperation::Store { piece, segments: assembled.segments, spans, digest, fingerprints });
+    }
+
+    /// A piece fitted its hash and is on disk.
+    pub(super) fn stored(&mut self, id: TorrentId, piece: u32, sources: Vec<Source>, fingerprints: &[Fingerprint]) {
+        drop(sources);
+        let now = self.now;
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.picker.piece_verified(piece);
+        if !torrent.verified.set(piece) {
+            return;
+        }
+        torrent.verified_bytes += u64::from(torrent.geometry.piece_size(piece));
+        torrent.have_log.push(piece);
+        torrent.have_due.get_or_insert(now + self.config.have_delay);
+        torrent.resume_changed = true;
+        torrent.resume_due.get_or_insert(now + self.config.resume_interval);
+        let guilty = if fingerprints.is_empty() { Vec::new() } else { torrent.blame.good_copy(piece, fingerprints) };
+        let complete = torrent.is_complete() && torrent.is_active();
+        self.event(Event::PieceVerified { torrent: id, piece });
+        for source in guilty {
+            self.ban(id, source.remote);
+        }
+        if complete {
+            self.complete(id);
+        }
+        self.arm_torrent(id);
+    }
+
+    /// A piece did not fit its hash. Whoever is certainly to blame is banned; the piece is fetched again, from one peer alone, so that
+    /// if it fails again there is no doubt.
+    pub(super) fn mismatched(&mut self, id: TorrentId, piece: u32, sources: Vec<Source>, fingerprints: Vec<Fingerprint>) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.wasted += u64::from(torrent.geometry.piece_size(piece));
+        torrent.picker.piece_failed(piece);
+        let trusted = self.most_useful(id, piece);
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.picker.restrict(piece, trusted);
+        let guilty = torrent.blame.bad_copy(piece, sources, fingerprints);
+        self.event(Event::PieceFailed { torrent: id, piece });
+        if let Some(source) = guilty {
+            self.ban(id, source.remote);
+        }
+        self.blocks_freed(id, true);
+    }
+
+    /// A peer owes us blocks and sends none: others shall have them.
+    pub(super) fn snub(&mut self, id: ConnectionId) {
+        let now = self.now;
+        let Some((connection, torrent)) = self.pair(id) else { return };
+        let Some(download) = &mut connection.download else { return };
+        let asked_for = download.snub(now);
+        torrent.picker.peer_gone(id, asked_for);
+        let torrent = torrent.id;
+        self.blocks_freed(torrent, true);
+    }
+
+    /// Blocks have become free that other peers may be asked for: those with room in their windows get to say so.
+    pub(super) fn blocks_freed(&mut self, id: TorrentId, any: bool) {
+        if !any {
+            return;
+        }
+        let Some(torrent) = self.torrents.get(id).filter(|torrent| torrent.is_active()) else { return };
+        let connections: Vec<ConnectionId> = torrent.connections.iter().copied().collect();
+        for connection in connections {
+            let waits = |connection: &Connection| connection.is_open() && !connection.peer_choking && connection.am_interested;
+            if self.connections.get(connection).is_some_and(waits) {
+                self.mark_dirty(connection);
+            }
+        }
+    }
+
+    /// The peer that has sent us most, of those that hold `piece` and let us have it.
+    fn most_useful(&self, id: TorrentId, piece: u32) -> Option<ConnectionId> {
+        let able = |connection: &Connection| connection.is_open() && !connection.peer_choking && connection.holdings.has(piece);
+        let torrent = self.torrents.get(id)?;
+        let open = torrent.connections.iter().filter_map(|id| Some((*id, self.connections.get(*id)?)));
+        open.filter(|(_, connection)| able(connection)).max_by_key(|(id, connection)| (connection.downloaded, *id)).map(|(id, _)| id)
+    }
+
+    /// Lets peers be told of the pieces that have come since they were last told.
+    pub(super) fn announce_haves(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.have_due = None;
+        let from = torrent.have_announced as usize;
+        torrent.have_announced = torrent.have_log.len() as u32;
+        let news: Vec<u32> = torrent.have_log.get(from..).unwrap_or_default().to_vec();
+        let connections: Vec<ConnectionId> = torrent.connections.iter().copied().collect();
+        for id in connections {
+            let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.is_open()) else { continue };
+            let held = news.iter().filter(|piece| connection.holdings.has(**piece)).count() as u32;
+            connection.interesting = connection.interesting.saturating_sub(held);
+            self.mark_dirty(id);
+        }
+    }
+
+    /// The last piece has come.
+    fn complete(&mut self, id: TorrentId) {
+        let now = self.now;
+        self.announce_haves(id);
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.announcer.complete(now);
+        self.event(Event::Finished { torrent: id });
+        self.save_resume(id);
+        self.announce(id);
+        let Some(torrent) = self.torrents.get(id) else { return };
+        let seed = |connection: &&ConnectionId| self.connections.get(**connection).is_some_and(|open| open.holdings.is_seed());
+        let seeds: Vec<ConnectionId> = torrent.connections.iter().filter(seed).copied().collect();
+        for connection in seeds {
+            self.close(connection, CloseReason::NoUse);
+        }
+    }
+}

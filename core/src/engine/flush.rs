@@ -1,0 +1,141 @@
+//! What is written to a peer. Everything is encoded here, when the connection is free to write and not before: until then choke,
+//! cancel and changes of mind still act on it.
+
+use super::Engine;
+use crate::{
+    action::Action,
+    error::StreamError,
+    id::ConnectionId,
+    peer::{CloseReason, Connection},
+    torrent::Torrent,
+    wire::{Block, Encoder, Handshake, Message, Reserved},
+};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+impl Engine {
+    /// Lets every connection on the list say what it has to say.
+    pub(super) fn flush(&mut self) {
+        let mut dirty = core::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.dirty = false;
+                self.flush_connection(id);
+            }
+        }
+        // The list's memory is used again.
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+    }
+
+    fn flush_connection(&mut self, id: ConnectionId) {
+        self.read_ahead(id);
+        let Some((connection, torrent)) = self.pair(id) else { return };
+        if connection.writing_since.is_some() {
+            return;
+        }
+        // Interest comes before the requests that it allows.
+        connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_complete() && torrent.is_active();
+        let mut requests = Vec::new();
+        self.pick(id, &mut requests);
+        let (now, config, peer_id) = (self.now, &self.config, self.peer_id);
+        let mut encoder = core::mem::take(&mut self.encoder);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        if connection.handshake_due {
+            connection.handshake_due = false;
+            let handshake = Handshake { reserved: Reserved::default(), info_hash: torrent.metainfo.info_hash(), peer_id };
+            encoder.push_handshake(&handshake);
+        }
+        if connection.is_open() {
+            greet(connection, torrent, &mut encoder);
+            for block in connection.download.iter_mut().flat_map(|download| download.cancels.drain(..)) {
+                encoder.push(Message::Cancel(block));
+            }
+            requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
+            let sent = blocks(connection, now, &mut encoder);
+            connection.uploaded += sent;
+            torrent.uploaded += sent;
+            if sent > 0 {
+                torrent.upload_meter.add(now, sent);
+            }
+            if encoder.is_empty() && now.since(connection.last_sent) >= config.keep_alive_interval {
+                encoder.push(Message::KeepAlive);
+            }
+        }
+        let has_something = !encoder.is_empty();
+        if has_something {
+            connection.last_sent = now;
+            connection.writing_since = Some(now);
+            self.actions.push_back(Action::Write { connection: id, buffers: encoder.take() });
+        }
+        self.encoder = encoder;
+        if has_something {
+            // What was handed out has made room to read ahead.
+            self.read_ahead(id);
+            self.arm_connection(id);
+        }
+    }
+
+    pub(super) fn on_written(&mut self, id: ConnectionId, result: Result<(), StreamError>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.writing_since = None;
+        match result {
+            Ok(()) => self.mark_dirty(id),
+            Err(error) => self.close(id, CloseReason::Stream(error)),
+        }
+    }
+}
+
+/// All that is said once, or whenever it has changed: the bitfield, choke and interest, and the pieces that have come.
+fn greet(connection: &mut Connection, torrent: &Torrent, encoder: &mut Encoder) {
+    if connection.greeting_due {
+        connection.greeting_due = false;
+        connection.have_cursor = torrent.have_announced;
+        let announced = torrent.announced();
+        // BEP 3 lets a peer that has nothing leave the bitfield out.
+        if !announced.is_empty() {
+            encoder.push(Message::Bitfield(Bytes::copy_from_slice(announced.as_bytes())));
+        }
+    }
+    if connection.told_choking != connection.am_choking {
+        connection.told_choking = connection.am_choking;
+        if connection.am_choking
+            && let Some(upload) = &mut connection.upload
+        {
+            // Only now: had the choke been taken back unsaid, the peer would still wait for what it asked for.
+            upload.clear();
+        }
+        encoder.push(if connection.am_choking { Message::Choke } else { Message::Unchoke });
+    }
+    let announced = torrent.have_log.get(..torrent.have_announced as usize).unwrap_or(&torrent.have_log);
+    for piece in announced.get(connection.have_cursor as usize..).unwrap_or_default() {
+        // Whoever has it will not ask for it.
+        if !connection.holdings.has(*piece) {
+            encoder.push(Message::Have(*piece));
+        }
+    }
+    connection.have_cursor = announced.len() as u32;
+    if connection.told_interested != connection.am_interested {
+        connection.told_interested = connection.am_interested;
+        encoder.push(if connection.am_interested { Message::Interested } else { Message::NotInterested });
+    }
+}
+
+/// Blocks that the peer waits for, as many as go out at once. Returns how many bytes of payload they are.
+fn blocks(connection: &mut Connection, now: crate::time::Instant, encoder: &mut Encoder) -> u64 {
+    let Some(upload) = connection.upload.as_mut().filter(|_| !connection.am_choking) else { return 0 };
+    let limit = upload.batch(now);
+    let mut sent = 0;
+    while sent < limit
+        && let Some((block, data)) = upload.take_ready()
+    {
+        sent += data.len() as u64;
+        encoder.push(Message::Piece { piece: block.piece, offset: block.offset, data: data.into() });
+    }
+    if sent > 0 {
+        upload.sent(now, sent);
+    }
+    sent
+}

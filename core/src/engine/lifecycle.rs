@@ -1,0 +1,381 @@
+//! Torrents come, are checked, start, pause, fail and end; and what they leave behind for the next session.
+
+use super::{Engine, disk::DiskPurpose, timers::Timer};
+use crate::{
+    command::{AddTorrent, CommandError},
+    event::Event,
+    id::TorrentId,
+    peer::CloseReason,
+    rng::Purpose,
+    storage::{DiskOperation, FileStamp, Layout},
+    torrent::{Assembly, Blame, Checking, Ending, Geometry, PeerList, Phase, Resume, Torrent, choker::Choker, picker::Picker},
+    tracker::{Announcer, Reach},
+    util::{Bitfield, RateMeter},
+};
+use alloc::{sync::Arc, vec::Vec};
+use core::net::SocketAddr;
+
+impl Engine {
+    // Commands
+
+    pub(super) fn add(&mut self, add: AddTorrent) -> Result<TorrentId, CommandError> {
+        if self.shutting_down {
+            return Err(CommandError::ShuttingDown);
+        }
+        let info_hash = add.metainfo.info_hash();
+        if let Some(known) = self.by_info_hash.get(&info_hash) {
+            return Err(CommandError::AlreadyAdded(*known));
+        }
+        let info = &add.metainfo.info;
+        let layout = Layout::of(info).ok_or(CommandError::Impossible)?;
+        let geometry = Geometry::new(layout.total_length(), layout.piece_length()).ok_or(CommandError::Impossible)?;
+        let resume = add.resume.and_then(|data| Resume::decode(&data, info_hash, &layout).ok());
+        let number = self.torrents_added;
+        self.torrents_added += 1;
+        let mut announcer_config = self.config.announcer.clone();
+        if info.is_private() {
+            announcer_config.reach = Reach::OneTracker;
+        }
+        let announcer = Announcer::new(add.metainfo.trackers.clone(), announcer_config, self.rng.fork(Purpose::Announcer, number));
+        let mut peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
+        for peer in add.peers.iter().chain(resume.iter().flat_map(|resume| &resume.peers)) {
+            peers.add(self.now, *peer, &self.config);
+        }
+        let choker = Choker::new(self.rng.fork(Purpose::Choker, number));
+        let picker = Picker::new(geometry, (&self.config).into());
+        let picker_rng = self.rng.fork(Purpose::Picker, number);
+        let id = self.torrents.insert_with(|id| Torrent {
+            id,
+            metainfo: add.metainfo,
+            layout: Arc::new(layout),
+            geometry,
+            folder: add.folder,
+            allocation: add.allocation,
+            phase: Phase::Settling,
+            paused: add.paused,
+            error: None,
+            epoch: 0,
+            disk_jobs: 0,
+            storing: 0,
+            verified: Bitfield::new(geometry.piece_count()),
+            verified_bytes: 0,
+            picker,
+            picker_rng,
+            assembly: Assembly::default(),
+            blame: Blame::default(),
+            have_log: Vec::new(),
+            have_announced: 0,
+            have_due: None,
+            connections: Default::default(),
+            open: 0,
+            peers,
+            choker,
+            choke_due: None,
+            announcer,
+            resume,
+            resume_changed: false,
+            resume_due: None,
+            downloaded: 0,
+            uploaded: 0,
+            wasted: 0,
+            download_meter: RateMeter::default(),
+            upload_meter: RateMeter::default(),
+            armed: None,
+        });
+        self.by_info_hash.insert(info_hash, id);
+        self.settle(id);
+        Ok(id)
+    }
+
+    pub(super) fn pause(&mut self, id: TorrentId) -> Result<(), CommandError> {
+        let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
+        torrent.paused = true;
+        if torrent.is_active() {
+            self.stand_still(id, Phase::Paused);
+        }
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, id: TorrentId) -> Result<(), CommandError> {
+        let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
+        torrent.paused = false;
+        match torrent.phase {
+            Phase::Paused => self.prepare(id),
+            Phase::Failed => self.reopen(id),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn recheck(&mut self, id: TorrentId) -> Result<(), CommandError> {
+        let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
+        if matches!(torrent.phase, Phase::Ending(_)) {
+            return Err(CommandError::NoSuchTorrent);
+        }
+        torrent.resume = None;
+        self.stand_still(id, Phase::Settling);
+        self.reopen(id);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, id: TorrentId, delete: bool) -> Result<(), CommandError> {
+        let torrent = self.torrents.get(id).ok_or(CommandError::NoSuchTorrent)?;
+        if matches!(torrent.phase, Phase::Ending(_)) {
+            return Err(CommandError::NoSuchTorrent);
+        }
+        self.end(id, true, delete);
+        Ok(())
+    }
+
+    pub(super) fn add_peers(&mut self, id: TorrentId, peers: Vec<SocketAddr>) -> Result<(), CommandError> {
+        let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
+        for peer in peers {
+            torrent.peers.add(self.now, peer, &self.config);
+        }
+        self.connect_peers(id);
+        self.arm_torrent(id);
+        Ok(())
+    }
+
+    pub(super) fn shut_down(&mut self) {
+        if self.shutting_down {
+            return;
+        }
+        self.shutting_down = true;
+        let torrents: Vec<TorrentId> = self.torrents.keys().collect();
+        for id in torrents {
+            self.end(id, false, false);
+        }
+        // Whoever has not yet shaken hands belongs to no torrent.
+        let strangers: Vec<_> = self.connections.keys().collect();
+        for connection in strangers {
+            self.close(connection, CloseReason::TorrentStopped);
+        }
+        self.shut_down_if_empty();
+    }
+
+    // The way up
+
+    /// Goes on with whatever waited for the disk to have answered everything.
+    pub(super) fn settle(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.disk_jobs == 0) else { return };
+        match torrent.phase {
+            Phase::Settling => {
+                torrent.phase = Phase::Opening;
+                let operation =
+                    DiskOperation::Open { layout: torrent.layout.clone(), folder: torrent.folder.clone(), allocation: torrent.allocation };
+                self.disk(id, DiskPurpose::Open, operation);
+            }
+            // What was stored while it was ending is saved, too.
+            Phase::Ending(Ending::Settling { forget: false, .. }) if torrent.resume_changed => self.save_resume(id),
+            Phase::Ending(Ending::Settling { forget, delete }) => {
+                torrent.phase = Phase::Ending(Ending::Closing);
+                self.disk(id, DiskPurpose::Close, DiskOperation::Close { forget, delete });
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets what is known of the disk and looks again, once it has answered everything from before.
+    fn reopen(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.epoch = torrent.epoch.wrapping_add(1);
+        torrent.error = None;
+        torrent.phase = Phase::Settling;
+        torrent.verified = Bitfield::new(torrent.geometry.piece_count());
+        torrent.verified_bytes = 0;
+        torrent.picker = Picker::new(torrent.geometry, (&self.config).into());
+        torrent.blame = Blame::default();
+        torrent.have_log = Vec::new();
+        torrent.have_announced = 0;
+        torrent.have_due = None;
+        self.settle(id);
+    }
+
+    /// The disk has looked at what files are there.
+    pub(super) fn opened(&mut self, id: TorrentId, stamps: Vec<Option<FileStamp>>) {
+        let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| matches!(torrent.phase, Phase::Opening)) else { return };
+        let checking = Checking::new(&torrent.layout, &stamps, torrent.resume.as_ref());
+        torrent.phase = Phase::Checking(checking, stamps);
+        self.check(id);
+    }
+
+    /// Keeps the disk busy with hashing what must be hashed; goes on once all of it is.
+    fn check(&mut self, id: TorrentId) {
+        let config = &self.config;
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        let Phase::Checking(checking, _) = &mut torrent.phase else { return };
+        let mut runs = Vec::new();
+        while checking.jobs < config.checking_jobs.max(1)
+            && let Some(run) = checking.next_run(&torrent.layout, config.checking_bytes)
+        {
+            checking.jobs += 1;
+            runs.push(run);
+        }
+        let idle = checking.jobs == 0;
+        for (first, pieces) in runs {
+            let Some(digests) = self.torrents.get(id).and_then(|torrent| torrent.metainfo.info.piece_hashes(first, pieces)) else {
+                continue;
+            };
+            self.disk(id, DiskPurpose::Verify { first, pieces }, DiskOperation::Verify { first, digests });
+        }
+        if idle {
+            self.checked(id);
+        }
+    }
+
+    pub(super) fn hashed(&mut self, id: TorrentId, first: u32, valid: &[bool]) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        let Phase::Checking(checking, _) = &mut torrent.phase else { return };
+        checking.jobs = checking.jobs.saturating_sub(1);
+        checking.checked(&torrent.layout, first, valid);
+        self.check(id);
+    }
+
+    /// What is on disk is known.
+    fn checked(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        let Phase::Checking(checking, stamps) = core::mem::replace(&mut torrent.phase, Phase::Paused) else { return };
+        let pieces = torrent.geometry.piece_count();
+        torrent.verified_bytes = checking.verified.iter().map(|piece| u64::from(torrent.geometry.piece_size(piece))).sum();
+        torrent.verified = checking.verified;
+        torrent.picker = Picker::resumed(torrent.geometry, (&self.config).into(), torrent.verified.clone());
+        // Resume data that still holds need not be written again.
+        let kept = torrent.resume.as_ref().is_some_and(|resume| resume.verified == torrent.verified && resume.files == stamps);
+        torrent.resume_changed = !kept && !torrent.verified.is_empty();
+        let verified = torrent.verified.count();
+        // Whoever has everything writes nothing: files may lie on a disk that cannot be written to.
+        let lengths = torrent.layout.files().iter().zip(&stamps).filter(|(file, _)| !file.padding);
+        let whole =
+            torrent.is_complete() && lengths.into_iter().all(|(file, stamp)| stamp.is_some_and(|stamp| stamp.length == file.length));
+        let paused = torrent.paused;
+        self.event(Event::Checked { torrent: id, verified, pieces });
+        if paused {
+            self.save_resume(id);
+        } else if whole {
+            self.prepared(id);
+        } else {
+            self.prepare(id);
+        }
+    }
+
+    fn prepare(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.phase = Phase::Preparing;
+        self.disk(id, DiskPurpose::Prepare, DiskOperation::Prepare);
+    }
+
+    /// All is ready: peers and trackers may be spoken to.
+    pub(super) fn prepared(&mut self, id: TorrentId) {
+        let now = self.now;
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        if matches!(torrent.phase, Phase::Ending(_) | Phase::Failed) {
+            return;
+        }
+        if torrent.paused {
+            torrent.phase = Phase::Paused;
+            return;
+        }
+        torrent.phase = Phase::Active;
+        torrent.announcer.start(now);
+        torrent.peers.restart(now);
+        let complete = torrent.is_complete();
+        if complete {
+            self.event(Event::Finished { torrent: id });
+        }
+        self.announce(id);
+        self.connect_peers(id);
+        self.save_resume(id);
+        self.arm_torrent(id);
+    }
+
+    // The way down
+
+    /// Ends all traffic of a torrent, tells its trackers, and lets it stand in `phase`; `false` if it is ending for good.
+    pub(super) fn stand_still(&mut self, id: TorrentId, phase: Phase) -> bool {
+        let now = self.now;
+        let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| !matches!(torrent.phase, Phase::Ending(_))) else { return false };
+        torrent.phase = phase;
+        torrent.announcer.stop(now);
+        torrent.choke_due = None;
+        let charge = torrent.assembly.clear();
+        self.close_all(id, CloseReason::TorrentStopped);
+        self.release_blocks(charge);
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            // The blocks of pieces that are not complete are gone; complete ones are the disk's already.
+            let begun = torrent.picker.begun().filter(|begun| begun.received < begun.blocks);
+            for piece in begun.map(|begun| begun.piece).collect::<Vec<_>>() {
+                torrent.picker.piece_failed(piece);
+            }
+        }
+        self.wanting.remove(&id);
+        self.announce(id);
+        self.save_resume(id);
+        self.arm_torrent(id);
+        true
+    }
+
+    /// Takes a torrent off the list, step by step: traffic, resume data, disk, trackers.
+    fn end(&mut self, id: TorrentId, forget: bool, delete: bool) {
+        if !self.stand_still(id, Phase::Paused) {
+            return;
+        }
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            torrent.phase = Phase::Ending(Ending::Settling { forget, delete });
+        }
+        self.settle(id);
+    }
+
+    /// The disk has closed a torrent's files.
+    pub(super) fn closed(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.phase = Phase::Ending(Ending::Trackers);
+        self.finish_ending(id);
+    }
+
+    /// Forgets a torrent once its trackers know.
+    pub(super) fn finish_ending(&mut self, id: TorrentId) {
+        let over = |torrent: &&mut Torrent| matches!(torrent.phase, Phase::Ending(Ending::Trackers)) && torrent.announcer.is_stopped();
+        let Some(torrent) = self.torrents.get_mut(id).filter(over) else { return };
+        self.timers.disarm(&mut torrent.armed, Timer::Torrent(id));
+        let info_hash = torrent.metainfo.info_hash();
+        self.by_info_hash.remove(&info_hash);
+        self.torrents.remove(id);
+        self.event(Event::Removed { torrent: id });
+        self.shut_down_if_empty();
+    }
+
+    fn shut_down_if_empty(&mut self) {
+        if self.shutting_down && self.torrents.is_empty() {
+            self.event(Event::ShutDown);
+        }
+    }
+
+    // Resume data
+
+    /// Has resume data written, if it has changed: first the disk tells the files' sizes and times, then they are saved together
+    /// with what was verified before that.
+    pub(super) fn save_resume(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.resume_due = None;
+        if !core::mem::take(&mut torrent.resume_changed) {
+            return;
+        }
+        let (earlier_up, earlier_down) = torrent.resume.as_ref().map_or((0, 0), |resume| (resume.uploaded, resume.downloaded));
+        let resume = Resume {
+            verified: torrent.verified.clone(),
+            files: Vec::new(),
+            uploaded: earlier_up.saturating_add(torrent.uploaded),
+            downloaded: earlier_down.saturating_add(torrent.downloaded),
+            peers: torrent.peers.addresses().collect(),
+        };
+        self.disk(id, DiskPurpose::Stamp(resume.into()), DiskOperation::Stamp);
+    }
+
+    pub(super) fn stamped(&mut self, id: TorrentId, mut resume: Resume, stamps: Vec<Option<FileStamp>>) {
+        let Some(torrent) = self.torrents.get(id) else { return };
+        resume.files = stamps;
+        let data = resume.encode(torrent.metainfo.info_hash()).into();
+        self.disk(id, DiskPurpose::SaveResume, DiskOperation::SaveResume { data });
+    }
+}

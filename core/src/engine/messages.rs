@@ -1,0 +1,125 @@
+use super::Engine;
+use crate::{
+    id::ConnectionId,
+    peer::{CloseReason, Holdings, ProtocolError},
+    torrent::picker::PeerCursor,
+    util::Bitfield,
+    wire::{Block, Message},
+};
+
+impl Engine {
+    /// What a message of a peer means. An error closes the connection.
+    pub(super) fn message(&mut self, id: ConnectionId, message: Message, share: u64) -> Result<(), ProtocolError> {
+        let Some((connection, _)) = self.pair(id) else { return Ok(()) };
+        let first = !connection.greeted;
+        if !matches!(message, Message::KeepAlive | Message::Extended { .. }) {
+            connection.greeted = true;
+        }
+        match message {
+            Message::KeepAlive | Message::Unknown { .. } => Ok(()),
+            Message::Choke => {
+                self.choked(id, true);
+                Ok(())
+            }
+            Message::Unchoke => {
+                self.choked(id, false);
+                Ok(())
+            }
+            Message::Interested => {
+                self.peer_interest(id, true);
+                Ok(())
+            }
+            Message::NotInterested => {
+                self.peer_interest(id, false);
+                Ok(())
+            }
+            Message::Have(piece) => self.have(id, piece),
+            Message::Bitfield(bytes) if first => self.bitfield(id, &bytes),
+            // BEP 3: "bitfield is only ever sent as the first message".
+            Message::Bitfield(_) => Err(ProtocolError::Bitfield),
+            Message::Request(block) => self.requested(id, block),
+            Message::Cancel(block) => {
+                if let Some(upload) = self.pair(id).and_then(|(connection, _)| connection.upload.as_mut()) {
+                    upload.cancel(block);
+                }
+                Ok(())
+            }
+            Message::Piece { piece, offset, data } => {
+                let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                self.block_arrived(id, Block { piece, offset, length }, data, share)
+            }
+            // The DHT is not spoken here; a port costs nothing.
+            Message::Port(_) => Ok(()),
+            // Extensions that our handshake does not offer.
+            Message::Suggest(_) | Message::HaveAll | Message::HaveNone | Message::Reject(_) | Message::AllowedFast(_) => {
+                Err(ProtocolError::Unexpected)
+            }
+            Message::Extended { .. } => Err(ProtocolError::Unexpected),
+        }
+    }
+
+    fn choked(&mut self, id: ConnectionId, choking: bool) {
+        let Some((connection, torrent)) = self.pair(id) else { return };
+        connection.peer_choking = choking;
+        if !choking {
+            return;
+        }
+        // What was asked for is answered no more (BEP 3), so others may be asked.
+        let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
+        let any = !asked_for.is_empty();
+        torrent.picker.peer_gone(id, asked_for);
+        let torrent = torrent.id;
+        self.blocks_freed(torrent, any);
+    }
+
+    fn have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
+        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
+        let pieces = torrent.geometry.piece_count();
+        if piece >= pieces {
+            return Err(ProtocolError::PieceOutOfRange);
+        }
+        let Holdings::Some(bitfield) = &mut connection.holdings else { return Ok(()) };
+        if !bitfield.set(piece) {
+            return Ok(());
+        }
+        torrent.picker.peer_has(bitfield, piece, &mut connection.cursor);
+        if bitfield.is_full() {
+            connection.holdings = Holdings::All;
+        }
+        if !torrent.has_announced(piece) {
+            connection.interesting += 1;
+        }
+        self.holdings_changed(id);
+        Ok(())
+    }
+
+    fn bitfield(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<(), ProtocolError> {
+        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
+        let pieces = Bitfield::from_bytes(torrent.geometry.piece_count(), bytes).ok_or(ProtocolError::Bitfield)?;
+        torrent.picker.peer_left(connection.holdings.view());
+        connection.holdings = Holdings::new(pieces);
+        connection.cursor = PeerCursor::default();
+        torrent.picker.peer_joined(connection.holdings.view());
+        let announced = torrent.announced();
+        connection.interesting = match &connection.holdings {
+            Holdings::All => announced.len() - announced.count(),
+            Holdings::Some(pieces) => pieces.iter().filter(|piece| !announced.get(*piece)).count() as u32,
+        };
+        self.holdings_changed(id);
+        Ok(())
+    }
+
+    /// A peer has more than before: perhaps something that we want, perhaps everything.
+    fn holdings_changed(&mut self, id: ConnectionId) {
+        let Some((connection, torrent)) = self.pair(id) else { return };
+        let seed = connection.holdings.is_seed();
+        if !connection.incoming {
+            torrent.peers.set_seed(connection.remote, seed);
+        }
+        if seed && torrent.is_complete() {
+            // Two seeds have nothing to say to each other.
+            return self.close(id, CloseReason::NoUse);
+        }
+        self.mark_dirty(id);
+    }
+}

@@ -1,0 +1,113 @@
+//! What the owner may ask. Nothing here changes anything.
+
+use super::Engine;
+use crate::{
+    config::Config,
+    id::TorrentId,
+    metainfo::{InfoHash, Metainfo},
+    status::{PeerStatus, TorrentState, TorrentStatus},
+    torrent::{Phase, Torrent},
+    tracker::TrackerStatus,
+    util::Bitfield,
+};
+use alloc::vec::Vec;
+
+impl Engine {
+    /// All torrents, in the order of their places.
+    pub fn torrents(&self) -> Vec<TorrentStatus> {
+        self.torrents.iter().map(|(_, torrent)| self.status(torrent)).collect()
+    }
+
+    /// One torrent.
+    pub fn torrent(&self, torrent: TorrentId) -> Option<TorrentStatus> {
+        self.torrents.get(torrent).map(|torrent| self.status(torrent))
+    }
+
+    /// The torrent with this info-hash, if it is listed.
+    pub fn find(&self, info_hash: InfoHash) -> Option<TorrentId> {
+        self.by_info_hash.get(&info_hash).copied()
+    }
+
+    /// What a torrent consists of.
+    pub fn metainfo(&self, torrent: TorrentId) -> Option<&Metainfo> {
+        self.torrents.get(torrent).map(|torrent| &torrent.metainfo)
+    }
+
+    /// The pieces of a torrent that are verified and on disk.
+    pub fn verified(&self, torrent: TorrentId) -> Option<&Bitfield> {
+        self.torrents.get(torrent).map(|torrent| &torrent.verified)
+    }
+
+    /// The trackers of a torrent, in the order in which they are tried.
+    pub fn trackers(&self, torrent: TorrentId) -> impl Iterator<Item = TrackerStatus<'_>> {
+        self.torrents.get(torrent).into_iter().flat_map(|torrent| torrent.announcer.status())
+    }
+
+    /// The connected peers of a torrent that have shaken hands; empty if there is no such torrent.
+    pub fn peers(&self, torrent: TorrentId) -> Vec<PeerStatus> {
+        let Some(torrent) = self.torrents.get(torrent) else { return Vec::new() };
+        let open = torrent.connections.iter().filter_map(|id| self.connections.get(*id)).filter(|connection| connection.is_open());
+        open.map(|connection| PeerStatus {
+            remote: connection.remote,
+            peer_id: connection.peer_id.0,
+            incoming: connection.incoming,
+            pieces: connection.holdings.count(torrent.geometry.piece_count()),
+            am_choking: connection.am_choking,
+            am_interested: connection.am_interested,
+            peer_choking: connection.peer_choking,
+            peer_interested: connection.peer_interested,
+            snubbed: connection.is_snubbed(),
+            requests: connection.download.as_ref().map_or(0, |download| download.outstanding() as u32),
+            downloaded: connection.downloaded,
+            uploaded: connection.uploaded,
+            download_rate: connection.download.as_ref().map_or(0, |download| download.rate(self.now)),
+            upload_rate: connection.upload.as_ref().map_or(0, |upload| upload.rate(self.now)),
+        })
+        .collect()
+    }
+
+    /// How the engine is configured now.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The peer id by which peers know us.
+    pub fn peer_id(&self) -> [u8; 20] {
+        self.peer_id.0
+    }
+
+    fn status(&self, torrent: &Torrent) -> TorrentStatus {
+        let open = torrent.connections.iter().filter_map(|id| self.connections.get(*id)).filter(|connection| connection.is_open());
+        TorrentStatus {
+            torrent: torrent.id,
+            name: torrent.metainfo.info.name().into(),
+            info_hash: torrent.metainfo.info_hash(),
+            state: match &torrent.phase {
+                Phase::Settling | Phase::Opening | Phase::Checking(..) => TorrentState::Checking,
+                Phase::Preparing | Phase::Active if torrent.is_complete() => TorrentState::Seeding,
+                Phase::Preparing | Phase::Active => TorrentState::Downloading,
+                Phase::Paused => TorrentState::Paused,
+                Phase::Failed => TorrentState::Failed,
+                Phase::Ending(_) => TorrentState::Stopping,
+            },
+            error: torrent.error.clone(),
+            total: torrent.layout.total_length(),
+            verified: torrent.verified_bytes,
+            checked: match &torrent.phase {
+                Phase::Checking(checking, _) => checking.checked,
+                _ => 0,
+            },
+            pieces: torrent.geometry.piece_count(),
+            pieces_verified: torrent.verified.count(),
+            downloaded: torrent.downloaded,
+            uploaded: torrent.uploaded,
+            wasted: torrent.wasted,
+            download_rate: torrent.download_meter.rate(self.now),
+            upload_rate: torrent.upload_meter.rate(self.now),
+            peers: torrent.open,
+            seeds: open.filter(|connection| connection.holdings.is_seed()).count() as u32,
+            known_peers: u32::try_from(torrent.peers.len()).unwrap_or(u32::MAX),
+            next_announce: torrent.announcer.next_deadline(),
+        }
+    }
+}

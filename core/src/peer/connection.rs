@@ -1,0 +1,183 @@
+use super::{Download, Holdings, Upload};
+use crate::{
+    config::Config,
+    id::TorrentId,
+    time::Instant,
+    torrent::picker::PeerCursor,
+    util::{Armed, Bitfield},
+    wire::{Decoder, HandshakeDecoder, Limits, PeerId, Reserved},
+};
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+
+/// One connection, from the wish to open it to its end.
+///
+/// What only a busy connection needs is boxed: an idle one is to cost no more than 512 bytes in all.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) remote: SocketAddr,
+    /// Known from the start for those that we open, from the handshake for those that come in.
+    pub(crate) torrent: Option<TorrentId>,
+    pub(crate) stage: Stage,
+    pub(crate) incoming: bool,
+    pub(crate) peer_id: PeerId,
+    pub(crate) reserved: Reserved,
+    pub(crate) decoder: Decoder,
+
+    /// What the peer has.
+    pub(crate) holdings: Holdings,
+    /// Where the picker's last search for this peer ended.
+    pub(crate) cursor: PeerCursor,
+    /// How many of them we want and have not told it that we have.
+    pub(crate) interesting: u32,
+    /// A message other than the handshake came, so a bitfield is no longer welcome.
+    pub(crate) greeted: bool,
+
+    pub(crate) am_choking: bool,
+    pub(crate) am_interested: bool,
+    pub(crate) peer_choking: bool,
+    pub(crate) peer_interested: bool,
+    /// What of this the peer has been told. It may differ until the next write: what flickers in between is never sent.
+    pub(crate) told_choking: bool,
+    pub(crate) told_interested: bool,
+    /// When `am_choking` last changed.
+    pub(crate) choke_changed: Instant,
+
+    /// How many of the torrent's announced pieces the peer has been told of.
+    pub(crate) have_cursor: u32,
+    pub(crate) handshake_due: bool,
+    pub(crate) greeting_due: bool,
+
+    pub(crate) download: Option<Box<Download>>,
+    pub(crate) upload: Option<Box<Upload>>,
+    /// Payload in each direction since the connection stands.
+    pub(crate) downloaded: u64,
+    pub(crate) uploaded: u64,
+    /// What `downloaded` was at the last choke round and at the one before.
+    pub(crate) downloaded_at_round: [u64; 2],
+
+    /// When the connection was begun; once it is open, when that was.
+    pub(crate) since: Instant,
+    pub(crate) last_received: Instant,
+    pub(crate) last_sent: Instant,
+    /// When the write under way was handed out.
+    pub(crate) writing_since: Option<Instant>,
+    pub(crate) reading: bool,
+    /// Reading waits until the disk has caught up.
+    pub(crate) read_withheld: bool,
+    /// It stands in the engine's list of those with something to say.
+    pub(crate) dirty: bool,
+    pub(crate) armed: Armed,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// The stream does not stand yet.
+    Connecting,
+    /// The peer's handshake is awaited.
+    Handshake(Box<HandshakeDecoder>),
+    /// Messages go both ways.
+    Open,
+}
+
+impl Connection {
+    /// A connection that is to be opened to `remote`.
+    pub(crate) fn outgoing(now: Instant, remote: SocketAddr, torrent: TorrentId) -> Connection {
+        Connection { torrent: Some(torrent), ..Connection::new(now, remote, Stage::Connecting) }
+    }
+
+    /// A connection that `remote` has opened.
+    pub(crate) fn incoming(now: Instant, remote: SocketAddr) -> Connection {
+        let stage = Stage::Handshake(Box::new(HandshakeDecoder::new()));
+        Connection { incoming: true, ..Connection::new(now, remote, stage) }
+    }
+
+    fn new(now: Instant, remote: SocketAddr, stage: Stage) -> Connection {
+        Connection {
+            remote,
+            torrent: None,
+            stage,
+            incoming: false,
+            peer_id: PeerId([0; 20]),
+            reserved: Reserved::default(),
+            decoder: Decoder::new(Limits::default()),
+            holdings: Holdings::Some(Bitfield::new(0)),
+            cursor: PeerCursor::default(),
+            interesting: 0,
+            greeted: false,
+            am_choking: true,
+            am_interested: false,
+            peer_choking: true,
+            peer_interested: false,
+            told_choking: true,
+            told_interested: false,
+            choke_changed: now,
+            have_cursor: 0,
+            handshake_due: false,
+            greeting_due: false,
+            download: None,
+            upload: None,
+            downloaded: 0,
+            uploaded: 0,
+            downloaded_at_round: [0; 2],
+            since: now,
+            last_received: now,
+            last_sent: now,
+            writing_since: None,
+            reading: false,
+            read_withheld: false,
+            dirty: false,
+            armed: None,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+    }
+
+    /// The part for blocks that we fetch, made at its first use.
+    pub(crate) fn download(&mut self, config: &Config) -> &mut Download {
+        self.download.get_or_insert_with(|| Box::new(Download::new(config)))
+    }
+
+    /// The part for blocks that the peer fetches, made at its first use.
+    pub(crate) fn upload(&mut self) -> &mut Upload {
+        self.upload.get_or_insert_default()
+    }
+
+    /// Chokes or unchokes from now on; `true` if that is a change.
+    pub(crate) fn set_choking(&mut self, now: Instant, choking: bool) -> bool {
+        let changed = self.am_choking != choking;
+        if changed {
+            (self.am_choking, self.choke_changed) = (choking, now);
+        }
+        changed
+    }
+
+    pub(crate) fn is_snubbed(&self) -> bool {
+        self.download.as_ref().is_some_and(|download| download.snubbed)
+    }
+
+    /// Ends a choke round: what the peer has sent in this one and the one before.
+    pub(crate) fn received_in_rounds(&mut self) -> u64 {
+        let [last, before] = self.downloaded_at_round;
+        self.downloaded_at_round = [self.downloaded, last];
+        self.downloaded.saturating_sub(before)
+    }
+
+    /// The earliest moment at which silence means something.
+    pub(crate) fn deadline(&self, config: &Config) -> Instant {
+        match self.stage {
+            Stage::Connecting => self.since + config.connect_timeout,
+            Stage::Handshake(_) => self.since + config.handshake_timeout,
+            Stage::Open => {
+                let idle = if self.read_withheld { Instant::MAX } else { self.last_received + config.idle_timeout };
+                let keep_alive = if self.writing_since.is_some() { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
+                let write = self.writing_since.map_or(Instant::MAX, |since| since + config.write_timeout);
+                let snub = self.download.as_ref().and_then(|download| download.snub_deadline(config)).unwrap_or(Instant::MAX);
+                idle.min(keep_alive).min(write).min(snub)
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+use crate::{
+    config::Config,
+    time::{Duration, Instant},
+    util::RateMeter,
+    wire::{BLOCK_LENGTH, Block},
+};
+use alloc::{collections::VecDeque, vec::Vec};
+
+/// The blocks that we fetch from one peer: which it owes us, and how many to ask for ahead.
+///
+/// The window doubles with each round trip until the rate no longer grows, then follows the rate: enough requests for
+/// [`Config::request_queue_time`].
+#[derive(Debug)]
+pub(crate) struct Download {
+    /// The blocks asked for, oldest first: most peers answer in order.
+    outstanding: VecDeque<Block>,
+    /// To be told to the peer.
+    pub(crate) cancels: Vec<Block>,
+    /// Blocks that may still come although they are no longer asked for: cancelled, or dropped by a choke that crossed them.
+    forgiven: u32,
+    meter: RateMeter,
+    window: u32,
+    ramp: Ramp,
+    /// When a block last came, or the first of a new batch was asked for.
+    progress: Instant,
+    pub(crate) snubbed: bool,
+}
+
+/// The search for the window of a peer whose rate is not known yet.
+#[derive(Clone, Copy, Debug)]
+enum Ramp {
+    /// Growing; what the rate was when it was last compared, and when that was.
+    Growing {
+        rate: u64,
+        compared: Option<Instant>,
+    },
+    Done,
+}
+
+/// What a block that came was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Asked for.
+    Expected,
+    /// Asked for once, no longer: of no use, but no fault either.
+    Late,
+    /// Never asked for.
+    Unasked,
+}
+
+impl Download {
+    pub(crate) fn new(config: &Config) -> Download {
+        Download {
+            outstanding: VecDeque::new(),
+            cancels: Vec::new(),
+            forgiven: 0,
+            meter: RateMeter::default(),
+            window: config.request_initial,
+            ramp: Ramp::Growing { rate: 0, compared: None },
+            progress: Instant::ZERO,
+            snubbed: false,
+        }
+    }
+
+    /// How many more blocks to ask for now. Zero until a quarter of the window is free, so that requests go out in batches.
+    pub(crate) fn room(&self, config: &Config) -> usize {
+        let window = if self.snubbed { 1 } else { self.window.clamp(config.request_minimum, config.request_maximum) } as usize;
+        let free = window.saturating_sub(self.outstanding.len());
+        if free * 4 >= window { free } else { 0 }
+    }
+
+    /// `blocks` are asked for now.
+    pub(crate) fn requested(&mut self, now: Instant, blocks: &[Block]) {
+        if self.outstanding.is_empty() {
+            self.progress = now;
+        }
+        self.outstanding.extend(blocks);
+    }
+
+    /// A block has come.
+    pub(crate) fn arrived(&mut self, now: Instant, block: Block, config: &Config) -> Arrival {
+        let Some(at) = self.outstanding.iter().position(|outstanding| *outstanding == block) else {
+            if self.forgiven == 0 {
+                return Arrival::Unasked;
+            }
+            self.forgiven -= 1;
+            return Arrival::Late;
+        };
+        self.outstanding.remove(at);
+        self.progress = now;
+        self.snubbed = false;
+        self.meter.add(now, u64::from(block.length));
+        self.adapt(now, config);
+        Arrival::Expected
+    }
+
+    /// A part of a block has come: slow is not silent.
+    pub(crate) fn progressed(&mut self, now: Instant) {
+        self.progress = now;
+    }
+
+    /// No longer wants `block`, which another peer has sent; `true` if the peer must be told.
+    pub(crate) fn cancel(&mut self, block: Block) -> bool {
+        let Some(at) = self.outstanding.iter().position(|outstanding| *outstanding == block) else { return false };
+        self.outstanding.remove(at);
+        self.forgiven = self.forgiven.saturating_add(1);
+        self.cancels.push(block);
+        true
+    }
+
+    /// Gives all blocks up, as after a choke; the peer owes them no longer.
+    pub(crate) fn release(&mut self) -> Vec<Block> {
+        self.forgiven = self.forgiven.saturating_add(self.outstanding.len() as u32);
+        self.cancels.clear();
+        self.outstanding.drain(..).collect()
+    }
+
+    /// The peer owes us blocks and sent none for so long that others shall fetch them. Returns the blocks; they are cancelled, and
+    /// until one comes only a single request at a time goes out.
+    pub(crate) fn snub(&mut self, now: Instant) -> Vec<Block> {
+        let blocks = self.release();
+        self.cancels.extend(&blocks);
+        self.snubbed = true;
+        self.ramp = Ramp::Done;
+        self.progress = now;
+        blocks
+    }
+
+    /// When [`Download::snub`] is due, if the peer owes us anything.
+    pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
+        (!self.outstanding.is_empty()).then(|| self.progress + config.snub_timeout)
+    }
+
+    /// Blocks that the peer owes us.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// Bytes a second that come from the peer.
+    pub(crate) fn rate(&self, now: Instant) -> u64 {
+        self.meter.rate(now)
+    }
+
+    fn adapt(&mut self, now: Instant, config: &Config) {
+        let rate = self.meter.rate(now);
+        if let Ramp::Growing { rate: before, compared } = self.ramp {
+            self.window = self.window.saturating_add(1).min(config.request_maximum);
+            match compared {
+                None => self.ramp = Ramp::Growing { rate, compared: Some(now) },
+                Some(at) if now.since(at) < RAMP_STEP => {}
+                // More requests brought no more: the path is full.
+                Some(_) if rate <= before + before / 8 => self.ramp = Ramp::Done,
+                Some(_) => self.ramp = Ramp::Growing { rate, compared: Some(now) },
+            }
+            return;
+        }
+        let ahead = u128::from(rate) * config.request_queue_time.as_micros() / 1_000_000 / u128::from(BLOCK_LENGTH);
+        self.window = u32::try_from(ahead).unwrap_or(u32::MAX).clamp(config.request_minimum, config.request_maximum);
+    }
+}
+
+/// The rate is compared this often while the window grows: longer than any usual round trip.
+const RAMP_STEP: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(number: u32) -> Block {
+        Block { piece: 0, offset: number * BLOCK_LENGTH, length: BLOCK_LENGTH }
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1000)
+    }
+
+    #[test]
+    fn the_window_grows_with_each_block_and_then_holds_three_seconds_of_the_rate() {
+        let config = Config::default();
+        let mut download = Download::new(&config);
+        assert_eq!(download.room(&config), 16);
+        // 64 blocks a second, for ten seconds.
+        for number in 0..640 {
+            download.requested(at(0), &[block(number)]);
+            assert_eq!(download.arrived(at(u64::from(number) * 1000 / 64), block(number), &config), Arrival::Expected);
+        }
+        assert!((180..=200).contains(&download.room(&config)), "{}", download.room(&config));
+    }
+
+    #[test]
+    fn a_snubbing_peer_is_asked_for_one_block_at_a_time_until_it_sends() {
+        let config = Config::default();
+        let mut download = Download::new(&config);
+        download.requested(at(0), &[block(0), block(1)]);
+        assert_eq!(download.snub_deadline(&config), Some(at(60_000)));
+        assert_eq!(download.snub(at(60_000)), [block(0), block(1)]);
+        assert_eq!(download.room(&config), 1);
+        assert_eq!(download.arrived(at(60_001), block(0), &config), Arrival::Late);
+        download.requested(at(60_001), &[block(2)]);
+        assert_eq!(download.arrived(at(60_002), block(2), &config), Arrival::Expected);
+        assert!(download.room(&config) > 1);
+    }
+
+    #[test]
+    fn what_was_never_asked_for_is_told_from_what_came_late() {
+        let config = Config::default();
+        let mut download = Download::new(&config);
+        assert_eq!(download.arrived(at(0), block(0), &config), Arrival::Unasked);
+        download.requested(at(0), &[block(0)]);
+        assert!(download.cancel(block(0)));
+        assert!(!download.cancel(block(0)));
+        assert_eq!(download.arrived(at(0), block(0), &config), Arrival::Late);
+        assert_eq!(download.arrived(at(0), block(0), &config), Arrival::Unasked);
+    }
+}

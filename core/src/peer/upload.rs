@@ -1,0 +1,204 @@
+use crate::{config::Config, id::DiskJobId, time::Instant, util::RateMeter, wire::Block};
+use alloc::{collections::VecDeque, vec::Vec};
+use bytes::Bytes;
+
+/// The blocks that one peer fetches from us: asked for, being read from disk, ready to be written.
+///
+/// Choke and cancel reach everything here; what was handed to the host for writing is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    asked: VecDeque<Block>,
+    reading: Vec<Reading>,
+    ready: VecDeque<(Block, Bytes)>,
+    /// Bytes being read or ready.
+    buffered: u32,
+    meter: RateMeter,
+}
+
+/// One disk read: contiguous blocks.
+#[derive(Debug)]
+struct Reading {
+    job: DiskJobId,
+    /// Each with where it begins in what is read; cancelled ones are taken out.
+    blocks: Vec<(Block, u32)>,
+    length: u32,
+}
+
+/// Contiguous blocks that one disk read can serve.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The first byte's piece.
+    pub(crate) piece: u32,
+    /// The first byte's place in it.
+    pub(crate) offset: u32,
+    /// Bytes in all.
+    pub(crate) length: u32,
+    blocks: Vec<(Block, u32)>,
+}
+
+impl Upload {
+    /// The peer asks for a block; `false` if its queue is full.
+    pub(crate) fn ask(&mut self, block: Block, config: &Config) -> bool {
+        let room = self.asked.len() < config.upload_queue_limit as usize;
+        if room {
+            self.asked.push_back(block);
+        }
+        room
+    }
+
+    /// The peer no longer wants a block.
+    pub(crate) fn cancel(&mut self, block: Block) {
+        if let Some(at) = self.asked.iter().position(|asked| *asked == block) {
+            self.asked.remove(at);
+        } else if let Some(at) = self.ready.iter().position(|(ready, _)| *ready == block) {
+            self.ready.remove(at);
+            self.buffered = self.buffered.saturating_sub(block.length);
+        } else {
+            for reading in &mut self.reading {
+                reading.blocks.retain(|(asked, _)| *asked != block);
+            }
+        }
+    }
+
+    /// Forgets all that the peer asked for: it was choked.
+    pub(crate) fn clear(&mut self) {
+        self.asked.clear();
+        self.ready.clear();
+        for reading in &mut self.reading {
+            reading.blocks.clear();
+        }
+        self.buffered = self.reading.iter().map(|reading| reading.length).sum();
+    }
+
+    /// The next contiguous blocks to read from disk, if there is room for them. `piece_length` tells which blocks of neighbouring
+    /// pieces touch.
+    pub(crate) fn next_run(&mut self, piece_length: u32, config: &Config) -> Option<Run> {
+        let first = *self.asked.front().filter(|_| self.buffered < config.upload_buffer)?;
+        let start = |block: &Block| u64::from(block.piece) * u64::from(piece_length) + u64::from(block.offset);
+        let mut run = Run { piece: first.piece, offset: first.offset, length: 0, blocks: Vec::new() };
+        while let Some(next) = self.asked.front() {
+            let contiguous = start(next) == start(&first) + u64::from(run.length);
+            if !contiguous || (run.length > 0 && run.length.saturating_add(next.length) > config.upload_read_limit) {
+                break;
+            }
+            run.blocks.push((*next, run.length));
+            run.length += next.length;
+            self.asked.pop_front();
+        }
+        Some(run)
+    }
+
+    /// `job` reads `run`.
+    pub(crate) fn reading(&mut self, job: DiskJobId, run: Run) {
+        self.buffered = self.buffered.saturating_add(run.length);
+        self.reading.push(Reading { job, blocks: run.blocks, length: run.length });
+    }
+
+    /// What `job` read; blocks that nobody wants any more are dropped here.
+    pub(crate) fn read(&mut self, job: DiskJobId, data: &Bytes) {
+        let Some(at) = self.reading.iter().position(|reading| reading.job == job) else { return };
+        let reading = self.reading.remove(at);
+        self.buffered = self.buffered.saturating_sub(reading.length);
+        for (block, start) in reading.blocks {
+            let range = start as usize..start as usize + block.length as usize;
+            if range.end <= data.len() {
+                self.buffered = self.buffered.saturating_add(block.length);
+                self.ready.push_back((block, data.slice(range)));
+            }
+        }
+    }
+
+    /// Takes the next block out that can be written.
+    pub(crate) fn take_ready(&mut self) -> Option<(Block, Bytes)> {
+        let (block, data) = self.ready.pop_front()?;
+        self.buffered = self.buffered.saturating_sub(block.length);
+        Some((block, data))
+    }
+
+    /// Bytes of payload to hand out at once: a quarter of a second's worth, so that a choke or a new request waits no longer than
+    /// that behind them; at least a block, at most 256 KiB.
+    pub(crate) fn batch(&self, now: Instant) -> u64 {
+        (self.meter.rate(now) / 4).clamp(32 << 10, 256 << 10)
+    }
+
+    /// `bytes` of payload were handed out.
+    pub(crate) fn sent(&mut self, now: Instant, bytes: u64) {
+        self.meter.add(now, bytes);
+    }
+
+    /// Bytes a second that go to the peer.
+    pub(crate) fn rate(&self, now: Instant) -> u64 {
+        self.meter.rate(now)
+    }
+
+    /// Whether the peer waits for nothing.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::util::Key;
+
+    fn block(piece: u32, offset: u32) -> Block {
+        Block { piece, offset, length: 16384 }
+    }
+
+    #[test]
+    fn contiguous_requests_become_one_read_even_across_pieces() {
+        let config = Config::default();
+        let mut upload = Upload::default();
+        for wanted in [block(0, 0), block(0, 16384), block(1, 0), block(3, 0)] {
+            assert!(upload.ask(wanted, &config));
+        }
+        let run = upload.next_run(32768, &config).unwrap();
+        assert_eq!((run.piece, run.offset, run.length), (0, 0, 3 * 16384));
+        let run = upload.next_run(32768, &config).unwrap();
+        assert_eq!((run.piece, run.offset, run.length), (3, 0, 16384));
+        assert_eq!(upload.next_run(32768, &config), None);
+    }
+
+    #[test]
+    fn what_is_cancelled_while_it_is_read_is_not_sent() {
+        let config = Config::default();
+        let mut upload = Upload::default();
+        upload.ask(block(0, 0), &config);
+        upload.ask(block(0, 16384), &config);
+        let run = upload.next_run(32768, &config).unwrap();
+        upload.reading(Key::from_bits(1), run);
+        upload.cancel(block(0, 0));
+        upload.read(Key::from_bits(1), &Bytes::from(alloc::vec![7; 32768]));
+        assert_eq!(upload.take_ready().map(|(block, data)| (block.offset, data.len())), Some((16384, 16384)));
+        assert!(upload.take_ready().is_none() && upload.is_idle());
+        assert_eq!(upload.buffered, 0);
+    }
+
+    #[test]
+    fn a_choke_drops_everything_not_yet_handed_out() {
+        let config = Config::default();
+        let mut upload = Upload::default();
+        for offset in [0, 16384, 40000] {
+            upload.ask(block(0, offset), &config);
+        }
+        let run = upload.next_run(1 << 20, &config).unwrap();
+        upload.reading(Key::from_bits(1), run);
+        upload.clear();
+        upload.read(Key::from_bits(1), &Bytes::from(alloc::vec![7; 32768]));
+        assert!(upload.take_ready().is_none() && upload.is_idle());
+        assert_eq!(upload.buffered, 0);
+    }
+
+    #[test]
+    fn a_full_buffer_makes_the_disk_wait() {
+        let config = Config { upload_buffer: 16384, ..Config::default() };
+        let mut upload = Upload::default();
+        upload.ask(block(0, 0), &config);
+        upload.ask(block(5, 0), &config);
+        let run = upload.next_run(1 << 20, &config).unwrap();
+        upload.reading(Key::from_bits(1), run);
+        assert_eq!(upload.next_run(1 << 20, &config), None);
+    }
+}

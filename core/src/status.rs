@@ -1,0 +1,98 @@
+//! What the engine can be asked: a picture of its torrents and peers at one moment.
+
+use crate::{error::DiskError, id::TorrentId, metainfo::InfoHash, time::Instant};
+use alloc::{boxed::Box, string::String};
+use core::net::SocketAddr;
+
+/// What a torrent is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TorrentState {
+    /// Looking at what is on disk.
+    Checking,
+    /// Fetching.
+    Downloading,
+    /// Everything wanted is here.
+    Seeding,
+    /// Its owner paused it.
+    Paused,
+    /// Its disk failed; see [`TorrentStatus::error`].
+    Failed,
+    /// Saying goodbye before its removal.
+    Stopping,
+}
+
+/// A torrent at one moment. Lengths are in bytes, rates in bytes a second.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TorrentStatus {
+    /// Which torrent.
+    pub torrent: TorrentId,
+    /// Its name, safe to show and to use as a file name.
+    pub name: String,
+    /// Its info-hash.
+    pub info_hash: InfoHash,
+    /// What it is doing.
+    pub state: TorrentState,
+    /// Why it failed, if it did.
+    pub error: Option<Box<DiskError>>,
+    /// All its bytes.
+    pub total: u64,
+    /// Bytes of verified pieces.
+    pub verified: u64,
+    /// While checking: bytes looked at so far.
+    pub checked: u64,
+    /// Pieces in all.
+    pub pieces: u32,
+    /// Pieces verified.
+    pub pieces_verified: u32,
+    /// Payload that came from peers in this session, wasted bytes included.
+    pub downloaded: u64,
+    /// Payload that went to peers in this session.
+    pub uploaded: u64,
+    /// Payload that was of no use: duplicates and bad pieces.
+    pub wasted: u64,
+    /// Payload coming in, averaged over the last seconds.
+    pub download_rate: u64,
+    /// Payload going out, averaged over the last seconds.
+    pub upload_rate: u64,
+    /// Peers that have shaken hands.
+    pub peers: u32,
+    /// Those of them that have everything.
+    pub seeds: u32,
+    /// Peers known, connected or not.
+    pub known_peers: u32,
+    /// When its trackers will be asked next.
+    pub next_announce: Option<Instant>,
+}
+
+/// A peer at one moment. Rates are in bytes a second.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerStatus {
+    /// Where it is.
+    pub remote: SocketAddr,
+    /// Its peer id.
+    pub peer_id: [u8; 20],
+    /// It connected to us.
+    pub incoming: bool,
+    /// Pieces that it has.
+    pub pieces: u32,
+    /// We choke it.
+    pub am_choking: bool,
+    /// We want something that it has.
+    pub am_interested: bool,
+    /// It chokes us.
+    pub peer_choking: bool,
+    /// It wants something that we have.
+    pub peer_interested: bool,
+    /// It owes us blocks and has sent none for a minute.
+    pub snubbed: bool,
+    /// Blocks that it owes us.
+    pub requests: u32,
+    /// Payload from it.
+    pub downloaded: u64,
+    /// Payload to it.
+    pub uploaded: u64,
+    /// Payload from it, averaged over the last seconds.
+    pub download_rate: u64,
+    /// Payload to it, averaged over the last seconds.
+    pub upload_rate: u64,
+}

@@ -1,0 +1,112 @@
+use super::{Layout, Span};
+use alloc::{string::String, sync::Arc, vec::Vec};
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+/// The SHA-1 digest of a piece.
+pub type Digest = [u8; 20];
+
+/// The first 8 bytes of a block's SHA-1 digest: tells the sent blocks of a bad piece from the true ones.
+pub type Fingerprint = [u8; 8];
+
+/// What a disk worker is to do with one torrent's files.
+///
+/// `Open` comes first and is answered before anything else is asked; `Close` comes last, after everything else was answered.
+#[derive(Clone, Debug)]
+pub enum DiskOperation {
+    /// Learn the layout, and look at what is there. Creates nothing. Answered by [`DiskOutput::Opened`]. What is missing is no
+    /// error; what is in the way is, such as a file where a folder must be.
+    Open {
+        /// The torrent's files.
+        layout: Arc<Layout>,
+        /// The folder that the files' paths are below, as the owner named it.
+        folder: String,
+        /// How files get their length.
+        allocation: Allocation,
+    },
+    /// Create the folders, the empty files, and under [`Allocation::Full`] all the others at full length. Files that are longer
+    /// than the torrent says are cut. Padding files are never created. Answered by [`DiskOutput::Done`].
+    Prepare,
+    /// Hash the segments as they lie; if the digest fits, write them, one vectored write a file.
+    /// Answered by [`DiskOutput::Stored`] or [`DiskOutput::Mismatch`].
+    Store {
+        /// Which piece.
+        piece: u32,
+        /// Its bytes, in order.
+        segments: Vec<Bytes>,
+        /// Where they go, in order; padding files are left out of the writes but not of the hash.
+        spans: SmallVec<[Span; 2]>,
+        /// What they must hash to.
+        digest: Digest,
+        /// Whether the blocks' fingerprints are wanted even if the digest fits: an earlier copy did not.
+        fingerprints: bool,
+    },
+    /// Read bytes of a verified piece. Answered by [`DiskOutput::Read`].
+    Read {
+        /// Where they are, in order.
+        spans: SmallVec<[Span; 2]>,
+        /// How many they are in all: at most [`Config::upload_read_limit`](crate::config::Config::upload_read_limit).
+        length: u32,
+    },
+    /// Hash what is on disk of the pieces `first ..`, one for each digest. Missing and short files make pieces invalid, they are
+    /// no error. Answered by [`DiskOutput::Verified`].
+    Verify {
+        /// The first piece.
+        first: u32,
+        /// 20 bytes a piece.
+        digests: Bytes,
+    },
+    /// Look at the files' sizes and times, after all writes answered so far. Answered by [`DiskOutput::Stamps`].
+    Stamp,
+    /// Replace the resume file whole: temporary file, fsync, rename. Answered by [`DiskOutput::Done`].
+    SaveResume {
+        /// Its new content.
+        data: Bytes,
+    },
+    /// Close all files. Answered by [`DiskOutput::Done`].
+    Close {
+        /// Delete the resume file.
+        forget: bool,
+        /// Delete the files, and the folders that this leaves empty.
+        delete: bool,
+    },
+}
+
+/// What came of a [`DiskOperation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskOutput {
+    /// What there is of each file, in the layout's order; `None` for a missing one, and for padding.
+    Opened(Vec<Option<FileStamp>>),
+    /// The digest fitted and the bytes are where a crash of the process cannot take them back.
+    /// One fingerprint a block if they were asked for, none otherwise.
+    Stored(Vec<Fingerprint>),
+    /// The digest did not fit and nothing was written. One fingerprint a block.
+    Mismatch(Vec<Fingerprint>),
+    /// The bytes.
+    Read(Bytes),
+    /// Whether each piece of the range is there and fits its digest, in order.
+    Verified(Vec<bool>),
+    /// The files' sizes and times, in the layout's order; `None` for a missing one, and for padding.
+    Stamps(Vec<Option<FileStamp>>),
+    /// It is done.
+    Done,
+}
+
+/// How a file gets its length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allocation {
+    /// Full length at once, room only for what was written.
+    #[default]
+    Sparse,
+    /// Full length and room for it before the first byte is asked of a peer.
+    Full,
+}
+
+/// What tells a changed file from an unchanged one without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Bytes.
+    pub length: u64,
+    /// The time of its last modification, nanoseconds since 1970.
+    pub modified: i64,
+}

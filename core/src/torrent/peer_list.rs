@@ -1,0 +1,233 @@
+use crate::{
+    config::Config,
+    rng::Rng,
+    time::{Duration, Instant},
+};
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::net::{IpAddr, SocketAddr};
+
+/// The peers of one torrent that we know of: which to try next, which to leave alone.
+///
+/// Peers that never failed come first, in random order; a failure makes a peer wait, twice as long each time.
+#[derive(Debug)]
+pub struct PeerList {
+    peers: BTreeMap<SocketAddr, KnownPeer>,
+    /// Those that may be tried, by when.
+    candidates: BTreeSet<(Instant, u32, SocketAddr)>,
+    banned: BTreeSet<IpAddr>,
+    rng: Rng,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct KnownPeer {
+    /// Its place among the candidates, if it is one; connected and useless peers are not.
+    candidate: Option<(Instant, u32)>,
+    failures: u8,
+    /// Useless for ever: ourselves, or banned.
+    dead: bool,
+    seed: bool,
+}
+
+impl PeerList {
+    /// An empty list.
+    pub fn new(rng: Rng) -> PeerList {
+        PeerList { peers: BTreeMap::new(), candidates: BTreeSet::new(), banned: BTreeSet::new(), rng }
+    }
+
+    /// Learns of a peer; `true` if it is new and may be tried. What cannot be a peer's address is ignored.
+    pub fn add(&mut self, now: Instant, address: SocketAddr, config: &Config) -> bool {
+        let address = canonical(address);
+        let usable = address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast();
+        if !usable || self.peers.contains_key(&address) || self.is_banned(address) || self.peers.len() >= config.known_peers_limit {
+            return false;
+        }
+        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false });
+        self.schedule(address, now);
+        true
+    }
+
+    /// Takes out the next peer to try, if one is due. It is no candidate again before [`PeerList::failed`] or
+    /// [`PeerList::disconnected`]. `skip_seeds` passes over those known to have everything.
+    pub fn next(&mut self, now: Instant, skip_seeds: bool) -> Option<SocketAddr> {
+        loop {
+            let (at, tie, address) = *self.candidates.first().filter(|(at, ..)| *at <= now)?;
+            self.candidates.remove(&(at, tie, address));
+            let peer = self.peers.get_mut(&address)?;
+            peer.candidate = None;
+            if !(skip_seeds && peer.seed) {
+                return Some(address);
+            }
+        }
+    }
+
+    /// When the next peer is due, if any waits.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.candidates.first().map(|(at, ..)| *at)
+    }
+
+    /// A connection to `address`, or its handshake, came to nothing.
+    pub fn failed(&mut self, now: Instant, address: SocketAddr, config: &Config) {
+        let Some(peer) = self.peers.get_mut(&canonical(address)) else { return };
+        peer.failures = peer.failures.saturating_add(1);
+        if peer.dead {
+            return;
+        }
+        if peer.failures >= config.reconnect_attempts {
+            self.forget(address);
+            return;
+        }
+        let doublings = u32::from(peer.failures - 1).min(16);
+        let wait = config.reconnect_interval.saturating_mul(1 << doublings).min(config.reconnect_maximum);
+        self.schedule(canonical(address), now + wait);
+    }
+
+    /// The handshake with `address` was good: earlier failures are forgiven.
+    pub fn succeeded(&mut self, address: SocketAddr) {
+        if let Some(peer) = self.peers.get_mut(&canonical(address)) {
+            peer.failures = 0;
+        }
+    }
+
+    /// A good connection to `address` has ended.
+    pub fn disconnected(&mut self, now: Instant, address: SocketAddr, wait: Duration) {
+        if self.peers.get(&canonical(address)).is_some_and(|peer| !peer.dead) {
+            self.schedule(canonical(address), now + wait);
+        }
+    }
+
+    /// Learns whether `address` has everything.
+    pub fn set_seed(&mut self, address: SocketAddr, seed: bool) {
+        if let Some(peer) = self.peers.get_mut(&canonical(address)) {
+            peer.seed = seed;
+        }
+    }
+
+    /// `address` is ourselves: never try it again.
+    pub fn is_ourselves(&mut self, address: SocketAddr) {
+        if let Some(peer) = self.peers.get_mut(&canonical(address)) {
+            peer.dead = true;
+            if let Some((at, tie)) = peer.candidate.take() {
+                self.candidates.remove(&(at, tie, canonical(address)));
+            }
+        }
+    }
+
+    /// Never speak to this peer again. Whoever else lives at the same address is banned with it, except on a loopback address,
+    /// where only the port tells peers apart.
+    pub fn ban(&mut self, address: SocketAddr) {
+        self.is_ourselves(address);
+        if !canonical(address).ip().is_loopback() {
+            self.banned.insert(canonical(address).ip());
+        }
+    }
+
+    /// Whether this peer is banned.
+    pub fn is_banned(&self, address: SocketAddr) -> bool {
+        self.banned.contains(&canonical(address).ip())
+    }
+
+    /// Every peer may be tried now, as after a pause.
+    pub fn restart(&mut self, now: Instant) {
+        let waiting: alloc::vec::Vec<_> = self.candidates.iter().map(|(.., address)| *address).collect();
+        for address in waiting {
+            self.schedule(address, now);
+        }
+    }
+
+    /// How many peers are known.
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether no peer is known.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// The addresses known to be good or not yet tried: what a resume file keeps.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.peers.iter().filter(|(_, peer)| !peer.dead && peer.failures == 0).map(|(address, _)| *address)
+    }
+
+    fn schedule(&mut self, address: SocketAddr, at: Instant) {
+        let tie = self.rng.next_u32();
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        if let Some((at, tie)) = peer.candidate.replace((at, tie)) {
+            self.candidates.remove(&(at, tie, address));
+        }
+        self.candidates.insert((at, tie, address));
+    }
+
+    fn forget(&mut self, address: SocketAddr) {
+        if let Some(KnownPeer { candidate: Some((at, tie)), .. }) = self.peers.remove(&canonical(address)) {
+            self.candidates.remove(&(at, tie, canonical(address)));
+        }
+    }
+}
+
+/// The same peer has one name only: an IPv4 address that a dual-stack socket shows as IPv6 is IPv4.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Seed;
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], 6881))
+    }
+
+    fn list() -> (PeerList, Config) {
+        (PeerList::new(Rng::new(Seed::from_u64(1))), Config::default())
+    }
+
+    #[test]
+    fn a_failing_peer_waits_twice_as_long_each_time_and_is_forgotten_in_the_end() {
+        let (mut list, config) = list();
+        let mut now = Instant::ZERO;
+        assert!(list.add(now, address(1), &config));
+        assert!(!list.add(now, address(1), &config));
+        for wait in [30, 60, 120, 240] {
+            assert_eq!(list.next(now, false), Some(address(1)));
+            list.failed(now, address(1), &config);
+            assert_eq!(list.next_deadline(), Some(now + Duration::from_secs(wait)));
+            now += Duration::from_secs(wait);
+        }
+        assert_eq!(list.next(now, false), Some(address(1)));
+        list.failed(now, address(1), &config);
+        assert!(list.is_empty());
+        assert_eq!(list.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_banned_address_is_neither_tried_nor_learnt_again() {
+        let (mut list, config) = list();
+        list.add(Instant::ZERO, address(1), &config);
+        list.ban(address(1));
+        assert_eq!(list.next(Instant::MAX, false), None);
+        assert!(list.is_banned(SocketAddr::from(([10, 0, 0, 1], 1))));
+        assert!(!list.add(Instant::ZERO, SocketAddr::from(([10, 0, 0, 1], 7)), &config));
+    }
+
+    #[test]
+    fn seeds_are_passed_over_by_a_seed_only() {
+        let (mut list, config) = list();
+        list.add(Instant::ZERO, address(1), &config);
+        list.set_seed(address(1), true);
+        assert_eq!(list.next(Instant::ZERO, true), None);
+        list.disconnected(Instant::ZERO, address(1), Duration::ZERO);
+        assert_eq!(list.next(Instant::ZERO, false), Some(address(1)));
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_a_peers_are_ignored() {
+        let (mut list, config) = list();
+        for bad in ["0.0.0.0:1", "1.2.3.4:0", "224.0.0.1:5", "[::]:4"] {
+            assert!(!list.add(Instant::ZERO, bad.parse().unwrap(), &config), "{bad}");
+        }
+        assert!(list.add(Instant::ZERO, "[::ffff:1.2.3.4]:5".parse().unwrap(), &config));
+        assert!(!list.add(Instant::ZERO, "1.2.3.4:5".parse().unwrap(), &config));
+    }
+}

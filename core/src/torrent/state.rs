@@ -1,0 +1,141 @@
+use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, choker::Choker, picker::Picker};
+use crate::{
+    error::DiskError,
+    id::{ConnectionId, TorrentId},
+    metainfo::Metainfo,
+    rng::Rng,
+    storage::{Allocation, FileStamp, Layout},
+    time::Instant,
+    tracker::{Announcer, Statistics},
+    util::{Armed, Bitfield, RateMeter},
+};
+use alloc::{boxed::Box, collections::BTreeSet, string::String, sync::Arc, vec::Vec};
+
+/// One torrent, from its addition to its removal.
+#[derive(Debug)]
+pub(crate) struct Torrent {
+    pub(crate) id: TorrentId,
+    pub(crate) metainfo: Metainfo,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) geometry: Geometry,
+    pub(crate) folder: String,
+    pub(crate) allocation: Allocation,
+
+    pub(crate) phase: Phase,
+    /// The owner wants it to stand still, whatever it is doing now.
+    pub(crate) paused: bool,
+    pub(crate) error: Option<Box<DiskError>>,
+    /// Raised whenever what the disk said before no longer counts.
+    pub(crate) epoch: u32,
+    /// Disk jobs under way, of any epoch.
+    pub(crate) disk_jobs: u32,
+    /// Pieces handed to the disk and not yet stored.
+    pub(crate) storing: u32,
+
+    /// The pieces verified and stored.
+    pub(crate) verified: Bitfield,
+    /// Bytes of them.
+    pub(crate) verified_bytes: u64,
+    pub(crate) picker: Picker<ConnectionId>,
+    pub(crate) picker_rng: Rng,
+    pub(crate) assembly: Assembly,
+    pub(crate) blame: Blame,
+    /// Pieces verified since peers were first told, in order; each peer has a cursor into it.
+    pub(crate) have_log: Vec<u32>,
+    /// How much of the log peers may be told: it moves in steps, so that haves go out together.
+    pub(crate) have_announced: u32,
+    pub(crate) have_due: Option<Instant>,
+
+    pub(crate) connections: BTreeSet<ConnectionId>,
+    /// Those of them that have shaken hands.
+    pub(crate) open: u32,
+    pub(crate) peers: PeerList,
+    pub(crate) choker: Choker,
+    pub(crate) choke_due: Option<Instant>,
+    pub(crate) announcer: Announcer,
+
+    pub(crate) resume: Option<Resume>,
+    /// Something changed that resume data should tell.
+    pub(crate) resume_changed: bool,
+    pub(crate) resume_due: Option<Instant>,
+
+    pub(crate) downloaded: u64,
+    pub(crate) uploaded: u64,
+    pub(crate) wasted: u64,
+    pub(crate) download_meter: RateMeter,
+    pub(crate) upload_meter: RateMeter,
+    pub(crate) armed: Armed,
+}
+
+/// What a torrent is doing.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Waits until the disk has answered everything from before.
+    Settling,
+    /// The disk looks at what files are there.
+    Opening,
+    /// What is there is being hashed.
+    Checking(Checking, Vec<Option<FileStamp>>),
+    /// The disk makes room.
+    Preparing,
+    /// Peers and trackers are spoken to.
+    Active,
+    /// It stands still; what is on disk is known.
+    Paused,
+    /// It stands still; what is on disk must be looked at again.
+    Failed,
+    /// Goodbye.
+    Ending(Ending),
+}
+
+/// The steps of a torrent's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Waits until the disk has answered everything.
+    Settling { forget: bool, delete: bool },
+    /// The disk closes the files.
+    Closing,
+    /// Waits until the trackers know.
+    Trackers,
+}
+
+impl Torrent {
+    pub(crate) fn is_complete(&self) -> bool {
+        self.verified.is_full()
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Active)
+    }
+
+    /// Bytes that are missing.
+    pub(crate) fn left(&self) -> u64 {
+        self.layout.total_length().saturating_sub(self.verified_bytes)
+    }
+
+    /// What trackers are told.
+    pub(crate) fn statistics(&self, peers_wanted: u32) -> Statistics {
+        Statistics {
+            uploaded: self.uploaded,
+            downloaded: self.downloaded,
+            left: self.left(),
+            peers_wanted,
+            peers_known: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
+            partial_seed: false,
+        }
+    }
+
+    /// The pieces that peers are told of when they connect: those verified, less those of the log not yet announced.
+    pub(crate) fn announced(&self) -> Bitfield {
+        let mut announced = self.verified.clone();
+        for piece in self.have_log.iter().skip(self.have_announced as usize) {
+            announced.clear(*piece);
+        }
+        announced
+    }
+
+    /// Whether peers know of `piece`: verified, and not only in the part of the log that they have not been told.
+    pub(crate) fn has_announced(&self, piece: u32) -> bool {
+        self.verified.get(piece) && !self.have_log.iter().skip(self.have_announced as usize).any(|logged| *logged == piece)
+    }
+}

@@ -1,0 +1,13 @@
+"""All scenarios, in the order in which they run."""
+
+from __future__ import annotations
+
+from . import bad_input, bad_peers, crash, create, damage, swarm, transfer
+from .base import Scenario
+
+MODULES = (transfer, create, swarm, bad_peers, bad_input, damage, crash)
+
+
+def all_scenarios(quick: bool) -> list[Scenario]:
+    """Every scenario; `quick` leaves out what others cover nearly as well."""
+    return [scenario for module in MODULES for scenario in module.scenarios(quick)]

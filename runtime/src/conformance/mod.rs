@@ -1,0 +1,113 @@
+//! Scenarios that every adapter has to pass, for an adapter's own tests.
+//!
+//! Everything in this crate runs over the adapter's [`Runtime`](crate::adapter::Runtime), so it is tested over each of them.
+//! A scenario is an `async fn` that takes the runtime and panics where it does not behave. An adapter instantiates them:
+//!
+//! ```ignore
+//! /// Runs one scenario to its end.
+//! fn run<F: Future<Output = ()>>(scenario: impl FnOnce(MyRuntime) -> F) {
+//!     my_runtime::block_on(scenario(MyRuntime::new()));
+//! }
+//!
+//! rustor_runtime::http_conformance!(run);
+//! ```
+//!
+//! Servers are plain threads on ports of the operating system's choice, nothing leaves the machine, and no scenario measures
+//! time: where one has to run out, the other side waits for longer than anyone would.
+
+// What a scenario finds wrong it reports by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+pub mod http_client;
+pub mod http_server;
+pub mod https;
+pub mod support;
+
+#[cfg(test)]
+mod tests;
+
+/// Makes a test of each named scenario of the module `$module`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    ($run:ident, $module:ident: $($scenario:ident)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $scenario() {
+                    super::$run(|runtime| $crate::conformance::$module::$scenario(runtime));
+                }
+            )*
+        }
+    };
+}
+
+/// Makes a test of each HTTP scenario, run by the function that is named; see [`conformance`](crate::conformance).
+#[macro_export]
+macro_rules! http_conformance {
+    ($run:ident) => {
+        $crate::conformance_tests! { $run, http_client:
+            a_request_says_who_asks_for_what
+            a_body_of_known_length_arrives_whole
+            a_chunked_body_is_joined
+            a_body_can_end_with_the_connection
+            an_answer_without_a_body_is_complete
+            gzip_is_unpacked
+            a_zip_bomb_is_stopped
+            a_cut_gzip_body_is_an_error
+            an_error_status_is_an_answer
+            interim_answers_are_skipped
+            redirects_are_followed
+            a_redirect_loop_ends
+            a_redirect_to_nowhere_is_an_error
+            a_redirect_into_a_private_network_is_refused
+            a_redirect_between_public_servers_is_followed
+            a_cut_answer_is_an_error
+            an_endless_body_is_stopped
+            a_body_announced_too_large_is_not_begun
+            endless_headers_are_stopped
+            endless_packaging_is_stopped
+            what_is_not_http_is_an_error
+            a_silent_server_times_out
+            a_dribbling_server_times_out
+            a_refused_connection_is_told
+            a_name_that_is_unknown_is_told
+            a_missing_address_family_is_told
+            the_family_asked_for_is_used
+            the_next_address_is_tried_where_one_refuses
+            the_next_address_is_tried_beside_a_silent_one
+            silent_addresses_time_out
+            a_range_is_asked_for_and_told
+            a_body_is_streamed_as_it_comes
+            the_deadline_of_a_stream_can_be_moved
+            user_and_password_are_sent
+            a_request_can_be_a_task_of_its_own
+        }
+        $crate::conformance_tests! { $run, https:
+            a_trusted_server_is_talked_to
+            a_redirect_can_lead_to_encryption
+            an_unknown_issuer_is_refused
+            the_system_does_not_trust_strangers
+            an_expired_certificate_is_refused
+            a_certificate_for_another_name_is_refused
+            a_server_without_encryption_is_told
+            a_server_that_hangs_up_on_the_greeting_is_told
+            no_trust_at_all_is_told
+            a_cut_encrypted_body_is_an_error
+        }
+        $crate::conformance_tests! { $run, http_server:
+            the_client_is_answered
+            requests_sent_in_one_go_are_answered_in_order
+            head_gets_the_length_only
+            a_client_of_version_1_0_sees_the_end
+            a_request_may_come_byte_by_byte
+            other_methods_are_refused
+            a_head_too_large_is_refused
+            garbage_is_refused
+            a_silent_client_is_dropped
+            a_client_that_never_finishes_is_dropped
+            connections_beyond_the_limit_wait
+            shutdown_closes_idle_connections
+        }
+    };
+}

@@ -1,0 +1,136 @@
+//! What is done beside the loop, by tasks of their own: HTTP requests and name look-ups.
+
+use std::{sync::Arc, time::Duration};
+
+use rustor_core::{
+    action::{Action, AddressFamily},
+    error::{HttpError, ResolveError},
+    id::{HttpId, ResolveId},
+    input::{HttpReply, Input},
+};
+
+use super::wake::Mailbox;
+use crate::{
+    adapter::Runtime,
+    http::{self, HttpClient, Request, Roots},
+};
+
+/// Sends tasks out, and sees to it that each comes back once.
+pub(crate) struct Errands {
+    http: HttpClient,
+    user_agent: Option<String>,
+    #[cfg(debug_assertions)]
+    under_way: std::collections::BTreeSet<(&'static str, u64)>,
+}
+
+impl Errands {
+    pub(crate) fn new(roots: Roots, user_agent: Option<String>) -> Errands {
+        Errands {
+            http: HttpClient::new(roots),
+            user_agent,
+            #[cfg(debug_assertions)]
+            under_way: Default::default(),
+        }
+    }
+
+    /// Notes that an answer is owed. Costs nothing in a release.
+    pub(crate) fn asked(&mut self, action: &Action) {
+        #[cfg(debug_assertions)]
+        {
+            let promise = match action {
+                Action::Disk { job, .. } => ("disk", job.to_bits()),
+                Action::Http { request, .. } => ("http", request.to_bits()),
+                Action::Resolve { resolve, .. } => ("resolve", resolve.to_bits()),
+                _ => return,
+            };
+            debug_assert!(self.under_way.insert(promise), "{promise:?} was asked for twice");
+        }
+        let _ = action;
+    }
+
+    /// Checks that an answer is owed. Costs nothing in a release.
+    pub(crate) fn answered(&mut self, input: &Input) {
+        #[cfg(debug_assertions)]
+        {
+            let promise = match input {
+                Input::Disk { job, .. } => ("disk", job.to_bits()),
+                Input::Http { request, .. } => ("http", request.to_bits()),
+                Input::Resolved { resolve, .. } => ("resolve", resolve.to_bits()),
+                _ => return,
+            };
+            debug_assert!(self.under_way.remove(&promise), "{promise:?} was answered twice, or never asked for");
+        }
+        let _ = input;
+    }
+
+    /// Gets `url`.
+    pub(crate) fn get<R: Runtime>(&self, runtime: &R, mailbox: &Arc<Mailbox>, id: HttpId, request: Request) {
+        let failed = HttpError::Failed("the request was given up".into());
+        let mut answer = Answer::new(mailbox, Input::Http { request: id, result: Err(failed) });
+        let mut request = request;
+        if let Some(user_agent) = &self.user_agent {
+            request.user_agent.clone_from(user_agent);
+        }
+        let (http, on) = (self.http.clone(), runtime.clone());
+        runtime.spawn(async move {
+            let result = match http.get(&on, request).await {
+                Ok(response) => Ok(HttpReply { status: response.head.status, body: response.body }),
+                Err(http::HttpError::NoAddress { .. }) => Err(HttpError::NoAddress),
+                Err(error) => Err(HttpError::Failed(error.to_string())),
+            };
+            answer.is(Input::Http { request: id, result });
+        });
+    }
+}
+
+/// The request that the engine means.
+pub(crate) fn request(url: String, family: Option<AddressFamily>, body_limit: u32, timeout_millis: u32) -> Request {
+    Request {
+        address_family: family.map(|family| match family {
+            AddressFamily::V4 => http::AddressFamily::V4,
+            AddressFamily::V6 => http::AddressFamily::V6,
+        }),
+        maximum_body: body_limit as usize,
+        timeout: Duration::from_millis(timeout_millis.into()),
+        ..Request::get(url)
+    }
+}
+
+/// Looks `host` up.
+pub(crate) fn resolve<R: Runtime>(runtime: &R, mailbox: &Arc<Mailbox>, id: ResolveId, host: String, port: u16) {
+    let failed = ResolveError("the look-up was given up".into());
+    let mut answer = Answer::new(mailbox, Input::Resolved { resolve: id, result: Err(failed) });
+    let on = runtime.clone();
+    runtime.spawn(async move {
+        let result = match on.resolve(host, port).await {
+            Ok(addresses) if addresses.is_empty() => Err(ResolveError("the name has no address".into())),
+            Ok(addresses) => Ok(addresses),
+            Err(error) => Err(ResolveError(error.to_string())),
+        };
+        answer.is(Input::Resolved { resolve: id, result });
+    });
+}
+
+/// An answer that is given in any case, even if its task panics or is dropped.
+struct Answer {
+    mailbox: Arc<Mailbox>,
+    input: Option<Input>,
+}
+
+impl Answer {
+    fn new(mailbox: &Arc<Mailbox>, failed: Input) -> Answer {
+        Answer { mailbox: mailbox.clone(), input: Some(failed) }
+    }
+
+    fn is(&mut self, input: Input) {
+        self.input = Some(input);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(input) = self.input.take() {
+            self.mailbox.complete(input);
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The host loop: one future that owns the engine and every socket of its peers.
+//!
+//! Bytes go from a socket into the engine and back without a channel, a lock or a task switch. Other threads and tasks (disk
+//! workers, HTTP requests, clients) leave what they have in the [`Mailbox`] and wake the loop.
+//!
+//! Each poll takes turns until nothing is left to do or its share of time is over. A turn is: what was left in the mailbox, a
+//! bounded number of ready streams, what clients ask for, the time; then all that the engine wants done and has to tell.
+
+mod alarm;
+mod errand;
+mod listen;
+mod request;
+mod stream;
+mod wake;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    mem,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant as Moment},
+};
+
+use rustor_core::{
+    action::Action,
+    engine::Engine,
+    error::StreamError,
+    id::{ConnectionId, IncomingId},
+    input::Input,
+    rng::Seed,
+    time::Instant,
+};
+
+use self::{
+    alarm::Alarm,
+    errand::Errands,
+    listen::{Acceptor, Mailer},
+    request::Desk,
+    stream::{ReadBuffers, Streams},
+    wake::{Mail, Source},
+};
+pub(crate) use self::{
+    request::{Outcome, Request},
+    wake::Mailbox,
+};
+use crate::{
+    adapter::{Listener, Runtime},
+    buffer::BufferPool,
+    client::{ClientConfig, StartError},
+    disk::DiskWorkers,
+};
+
+/// Streams that are driven in one turn, so that what the engine wants done for the first does not wait for hundreds.
+const STREAMS_PER_TURN: usize = 32;
+/// How long one poll goes on while there is more to do: other tasks of the runtime are waiting.
+const SHARE: Duration = Duration::from_millis(5);
+
+/// The loop that drives an engine: a future to be spawned on the runtime, which ends after a graceful shutdown.
+///
+/// Nothing happens unless it is polled. Dropped before its end, it closes everything at once; what was saved stays saved.
+#[must_use = "nothing happens unless the host is polled"]
+pub struct Host<R: Runtime> {
+    runtime: R,
+    engine: Engine,
+    /// The engine's time is counted from here.
+    origin: Moment,
+    mailbox: Arc<Mailbox>,
+    /// What was taken out of the mailbox; kept for its room.
+    mail: Mail,
+    /// Answers to actions that were done at once: for the next turn.
+    answers: Vec<Input>,
+    streams: Streams<R::Stream>,
+    /// Streams that may have something, each once.
+    scheduled: VecDeque<ConnectionId>,
+    read_buffers: ReadBuffers,
+    acceptors: Vec<Acceptor<R::Listener>>,
+    /// Streams taken in that the engine has not decided on yet.
+    incoming: BTreeMap<IncomingId, R::Stream>,
+    next_incoming: u64,
+    mailers: Vec<Mailer<R::Datagram>>,
+    alarm: Alarm<R::Timer>,
+    /// None once the host has ended.
+    disk: Option<DiskWorkers>,
+    errands: Errands,
+    desk: Desk,
+}
+
+// Nothing in it is ever pinned.
+impl<R: Runtime> Unpin for Host<R> {}
+
+impl<R: Runtime> Host<R> {
+    /// Opens the listeners and starts the disk workers. The second result is where it listens.
+    pub(crate) fn new(runtime: R, config: ClientConfig, mailbox: Arc<Mailbox>) -> Result<(Host<R>, Vec<SocketAddr>), StartError> {
+        let listeners = listen::listen(&runtime, &config.listen, config.port)?;
+        let mut listening = Vec::new();
+        for listener in &listeners {
+            listening.push(listener.local_address().map_err(StartError::System)?);
+        }
+        // Without a datagram socket only what needs datagrams is missing.
+        let sockets = listening.iter().filter_map(|address| runtime.bind(*address).ok()).enumerate();
+        let mailers = sockets.map(|(place, socket)| Mailer::new(&mailbox, place, socket)).collect();
+        let acceptors = listeners.into_iter().enumerate();
+        let acceptors: Vec<_> = acceptors.map(|(place, listener)| Acceptor::new(&mailbox, place, listener)).collect();
+
+        let seed = match config.seed {
+            Some(seed) => seed,
+            None => {
+                let mut seed = [0; 32];
+                getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
+                Seed(seed)
+            }
+        };
+        let completions = mailbox.clone();
+        let complete = Arc::new(move |job, result| completions.complete(Input::Disk { job, result }));
+        let buffer_size = config.engine.read_limit.max(1) as usize;
+        let host = Host {
+            engine: Engine::new(config.engine, seed, Instant::ZERO),
+            origin: Moment::now(),
+            mail: Mail::default(),
+            answers: listening.iter().map(|address| Input::Listening(*address)).collect(),
+            streams: Streams::new(mailbox.clone()),
+            scheduled: VecDeque::new(),
+            read_buffers: ReadBuffers::new(BufferPool::new(buffer_size, config.read_buffers)),
+            acceptors,
+            incoming: BTreeMap::new(),
+            next_incoming: 0,
+            mailers,
+            alarm: Alarm::new(&mailbox, runtime.timer()),
+            disk: Some(DiskWorkers::start(config.disk, complete).map_err(StartError::System)?),
+            errands: Errands::new(config.certificates, config.user_agent),
+            desk: Desk::default(),
+            runtime,
+            mailbox,
+        };
+        Ok((host, listening))
+    }
+
+    /// One turn; `true` once the engine has shut down.
+    fn turn(&mut self, moment: Moment) -> bool {
+        let now = self.engine_time(moment);
+        let mut mail = mem::take(&mut self.mail);
+        self.mailbox.take(&mut mail);
+        for input in self.answers.drain(..).chain(mail.inputs.drain(..)) {
+            self.errands.answered(&input);
+            self.engine.handle(now, input);
+        }
+        for source in mail.ready.drain(..) {
+            match source {
+                Source::Stream(connection) => self.schedule(connection),
+                Source::Listener(place) => self.accept(place, moment, now),
+                Source::Datagram(place) => {
+                    if let Some(mailer) = self.mailers.get_mut(place) {
+                        mailer.drive(|remote, payload| self.engine.handle(now, Input::Datagram { remote, payload }));
+                    }
+                }
+                Source::Timer => self.alarm.rang(),
+            }
+        }
+        for place in 0..self.acceptors.len() {
+            if self.acceptors[place].rests_until().is_some_and(|until| until <= moment) {
+                self.accept(place, moment, now);
+            }
+        }
+        let due = self.scheduled.len().min(STREAMS_PER_TURN);
+        for connection in self.scheduled.drain(..due) {
+            if let Some(connection) = self.streams.get(connection) {
+                connection.drive(&mut self.read_buffers, |input| self.engine.handle(now, input));
+            }
+        }
+        if !mail.requests.is_empty() {
+            // Whoever asks is told how things stand now, not when something happened last.
+            self.engine.handle(now, Input::Timeout);
+        }
+        for request in mail.requests.drain(..) {
+            self.desk.serve(&mut self.engine, now, request, |torrent, file| {
+                if let Some(disk) = &self.disk {
+                    disk.set_resume_file(torrent, file);
+                }
+            });
+        }
+        self.mail = mail;
+        if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.engine.handle(now, Input::Timeout);
+        }
+        while let Some(action) = self.engine.poll_action() {
+            self.perform(action);
+        }
+        let mut stopped = false;
+        while let Some(event) = self.engine.poll_event() {
+            stopped |= event == rustor_core::event::Event::ShutDown;
+            self.desk.publish(&self.engine, &event);
+        }
+        stopped
+    }
+
+    fn accept(&mut self, place: usize, moment: Moment, now: Instant) {
+        let Some(acceptor) = self.acceptors.get_mut(place) else { return };
+        acceptor.accept(moment, |stream, remote| {
+            let incoming = IncomingId(self.next_incoming);
+            self.next_incoming += 1;
+            self.incoming.insert(incoming, stream);
+            self.engine.handle(now, Input::Incoming { incoming, remote });
+        });
+    }
+
+    fn perform(&mut self, action: Action) {
+        self.errands.asked(&action);
+        match action {
+            Action::Connect { connection, remote } => {
+                let runtime = self.runtime.clone();
+                self.streams.open(connection, Box::pin(async move { runtime.connect(remote).await }));
+                self.schedule(connection);
+            }
+            Action::Accept { incoming, connection } => {
+                if let Some(stream) = self.incoming.remove(&incoming) {
+                    self.streams.adopt(connection, stream);
+                }
+            }
+            Action::Refuse { incoming } => drop(self.incoming.remove(&incoming)),
+            Action::Read { connection, limit } => match self.streams.get(connection) {
+                Some(open) => {
+                    open.read(limit);
+                    self.schedule(connection);
+                }
+                None => self.answers.push(Input::Read { connection, result: Err(StreamError::Other) }),
+            },
+            Action::Write { connection, buffers } => match self.streams.get(connection) {
+                Some(open) => self.answers.extend(open.write(buffers)),
+                None => self.answers.push(Input::Written { connection, result: Err(StreamError::Other) }),
+            },
+            Action::Close { connection } => self.streams.close(connection),
+            Action::Disk { job, torrent, operation } => {
+                if let Some(disk) = &self.disk {
+                    disk.submit(job, torrent, operation);
+                }
+            }
+            Action::Http { request, url, family, body_limit, timeout_millis } => {
+                let get = errand::request(url, family, body_limit, timeout_millis);
+                self.errands.get(&self.runtime, &self.mailbox, request, get);
+            }
+            Action::Resolve { resolve, host, port } => errand::resolve(&self.runtime, &self.mailbox, resolve, host, port),
+            Action::SendDatagram { remote, payload } => {
+                if let Some(mailer) = self.mailers.iter_mut().find(|mailer| mailer.reaches(&remote)) {
+                    mailer.send(remote, payload);
+                }
+            }
+        }
+    }
+
+    fn schedule(&mut self, connection: ConnectionId) {
+        if self.streams.get(connection).is_some_and(|connection| connection.schedule()) {
+            self.scheduled.push_back(connection);
+        }
+    }
+
+    fn engine_time(&self, moment: Moment) -> Instant {
+        Instant::ZERO + moment.saturating_duration_since(self.origin)
+    }
+
+    /// Whether nothing can happen before somebody wakes the loop: its alarm is set, and the mailbox knows.
+    fn rest(&mut self) -> bool {
+        if !self.scheduled.is_empty() || !self.answers.is_empty() {
+            return false;
+        }
+        let deadline = self.engine.next_deadline().and_then(|deadline| self.origin.checked_add(deadline - Instant::ZERO));
+        let listeners = self.acceptors.iter().filter_map(Acceptor::rests_until);
+        let rings = self.alarm.set(listeners.chain(deadline).min());
+        !rings && self.mailbox.sleep()
+    }
+}
+
+impl<R: Runtime> Future for Host<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let host = self.get_mut();
+        if host.mailbox.is_closed() {
+            return Poll::Ready(());
+        }
+        host.mailbox.wake_up(context.waker());
+        let begin = Moment::now();
+        let mut now = begin;
+        loop {
+            if host.turn(now) {
+                host.end();
+                return Poll::Ready(());
+            }
+            if host.rest() {
+                return Poll::Pending;
+            }
+            now = Moment::now();
+            if now.saturating_duration_since(begin) >= SHARE {
+                host.runtime.yield_now(context);
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<R: Runtime> Host<R> {
+    /// Closes everything, and only then tells those who wait for it.
+    fn end(&mut self) {
+        self.mailbox.close();
+        self.acceptors.clear();
+        self.incoming.clear();
+        self.mailers.clear();
+        self.streams.clear();
+        // Waits for the workers.
+        self.disk = None;
+        self.desk.close();
+    }
+}
+
+impl<R: Runtime> Drop for Host<R> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
