@@ -29,7 +29,7 @@ pub(crate) struct Create {
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// Announce URL of a tracker. Each -t is a tier, asked in turn; commas separate equal trackers within a tier
-    #[arg(short, long = "tracker", value_name = "URL", value_parser = tier)]
+    #[arg(short = 't', long = "tracker", value_name = "URL", value_parser = tier)]
     trackers: Vec<Tier>,
     /// Bytes of a piece, a power of two, such as 262144, 256K or 1M [default: by size]
     #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
@@ -133,11 +133,14 @@ impl Create {
     fn mention(&self, output: &Output, scan: &Scan, target: Option<&Path>) {
         if let [first, more @ ..] = &scan.empty_folders[..] {
             let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
-            output.warning(format_args!("{}{more}: left out, a torrent has no place for empty folders", safe(&first.display().to_string())));
+            output
+                .warning(format_args!("{}{more}: left out, a torrent has no place for empty folders", safe(&first.display().to_string())));
         }
         let inside = |target: &Path| Some(target.parent()?.canonicalize().ok()?.starts_with(self.path.canonicalize().ok()?));
         if scan.is_folder && target.and_then(|target| inside(&std::path::absolute(target).ok()?)).unwrap_or(false) {
-            output.warning("the torrent file goes into the folder that it is made of, and the next one made of it will hold it; -o puts it elsewhere");
+            output.warning(
+                "the torrent file goes into the folder that it is made of, and the next one made of it will hold it; -o puts it elsewhere",
+            );
         }
         if self.private && self.trackers.is_empty() {
             output.warning("a private torrent without a tracker finds no peers; -t names one");

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod create;
+mod demo;
 mod download;
 mod failure;
 mod output;
@@ -11,6 +12,7 @@ mod session;
 mod show;
 mod signals;
 mod torrent_file;
+mod tracker;
 mod verify;
 
 use std::process::ExitCode;
@@ -54,6 +56,8 @@ enum Command {
     Create(create::Create),
     Verify(verify::Verify),
     Show(show::Show),
+    Tracker(tracker::Tracker),
+    Demo(demo::Demo),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +69,8 @@ fn main() -> ExitCode {
         Command::Create(create) => create.run(&output),
         Command::Verify(verify) => verify.run(&output),
         Command::Show(show) => show.run(&output),
+        Command::Tracker(tracker) => tracker.run(&output),
+        Command::Demo(demo) => demo.run(&output),
     };
     let exit = exit.unwrap_or_else(|failure| {
         output.error(&failure);

@@ -37,8 +37,7 @@ impl<'a> Reporter<'a> {
     /// A torrent that events will be about.
     pub(crate) fn add(&mut self, torrent: TorrentId, name: &str) {
         let name = safe(name).into_owned();
-        let known =
-            Known { name, trackers: BTreeMap::new(), warnings: Vec::new(), lonely_since: Instant::now(), lonely_told: false };
+        let known = Known { name, trackers: BTreeMap::new(), warnings: Vec::new(), lonely_since: Instant::now(), lonely_told: false };
         self.torrents.insert(torrent, known);
     }
 
@@ -61,7 +60,11 @@ impl<'a> Reporter<'a> {
                 let count = Count(*peers as u64);
                 let line = format!("{}: tracker {url} named {count} peer{}", known.name, plural(*peers as u64));
                 // Good news after bad is for everyone.
-                if matches!(last, Some(Some(_))) { output.note(line) } else { output.detail(line) }
+                if matches!(last, Some(Some(_))) {
+                    output.note(line)
+                } else {
+                    output.detail(line)
+                }
                 if let Some(warning) = warning
                     && !known.warnings.contains(warning)
                 {

@@ -105,7 +105,9 @@ fn to_text(metainfo: &Metainfo, style: Style, limit: usize) -> String {
     for (at, node) in metainfo.nodes.iter().enumerate() {
         row(if at == 0 { "DHT nodes" } else { "" }, &safe(&node.to_string()));
     }
-    for (label, value) in [("Source", info.source()), ("Comment", metainfo.comment.as_deref()), ("Created by", metainfo.created_by.as_deref())] {
+    for (label, value) in
+        [("Source", info.source()), ("Comment", metainfo.comment.as_deref()), ("Created by", metainfo.created_by.as_deref())]
+    {
         for (at, line) in value.unwrap_or_default().lines().enumerate() {
             row(if at == 0 { label } else { "" }, &safe(line));
         }

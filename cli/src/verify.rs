@@ -96,7 +96,8 @@ pub(crate) fn threads() -> NonZeroUsize {
 fn to_json(metainfo: &Metainfo, report: &Report) -> Value {
     let info = &metainfo.info;
     let files = info.files().iter().filter(|file| !file.is_padding());
-    let files: Vec<Value> = files.zip(&report.files).map(|(file, found)| file_json(file.components().collect(), file.length(), found)).collect();
+    let files: Vec<Value> =
+        files.zip(&report.files).map(|(file, found)| file_json(file.components().collect(), file.length(), found)).collect();
     json!({
         "name": info.name(),
         "info_hash": info.info_hash().to_string(),

@@ -23,7 +23,7 @@ pub(crate) struct Download {
     #[arg(value_name = "FILE|URL", required = true, value_parser = source())]
     sources: Vec<Source>,
     /// The folder to download to
-    #[arg(short, long = "output", value_name = "DIR", default_value = ".")]
+    #[arg(short = 'o', long = "output", value_name = "DIR", default_value = ".")]
     folder: PathBuf,
     /// A peer to try, besides those that trackers name; may be given several times
     #[arg(long = "peer", value_name = "IP:PORT")]

@@ -126,7 +126,9 @@ impl<'a> Run<'a> {
         for entry in &self.entries {
             self.transfers.forget(entry.id);
         }
-        self.output.detail("stopping");
+        if end == End::Interrupted {
+            self.output.detail("stopping");
+        }
         session::shut_down(&self.client, &mut self.signals, self.output).await;
         for (name, percent) in &unfinished {
             self.output.note(format_args!("{name}: stopped at {percent}%"));
@@ -193,10 +195,6 @@ impl<'a> Run<'a> {
             Err(failure) => return self.fail(&failure),
         };
         self.reporter.add(entry.id, &entry.name);
-        if !entry.findable {
-            let name = safe(&entry.name);
-            self.output.warning(format_args!("{name}: the torrent names no tracker: --peer IP:PORT names a peer, or wait for one to connect"));
-        }
         let (client, torrent) = (self.client.clone(), entry.id);
         self.entries.push(entry);
         self.tasks.spawn(async move { News::Settled(torrent, client.wait_finished(torrent).await) });
@@ -261,14 +259,22 @@ impl<'a> Run<'a> {
         self.idle.look(&list);
         for status in &list {
             self.reporter.watch(status);
-            let outcome = self.entries.iter().find(|entry| entry.id == status.torrent).map(|entry| entry.outcome);
-            let over = match outcome {
-                None | Some(Some(Outcome::Failed)) => true,
-                Some(Some(Outcome::Complete)) => !self.download.seed,
-                Some(None) => status.state == TorrentState::Failed,
+            let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == status.torrent) else { continue };
+            let over = match entry.outcome {
+                Some(Outcome::Failed) => true,
+                Some(Outcome::Complete) => !self.download.seed,
+                None => status.state == TorrentState::Failed,
             };
             if over {
                 continue;
+            }
+            if !entry.findable && status.state == TorrentState::Downloading {
+                // Said once.
+                entry.findable = true;
+                let name = safe(&entry.name);
+                self.output.warning(format_args!(
+                    "{name}: the torrent names no tracker; wait for a peer to connect, or name one with --peer IP:PORT"
+                ));
             }
             if self.download.json {
                 self.output.result(progress(status))?;
@@ -301,7 +307,9 @@ struct Idle {
 impl Idle {
     fn look(&mut self, list: &[TorrentStatus]) {
         let amount = list.iter().fold(0u64, |sum, status| {
-            sum.saturating_add(status.downloaded - status.wasted.min(status.downloaded)).saturating_add(status.checked).saturating_add(status.verified)
+            sum.saturating_add(status.downloaded - status.wasted.min(status.downloaded))
+                .saturating_add(status.checked)
+                .saturating_add(status.verified)
         });
         if amount != self.amount {
             *self = Idle { amount, since: Instant::now() };

@@ -127,6 +127,11 @@ impl Output {
         &self.bars
     }
 
+    /// The style of what goes to standard error.
+    pub(crate) fn error_style(&self) -> Style {
+        self.error_style
+    }
+
     /// The style of what goes to standard output.
     pub(crate) fn style(&self) -> Style {
         self.style
