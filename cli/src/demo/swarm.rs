@@ -109,7 +109,7 @@ impl Member {
         let mut config = ClientConfig { listen: vec![Ipv4Addr::LOCALHOST.into()], port: 0, state_folder: None, ..ClientConfig::default() };
         config.disk = DiskConfig { threads: std::num::NonZeroUsize::MIN, ..DiskConfig::default() };
         config.engine.peer_id_prefix = role.prefix();
-        config.engine.stop_timeout = Duration::from_secs(1);
+        config.engine.announcer.stop_timeout = Duration::from_secs(1);
         // For a swarm that lives for seconds, not hours.
         config.engine.choke_interval = Duration::from_secs(1);
         if role == Role::Seeder {
