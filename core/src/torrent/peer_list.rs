@@ -30,8 +30,6 @@ struct KnownPeer {
     /// Useless for ever: ourselves, or banned.
     dead: bool,
     seed: bool,
-    /// It was passed over as a seed, and is no candidate until [`PeerList::restart`].
-    skipped: bool,
 }
 
 impl PeerList {
@@ -47,21 +45,20 @@ impl PeerList {
         if !usable || self.peers.contains_key(&address) || self.is_banned(address) || self.peers.len() >= config.known_peers_limit {
             return false;
         }
-        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false, skipped: false });
+        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false });
         self.schedule(address, now);
         true
     }
 
     /// Takes out the next peer to try, if one is due. It is no candidate again before [`PeerList::failed`] or
-    /// [`PeerList::disconnected`]. `skip_seeds` passes over those known to have everything, until [`PeerList::restart`].
+    /// [`PeerList::disconnected`]. `skip_seeds` passes over those known to have everything.
     pub fn next(&mut self, now: Instant, skip_seeds: bool) -> Option<SocketAddr> {
         loop {
             let (at, tie, address) = *self.candidates.first().filter(|(at, ..)| *at <= now)?;
             self.candidates.remove(&(at, tie, address));
             let peer = self.peers.get_mut(&address)?;
             peer.candidate = None;
-            peer.skipped = skip_seeds && peer.seed;
-            if !peer.skipped {
+            if !(skip_seeds && peer.seed) {
                 return Some(address);
             }
         }
@@ -113,7 +110,6 @@ impl PeerList {
     pub fn is_ourselves(&mut self, address: SocketAddr) {
         if let Some(peer) = self.peers.get_mut(&canonical(address)) {
             peer.dead = true;
-            peer.skipped = false;
             if let Some((at, tie)) = peer.candidate.take() {
                 self.candidates.remove(&(at, tie, canonical(address)));
             }
@@ -136,18 +132,10 @@ impl PeerList {
         self.banned.contains(&ban_key(address))
     }
 
-<<<<<<< HEAD
     /// Every peer may be tried now, as after a pause. None may be connected.
     pub fn restart(&mut self, now: Instant) {
         let alive: Vec<SocketAddr> = self.peers.iter().filter(|(_, peer)| !peer.dead).map(|(address, _)| *address).collect();
         for address in alive {
-=======
-    /// Every peer may be tried now, as after a pause or a check that found less than there was.
-    pub fn restart(&mut self, now: Instant) {
-        let skipped = self.peers.iter_mut().filter_map(|(address, peer)| core::mem::take(&mut peer.skipped).then_some(*address));
-        let waiting: alloc::vec::Vec<_> = self.candidates.iter().map(|(.., address)| *address).chain(skipped).collect();
-        for address in waiting {
->>>>>>> main
             self.schedule(address, now);
         }
     }
@@ -249,19 +237,6 @@ mod tests {
         assert_eq!(list.next(Instant::ZERO, true), None);
         list.disconnected(Instant::ZERO, address(1), Duration::ZERO);
         assert_eq!(list.next(Instant::ZERO, false), Some(address(1)));
-    }
-
-    #[test]
-    fn a_seed_that_was_passed_over_is_tried_again_after_a_restart() {
-        let (mut list, config) = list();
-        list.add(Instant::ZERO, address(1), &config);
-        list.set_seed(address(1), true);
-        assert_eq!(list.next(Instant::ZERO, true), None);
-        assert_eq!(list.next(Instant::ZERO, false), None);
-        list.restart(Instant::ZERO);
-        assert_eq!(list.next(Instant::ZERO, false), Some(address(1)));
-        list.restart(Instant::ZERO);
-        assert_eq!(list.next(Instant::ZERO, false), None);
     }
 
     #[test]
