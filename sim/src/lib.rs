@@ -19,11 +19,9 @@
 mod disk;
 mod network;
 mod payload;
-mod transcript;
 mod world;
 
 pub use disk::{Disk, DiskFault};
 pub use network::Link;
 pub use payload::Payload;
-pub use transcript::Transcript;
 pub use world::{NodeId, World};
