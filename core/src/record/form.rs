@@ -5,9 +5,10 @@ use crate::{
     time::{Duration, Instant},
     util::Key,
 };
-use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use smallvec::SmallVec;
 
 /// Where a form is written.
 pub(super) struct Writer<'a> {
@@ -17,12 +18,10 @@ pub(super) struct Writer<'a> {
 }
 
 /// What has a binary form.
-pub(super) trait Put {
+pub(super) trait Form: Sized {
+    /// Appends the form.
     fn put(&self, to: &mut Writer<'_>);
-}
-
-/// What can be read back.
-pub(super) trait Take: Sized {
+    /// Reads what [`Form::put`] wrote.
     fn take(from: &mut Reader) -> Result<Self, ReplayError>;
 }
 
@@ -66,59 +65,41 @@ impl Reader {
     }
 }
 
-/// The forms of a struct or an enum from one list of its fields or numbered variants. It must be complete to compile, so that what
-/// is added cannot be forgotten; numbers that were ever recorded are for ever. `field as module` leaves a field to the functions
+/// The form of a struct or an enum from one list of its fields or numbered variants. The list must be complete to compile, so that
+/// what is added cannot be forgotten; numbers that were ever recorded are for ever. `field as module` leaves a field to the functions
 /// `put` and `take` of that module.
 macro_rules! form {
-    ($($tokens:tt)*) => {
-        form_put! { $($tokens)* }
-        form_take! { $($tokens)* }
-    };
-}
-
-/// [`form`] for what is never read back.
-macro_rules! form_put {
     (struct $name:ident { $($field:ident),* $(,)? }) => {
-        impl Put for $name {
+        impl Form for $name {
             fn put(&self, to: &mut Writer<'_>) {
                 let $name { $($field),* } = self;
                 $($field.put(to);)*
             }
-        }
-    };
-    (enum $name:ident { $($number:literal => $variant:ident $(($($item:ident $(as $item_form:ident)?),*))?
-        $({ $($field:ident $(as $form:ident)?),* })?),* $(,)? }) => {
-        impl Put for $name {
-            fn put(&self, to: &mut Writer<'_>) {
-                match self {
-                    $($name::$variant $(($($item),*))? $({ $($field),* })? => {
-                        to.bytes.push($number);
-                        $($(put_field!(to, $item $(as $item_form)?);)*)?
-                        $($(put_field!(to, $field $(as $form)?);)*)?
-                    })*
-                }
-            }
-        }
-    };
-}
 
-macro_rules! form_take {
-    (struct $name:ident { $($field:ident),* $(,)? }) => {
-        impl Take for $name {
             fn take(from: &mut Reader) -> Result<$name, ReplayError> {
-                $(let $field = Take::take(from)?;)*
+                $(let $field = Form::take(from)?;)*
                 Ok($name { $($field),* })
             }
         }
     };
     (enum $name:ident { $($number:literal => $variant:ident $(($($item:ident $(as $item_form:ident)?),*))?
         $({ $($field:ident $(as $form:ident)?),* })?),* $(,)? }) => {
-        impl Take for $name {
+        impl Form for $name {
+            fn put(&self, to: &mut Writer<'_>) {
+                match self {
+                    $($name::$variant $(($($item),*))? $({ $($field),* })? => {
+                        to.bytes.push($number);
+                        $($(form!(put $item to $($item_form)?);)*)?
+                        $($(form!(put $field to $($form)?);)*)?
+                    })*
+                }
+            }
+
             fn take(from: &mut Reader) -> Result<$name, ReplayError> {
                 Ok(match from.byte()? {
                     $($number => {
-                        $($(let $item = take_field!(from $(, $item_form)?);)*)?
-                        $($(let $field = take_field!(from $(, $form)?);)*)?
+                        $($(let $item = form!(take from $($item_form)?);)*)?
+                        $($(let $field = form!(take from $($form)?);)*)?
                         $name::$variant $(($($item),*))? $({ $($field),* })?
                     })*
                     _ => return Err(from.corrupt()),
@@ -126,29 +107,15 @@ macro_rules! form_take {
             }
         }
     };
+    (put $field:ident $to:ident) => { $field.put($to) };
+    (put $field:ident $to:ident $form:ident) => { $form::put($field, $to) };
+    (take $from:ident) => { Form::take($from)? };
+    (take $from:ident $form:ident) => { $form::take($from)? };
 }
 
-macro_rules! put_field {
-    ($to:ident, $field:ident) => {
-        $field.put($to)
-    };
-    ($to:ident, $field:ident as $form:ident) => {
-        $form::put($field, $to)
-    };
-}
+pub(super) use form;
 
-macro_rules! take_field {
-    ($from:ident) => {
-        Take::take($from)?
-    };
-    ($from:ident, $form:ident) => {
-        $form::take($from)?
-    };
-}
-
-pub(super) use {form, form_put, form_take, put_field, take_field};
-
-impl Put for u64 {
+impl Form for u64 {
     /// Seven bits a byte, the lowest first; the highest bit says that more follow.
     fn put(&self, to: &mut Writer<'_>) {
         let mut rest = *self;
@@ -158,9 +125,7 @@ impl Put for u64 {
         }
         to.bytes.push(rest as u8);
     }
-}
 
-impl Take for u64 {
     fn take(from: &mut Reader) -> Result<u64, ReplayError> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -180,12 +145,11 @@ impl Take for u64 {
 
 macro_rules! form_as_u64 {
     ($($number:ty),*) => {$(
-        impl Put for $number {
+        impl Form for $number {
             fn put(&self, to: &mut Writer<'_>) {
                 (*self as u64).put(to);
             }
-        }
-        impl Take for $number {
+
             fn take(from: &mut Reader) -> Result<$number, ReplayError> {
                 <$number>::try_from(u64::take(from)?).map_err(|_| from.corrupt())
             }
@@ -195,27 +159,23 @@ macro_rules! form_as_u64 {
 
 form_as_u64!(u8, u16, u32, usize);
 
-impl Put for i64 {
+impl Form for i64 {
     /// Small numbers of either sign are short.
     fn put(&self, to: &mut Writer<'_>) {
         ((*self << 1) ^ (*self >> 63)).cast_unsigned().put(to);
     }
-}
 
-impl Take for i64 {
     fn take(from: &mut Reader) -> Result<i64, ReplayError> {
         let number = u64::take(from)?;
         Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 }
 
-impl Put for bool {
+impl Form for bool {
     fn put(&self, to: &mut Writer<'_>) {
         to.bytes.push((*self).into());
     }
-}
 
-impl Take for bool {
     fn take(from: &mut Reader) -> Result<bool, ReplayError> {
         match from.byte()? {
             0 => Ok(false),
@@ -225,23 +185,19 @@ impl Take for bool {
     }
 }
 
-impl Put for () {
+impl Form for () {
     fn put(&self, _to: &mut Writer<'_>) {}
-}
 
-impl Take for () {
     fn take(_from: &mut Reader) -> Result<(), ReplayError> {
         Ok(())
     }
 }
 
-impl<const N: usize> Put for [u8; N] {
+impl<const N: usize> Form for [u8; N] {
     fn put(&self, to: &mut Writer<'_>) {
         to.bytes.extend_from_slice(self);
     }
-}
 
-impl<const N: usize> Take for [u8; N] {
     fn take(from: &mut Reader) -> Result<[u8; N], ReplayError> {
         from.array()
     }
@@ -253,66 +209,57 @@ pub(super) fn put_bytes(bytes: &[u8], to: &mut Writer<'_>) {
     to.bytes.extend_from_slice(bytes);
 }
 
-impl Put for Bytes {
+impl Form for Bytes {
     fn put(&self, to: &mut Writer<'_>) {
         put_bytes(self, to);
     }
-}
 
-impl Take for Bytes {
     fn take(from: &mut Reader) -> Result<Bytes, ReplayError> {
         let length = usize::take(from)?;
         from.bytes(length)
     }
 }
 
-impl Put for String {
+impl Form for String {
     fn put(&self, to: &mut Writer<'_>) {
         put_bytes(self.as_bytes(), to);
     }
-}
 
-impl Take for String {
     fn take(from: &mut Reader) -> Result<String, ReplayError> {
         let bytes = Bytes::take(from)?;
         core::str::from_utf8(&bytes).map(String::from).map_err(|_| from.corrupt())
     }
 }
 
-impl<T: Put> Put for [T] {
-    fn put(&self, to: &mut Writer<'_>) {
-        self.len().put(to);
-        self.iter().for_each(|item| item.put(to));
-    }
+/// Writes items behind their number.
+pub(super) fn put_all<T: Form>(items: &[T], to: &mut Writer<'_>) {
+    items.len().put(to);
+    items.iter().for_each(|item| item.put(to));
 }
 
-impl<T: Put> Put for Vec<T> {
+impl<T: Form> Form for Vec<T> {
     fn put(&self, to: &mut Writer<'_>) {
-        self[..].put(to);
+        put_all(self, to);
     }
-}
 
-impl<T: Take> Take for Vec<T> {
     /// Grows with what is really there, whatever length is announced: each item takes a byte at least.
     fn take(from: &mut Reader) -> Result<Vec<T>, ReplayError> {
         (0..u64::take(from)?).map(|_| T::take(from)).collect()
     }
 }
 
-impl<T: Put> Put for Option<T> {
+impl<T: Form> Form for Option<T> {
     fn put(&self, to: &mut Writer<'_>) {
         self.is_some().put(to);
         self.iter().for_each(|value| value.put(to));
     }
-}
 
-impl<T: Take> Take for Option<T> {
     fn take(from: &mut Reader) -> Result<Option<T>, ReplayError> {
         Ok(if bool::take(from)? { Some(T::take(from)?) } else { None })
     }
 }
 
-impl<T: Put, E: Put> Put for Result<T, E> {
+impl<T: Form, E: Form> Form for Result<T, E> {
     fn put(&self, to: &mut Writer<'_>) {
         self.is_err().put(to);
         match self {
@@ -320,27 +267,23 @@ impl<T: Put, E: Put> Put for Result<T, E> {
             Err(error) => error.put(to),
         }
     }
-}
 
-impl<T: Take, E: Take> Take for Result<T, E> {
     fn take(from: &mut Reader) -> Result<Result<T, E>, ReplayError> {
         Ok(if bool::take(from)? { Err(E::take(from)?) } else { Ok(T::take(from)?) })
     }
 }
 
-impl<T: Put> Put for Box<T> {
+impl<T: Form> Form for Box<T> {
     fn put(&self, to: &mut Writer<'_>) {
         (**self).put(to);
     }
-}
 
-impl<T: Take> Take for Box<T> {
     fn take(from: &mut Reader) -> Result<Box<T>, ReplayError> {
         T::take(from).map(Box::new)
     }
 }
 
-impl Put for BTreeMap<Bytes, Bytes> {
+impl Form for BTreeMap<Bytes, Bytes> {
     fn put(&self, to: &mut Writer<'_>) {
         self.len().put(to);
         for (key, value) in self {
@@ -348,49 +291,41 @@ impl Put for BTreeMap<Bytes, Bytes> {
             value.put(to);
         }
     }
-}
 
-impl Take for BTreeMap<Bytes, Bytes> {
     fn take(from: &mut Reader) -> Result<BTreeMap<Bytes, Bytes>, ReplayError> {
-        (0..u64::take(from)?).map(|_| Ok((Take::take(from)?, Take::take(from)?))).collect()
+        (0..u64::take(from)?).map(|_| Ok((Form::take(from)?, Form::take(from)?))).collect()
     }
 }
 
-impl<K> Put for Key<K> {
+impl<K> Form for Key<K> {
     /// The place before the generation: both are small.
     fn put(&self, to: &mut Writer<'_>) {
         (self.to_bits() as u32).put(to);
         ((self.to_bits() >> 32) as u32).put(to);
     }
-}
 
-impl<K> Take for Key<K> {
     fn take(from: &mut Reader) -> Result<Key<K>, ReplayError> {
         let (index, generation) = (u32::take(from)?, u32::take(from)?);
         Ok(Key::from_bits(u64::from(generation) << 32 | u64::from(index)))
     }
 }
 
-impl Put for Instant {
+impl Form for Instant {
     fn put(&self, to: &mut Writer<'_>) {
         self.as_micros().put(to);
     }
-}
 
-impl Take for Instant {
     fn take(from: &mut Reader) -> Result<Instant, ReplayError> {
         u64::take(from).map(Instant::from_micros)
     }
 }
 
-impl Put for Duration {
+impl Form for Duration {
     fn put(&self, to: &mut Writer<'_>) {
         self.as_secs().put(to);
         self.subsec_nanos().put(to);
     }
-}
 
-impl Take for Duration {
     fn take(from: &mut Reader) -> Result<Duration, ReplayError> {
         let (seconds, nanos) = (u64::take(from)?, u32::take(from)?);
         if nanos >= 1_000_000_000 {
@@ -400,7 +335,7 @@ impl Take for Duration {
     }
 }
 
-impl Put for SocketAddr {
+impl Form for SocketAddr {
     fn put(&self, to: &mut Writer<'_>) {
         self.is_ipv6().put(to);
         match self {
@@ -413,9 +348,7 @@ impl Put for SocketAddr {
         }
         self.port().put(to);
     }
-}
 
-impl Take for SocketAddr {
     fn take(from: &mut Reader) -> Result<SocketAddr, ReplayError> {
         Ok(if bool::take(from)? {
             let (ip, flow, scope) = (Ipv6Addr::from(from.array::<16>()?), u32::take(from)?, u32::take(from)?);
@@ -423,5 +356,25 @@ impl Take for SocketAddr {
         } else {
             SocketAddrV4::new(Ipv4Addr::from(from.array::<4>()?), u16::take(from)?).into()
         })
+    }
+}
+
+impl<T: Form> Form for Arc<T> {
+    fn put(&self, to: &mut Writer<'_>) {
+        (**self).put(to);
+    }
+
+    fn take(from: &mut Reader) -> Result<Arc<T>, ReplayError> {
+        T::take(from).map(Arc::new)
+    }
+}
+
+impl<T: Form, const N: usize> Form for SmallVec<[T; N]> {
+    fn put(&self, to: &mut Writer<'_>) {
+        put_all(self, to);
+    }
+
+    fn take(from: &mut Reader) -> Result<SmallVec<[T; N]>, ReplayError> {
+        Vec::take(from).map(SmallVec::from_vec)
     }
 }

@@ -38,7 +38,7 @@ pub use transcript::Transcript;
 
 use crate::{action::Action, command::Command, config::Config, event::Event, input::Input, rng::Seed, time::Instant};
 use alloc::vec::Vec;
-use form::{Put, Writer};
+use form::{Form, Writer};
 use stream::{Direction, Framing, Streams};
 
 /// What a recording begins with.
@@ -139,7 +139,7 @@ impl Scribe {
         self.entry(Kind::Event as u8, now, event, None, out);
     }
 
-    fn entry(&mut self, kind: u8, now: Instant, what: &impl Put, stream: Option<(crate::id::ConnectionId, Direction)>, out: &mut Vec<u8>) {
+    fn entry(&mut self, kind: u8, now: Instant, what: &impl Form, stream: Option<(crate::id::ConnectionId, Direction)>, out: &mut Vec<u8>) {
         let (mut none, mut gone) = (Framing::Unknown, Framing::Payload);
         let framing = match stream {
             Some((connection, direction)) => self.streams.framing(connection, direction).unwrap_or(&mut gone),

@@ -1,6 +1,6 @@
 use super::{
     DRAINED, Kind, MAGIC, Transcript, VERSION,
-    form::{Reader, Take},
+    form::{Form, Reader},
 };
 use crate::{command::Command, config::Config, engine::Engine, input::Input, rng::Seed, time::Instant};
 use bytes::Bytes;
@@ -31,7 +31,7 @@ impl Replay {
         if version != VERSION {
             return Err(ReplayError::Version(version));
         }
-        let (seed, config, start) = (Take::take(&mut from)?, Take::take(&mut from)?, Take::take(&mut from)?);
+        let (seed, config, start) = (Form::take(&mut from)?, Form::take(&mut from)?, Form::take(&mut from)?);
         Ok(Replay { seed, config, start, now: start, entries: from })
     }
 
@@ -92,8 +92,8 @@ impl Replay {
         let micros = self.now.as_micros().checked_add(passed).ok_or_else(|| self.entries.corrupt())?;
         self.now = Instant::from_micros(micros);
         let what = match kind & !DRAINED {
-            kind if kind == Kind::Input as u8 => Told::Input(Take::take(&mut self.entries)?),
-            kind if kind == Kind::Command as u8 => Told::Command(Take::take(&mut self.entries)?),
+            kind if kind == Kind::Input as u8 => Told::Input(Form::take(&mut self.entries)?),
+            kind if kind == Kind::Command as u8 => Told::Command(Form::take(&mut self.entries)?),
             _ => return Err(self.entries.corrupt()),
         };
         Ok(Entry { drained: kind & DRAINED != 0, now: self.now, what })

@@ -2,7 +2,7 @@
 
 use super::{
     ReplayError,
-    form::{Put, Reader, Take, Writer, put_bytes},
+    form::{Form, Reader, Writer, put_bytes},
 };
 use crate::{
     id::ConnectionId,
@@ -33,7 +33,7 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    const HEAD: Framing = Framing::Head { filled: 0, length: 0 };
+    pub(super) const HEAD: Framing = Framing::Head { filled: 0, length: 0 };
 
     /// Within the body of a message, or behind its end.
     fn body(kept: u32, payload: u32) -> Framing {

@@ -2,7 +2,7 @@
 
 use super::{
     ReplayError,
-    form::{Put, Reader, Take, Writer, form, form_put, form_take, put_field, take_field},
+    form::{Form, Reader, Writer, form, put_all},
     stream::{self, Framing},
 };
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     tracker::{AnnouncerConfig, Reach},
     wire::{MessageId, WireError},
 };
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 form! { enum Input {
@@ -48,7 +49,7 @@ form! { enum Command {
     8 => ShutDown,
 } }
 
-form_put! { enum Action {
+form! { enum Action {
     0 => Connect { connection, remote },
     1 => Accept { incoming, connection },
     2 => Refuse { incoming },
@@ -61,7 +62,7 @@ form_put! { enum Action {
     9 => SendDatagram { remote, payload },
 } }
 
-form_put! { enum Event {
+form! { enum Event {
     0 => Checked { torrent, verified, pieces },
     1 => PieceVerified { torrent, piece },
     2 => PieceFailed { torrent, piece },
@@ -102,16 +103,14 @@ form! { struct Metainfo {
     info, trackers, web_seeds, http_seeds, nodes, comment, created_by, creation_date, encoding, other,
 } }
 
-impl Put for Info {
+impl Form for Info {
     fn put(&self, to: &mut Writer<'_>) {
         self.raw().put(to);
     }
-}
 
-impl Take for Info {
     fn take(from: &mut Reader) -> Result<Info, ReplayError> {
         // However strictly it was read, leniently it gives the same.
-        Info::parse_with(Take::take(from)?, Options::LENIENT).map_err(|_| from.corrupt())
+        Info::parse_with(Form::take(from)?, Options::LENIENT).map_err(|_| from.corrupt())
     }
 }
 
@@ -121,16 +120,14 @@ form! { enum Allocation { 0 => Sparse, 1 => Full } }
 
 form! { struct HttpReply { status, body } }
 
-impl Put for ReadBuffer {
+impl Form for ReadBuffer {
     fn put(&self, to: &mut Writer<'_>) {
         let ReadBuffer { data, allocation } = self;
         stream::put(data, to);
         // Mostly all of the buffer, so 0.
         (u64::from(*allocation)).wrapping_sub(data.len() as u64).cast_signed().put(to);
     }
-}
 
-impl Take for ReadBuffer {
     fn take(from: &mut Reader) -> Result<ReadBuffer, ReplayError> {
         let data = stream::take(from)?;
         let allocation = i64::take(from)?.cast_unsigned().wrapping_add(data.len() as u64);
@@ -138,7 +135,7 @@ impl Take for ReadBuffer {
     }
 }
 
-form_put! { enum DiskOperation {
+form! { enum DiskOperation {
     0 => Open { layout, folder, allocation },
     1 => Prepare,
     2 => Store { piece, segments as payloads, spans, digest, fingerprints },
@@ -159,16 +156,20 @@ form! { enum DiskOutput {
     6 => Done,
 } }
 
-impl Put for Layout {
+impl Form for Layout {
     fn put(&self, to: &mut Writer<'_>) {
-        self.files().put(to);
+        put_all(self.files(), to);
         self.piece_length().put(to);
+    }
+
+    fn take(from: &mut Reader) -> Result<Layout, ReplayError> {
+        Layout::new(Form::take(from)?, Form::take(from)?).ok_or_else(|| from.corrupt())
     }
 }
 
-form_put! { struct LayoutFile { path, length, padding } }
+form! { struct LayoutFile { path, length, padding } }
 
-form_put! { struct Span { file, offset, length } }
+form! { struct Span { file, offset, length } }
 
 form! { struct FileStamp { length, modified } }
 
@@ -180,9 +181,9 @@ form! { enum DiskErrorKind { 0 => Full, 1 => PermissionDenied, 2 => Missing, 3 =
 
 form! { enum HttpError { 0 => NoAddress, 1 => Failed(message) } }
 
-form_put! { enum AddressFamily { 0 => V4, 1 => V6 } }
+form! { enum AddressFamily { 0 => V4, 1 => V6 } }
 
-form_put! { enum CloseReason {
+form! { enum CloseReason {
     0 => Stream(error),
     1 => ClosedByPeer,
     2 => ConnectTimeout,
@@ -199,7 +200,7 @@ form_put! { enum CloseReason {
     13 => TorrentStopped,
 } }
 
-form_put! { enum ProtocolError {
+form! { enum ProtocolError {
     0 => Wire(error),
     1 => WrongTorrent,
     2 => Bitfield,
@@ -209,7 +210,7 @@ form_put! { enum ProtocolError {
     6 => Unexpected,
 } }
 
-form_put! { enum WireError {
+form! { enum WireError {
     0 => NotBitTorrent,
     1 => MessageTooLong { id, length, limit },
     2 => MessageTooShort { id, length, minimum },
@@ -219,14 +220,13 @@ form_put! { enum WireError {
 /// The forms of types that only give a name to one value.
 macro_rules! form_transparent {
     ($($name:ident),*) => {$(
-        impl Put for $name {
+        impl Form for $name {
             fn put(&self, to: &mut Writer<'_>) {
                 self.0.put(to);
             }
-        }
-        impl Take for $name {
+
             fn take(from: &mut Reader) -> Result<$name, ReplayError> {
-                Take::take(from).map($name)
+                Form::take(from).map($name)
             }
         }
     )*};
@@ -242,9 +242,7 @@ mod payload {
         stream::put(data, &mut Writer { bytes: to.bytes, framing: &mut Framing::Payload });
     }
 
-    pub(super) fn take(from: &mut Reader) -> Result<Bytes, ReplayError> {
-        stream::take(from)
-    }
+    pub(super) use super::stream::take;
 }
 
 /// Buffers of which only the lengths are kept.
@@ -252,9 +250,10 @@ mod payloads {
     use super::*;
 
     pub(super) fn put(buffers: &[Bytes], to: &mut Writer<'_>) {
-        buffers.len().put(to);
-        buffers.iter().for_each(|data| payload::put(data, to));
+        streams::put(buffers, &mut Writer { bytes: to.bytes, framing: &mut Framing::Payload });
     }
+
+    pub(super) use super::streams::take;
 }
 
 /// Buffers that follow each other in a stream.
@@ -264,5 +263,9 @@ mod streams {
     pub(super) fn put(buffers: &[Bytes], to: &mut Writer<'_>) {
         buffers.len().put(to);
         buffers.iter().for_each(|data| stream::put(data, to));
+    }
+
+    pub(super) fn take(from: &mut Reader) -> Result<Vec<Bytes>, ReplayError> {
+        (0..u64::take(from)?).map(|_| stream::take(from)).collect()
     }
 }
