@@ -43,7 +43,9 @@ fn slow_swarm() -> World {
     let leechers = [(); 3].map(|()| world.node(slow));
     world.add_seed(seed, &payload);
     let addresses: Vec<_> = leechers.iter().chain([&seed]).map(|node| world.address(*node)).collect();
-    leechers.iter().for_each(|leecher| drop(world.add(*leecher, &payload, &addresses)));
+    for leecher in &leechers {
+        world.add(*leecher, &payload, &addresses);
+    }
     assert!(world.run_until(|world| leechers.iter().all(|leecher| world.is_complete(*leecher, &payload)), 60));
     world
 }

@@ -146,6 +146,7 @@ impl Form for u64 {
 macro_rules! form_as_u64 {
     ($($number:ty),*) => {$(
         impl Form for $number {
+            #[allow(clippy::cast_lossless, reason = "usize has no From, and no platform has a longer one")]
             fn put(&self, to: &mut Writer<'_>) {
                 (*self as u64).put(to);
             }
