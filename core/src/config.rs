@@ -1,6 +1,9 @@
 //! Every time-out, interval, depth and cap, with its default and the reason for it.
 
-use crate::{time::Duration, tracker::AnnouncerConfig};
+use crate::{
+    time::Duration,
+    tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
+};
 
 /// How an engine behaves. Every field may be varied by a simulation.
 #[derive(Clone, Debug)]
@@ -11,6 +14,9 @@ pub struct Config {
     pub limits: Limits,
     /// How trackers are spoken to.
     pub announcer: AnnouncerConfig,
+    /// How UDP trackers are spoken to. Default: as BEP 15 says, but given up after two retransmissions (105 s), so that the next
+    /// tracker has its turn.
+    pub udp_tracker: UdpTrackerConfig,
 
     /// Give up on a connection that does not stand by then. Default 10 s: a SYN and two retransmissions.
     pub connect_timeout: Duration,
@@ -115,6 +121,7 @@ impl Default for Config {
             peer_id_prefix: *b"-Ru0100-",
             limits: Limits::default(),
             announcer: AnnouncerConfig::default(),
+            udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),
             idle_timeout: seconds(150),

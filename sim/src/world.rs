@@ -9,17 +9,21 @@ use rustor_core::{
     command::{AddTorrent, Command, Reply},
     config::Config,
     engine::Engine,
-    error::{HttpError, StreamError},
+    error::{HttpError, ResolveError, StreamError},
     event::Event,
     id::{ConnectionId, IncomingId, TorrentId},
-    input::{Input, ReadBuffer},
+    input::{HttpReply, Input, ReadBuffer},
     record::{Recorder, Transcript},
     rng::{Purpose, Rng, Seed},
     storage::Allocation,
     time::{Duration, Instant},
+    tracker::{TrackerServer, TrackerServerConfig},
 };
 use sha1::{Digest, Sha1};
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 /// Which node of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +42,16 @@ pub struct World {
     /// Of engines that are gone.
     transcripts: Vec<Transcript>,
     recording: bool,
+    tracker: Option<TrackerServer>,
+    /// Datagrams of a hundred that are lost.
+    datagram_loss: u64,
 }
+
+/// The name of the world's tracker.
+const TRACKER_HOST: &str = "tracker.sim";
+const TRACKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 254);
+/// Milliseconds from a node to the tracker.
+const TRACKER_DELAY: u64 = 20;
 
 #[derive(Debug)]
 struct Node {
@@ -100,6 +113,8 @@ impl World {
             sequence: 0,
             transcripts: Vec::new(),
             recording: false,
+            tracker: None,
+            datagram_loss: 0,
         }
     }
 
@@ -136,6 +151,22 @@ impl World {
         });
         self.input(number, Input::Listening(address));
         NodeId(number)
+    }
+
+    /// Adds a tracker that serves HTTP and UDP as `tracker.sim`, on any port.
+    pub fn add_tracker(&mut self) {
+        let seed = Seed::from_u64(self.rng.next_u64());
+        self.tracker = Some(TrackerServer::new(TrackerServerConfig::default(), seed));
+    }
+
+    /// Takes the tracker away again.
+    pub fn remove_tracker(&mut self) {
+        self.tracker = None;
+    }
+
+    /// Lets so many datagrams of a hundred be lost.
+    pub fn set_datagram_loss(&mut self, percent: u64) {
+        self.datagram_loss = percent;
     }
 
     /// Where a node listens.
@@ -376,11 +407,31 @@ impl World {
                 let result = self.nodes[node].disk.perform(torrent, operation);
                 self.answer(node, 1, Input::Disk { job, result });
             }
-            Action::Http { request, .. } => {
-                let result = Err(HttpError::Failed("there is no tracker in this world".to_owned()));
-                self.answer(node, 10, Input::Http { request, result });
+            Action::Http { request, url, .. } => {
+                let target = url.split_once(TRACKER_HOST).and_then(|(_, rest)| Some(&rest[rest.find('/')?..]));
+                let ip = self.nodes[node].address.ip();
+                let result = match (&mut self.tracker, target) {
+                    (Some(tracker), Some(target)) => {
+                        let reply = tracker.handle_http(self.now, ip, target);
+                        Ok(HttpReply { status: reply.status, body: reply.body.into() })
+                    }
+                    _ => Err(HttpError::Failed("there is no such server in this world".to_owned())),
+                };
+                self.answer(node, 2 * TRACKER_DELAY, Input::Http { request, result });
             }
-            Action::Resolve { .. } | Action::SendDatagram { .. } => {}
+            Action::Resolve { resolve, host, port } => {
+                let known = host == TRACKER_HOST && self.tracker.is_some();
+                let address = SocketAddr::from((TRACKER_ADDRESS, port));
+                let result = if known { Ok(vec![address]) } else { Err(ResolveError("there is no such name in this world".to_owned())) };
+                self.answer(node, TRACKER_DELAY, Input::Resolved { resolve, result });
+            }
+            Action::SendDatagram { remote, payload } => {
+                let (from, lost) = (self.nodes[node].address, self.rng.below(100) < self.datagram_loss);
+                let Some(tracker) = self.tracker.as_mut().filter(|_| remote.ip() == TRACKER_ADDRESS && !lost) else { return };
+                if let Some(reply) = tracker.handle_udp(self.now, from, &payload) {
+                    self.answer(node, 2 * TRACKER_DELAY, Input::Datagram { remote, payload: reply.into() });
+                }
+            }
         }
     }
 

@@ -166,6 +166,8 @@ impl Engine {
                     DiskOperation::Open { layout: torrent.layout.clone(), folder: torrent.folder.clone(), allocation: torrent.allocation };
                 self.disk(id, DiskPurpose::Open, operation);
             }
+            // What was stored while it was ending is saved, too.
+            Phase::Ending(Ending::Settling { forget: false, .. }) if torrent.resume_changed => self.save_resume(id),
             Phase::Ending(Ending::Settling { forget, delete }) => {
                 torrent.phase = Phase::Ending(Ending::Closing);
                 self.disk(id, DiskPurpose::Close, DiskOperation::Close { forget, delete });

@@ -10,11 +10,6 @@ use crate::{
 impl Engine {
     /// What a message of a peer means. An error closes the connection.
     pub(super) fn message(&mut self, id: ConnectionId, message: Message, share: u64) -> Result<(), ProtocolError> {
-        let Some((connection, _)) = self.pair(id) else { return Ok(()) };
-        let first = !connection.greeted;
-        if !matches!(message, Message::KeepAlive | Message::Extended { .. }) {
-            connection.greeted = true;
-        }
         match message {
             Message::KeepAlive | Message::Unknown { .. } => Ok(()),
             Message::Choke => {
@@ -34,9 +29,7 @@ impl Engine {
                 Ok(())
             }
             Message::Have(piece) => self.have(id, piece),
-            Message::Bitfield(bytes) if first => self.bitfield(id, &bytes),
-            // BEP 3: "bitfield is only ever sent as the first message".
-            Message::Bitfield(_) => Err(ProtocolError::Bitfield),
+            Message::Bitfield(bytes) => self.bitfield(id, &bytes),
             Message::Request(block) => self.requested(id, block),
             Message::Cancel(block) => {
                 if let Some(upload) = self.pair(id).and_then(|(connection, _)| connection.upload.as_mut()) {
@@ -95,6 +88,11 @@ impl Engine {
 
     fn bitfield(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<(), ProtocolError> {
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
+        // BEP 3: "bitfield is only ever sent as the first message". Real clients (aria2, for one) say other things before it, so only
+        // a second one is too many.
+        if core::mem::replace(&mut connection.bitfield_seen, true) {
+            return Err(ProtocolError::Bitfield);
+        }
         let pieces = Bitfield::from_bytes(torrent.geometry.piece_count(), bytes).ok_or(ProtocolError::Bitfield)?;
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::new(pieces);

@@ -20,8 +20,9 @@ impl Engine {
         if !torrent.geometry.contains(block) || block.length > config.upload_block_limit {
             return Err(ProtocolError::Request);
         }
-        // A request that crossed our choke, or one for what we do not have, is not answered (BEP 3).
-        if connection.am_choking || !torrent.verified.get(block.piece) {
+        // A request that crossed our choke, or one for what we do not have, is not answered (BEP 3). A choke that was not told yet
+        // may be taken back.
+        if (connection.am_choking && connection.told_choking) || !torrent.verified.get(block.piece) {
             return Ok(());
         }
         connection.upload().ask(block, config);
@@ -33,7 +34,7 @@ impl Engine {
     pub(super) fn read_ahead(&mut self, id: ConnectionId) {
         loop {
             let config = &self.config;
-            let Some(connection) = self.connections.get_mut(id) else { return };
+            let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.am_choking) else { return };
             let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
             let Some(upload) = &mut connection.upload else { return };
             let Some(run) = upload.next_run(torrent.geometry.piece_length(), config) else { return };
@@ -131,9 +132,6 @@ impl Engine {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.set_choking(now, choking) {
-            if choking && let Some(upload) = &mut connection.upload {
-                upload.clear();
-            }
             self.mark_dirty(id);
         }
     }

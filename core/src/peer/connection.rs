@@ -30,8 +30,8 @@ pub(crate) struct Connection {
     pub(crate) cursor: PeerCursor,
     /// How many of them we want and have not told it that we have.
     pub(crate) interesting: u32,
-    /// A message other than the handshake came, so a bitfield is no longer welcome.
-    pub(crate) greeted: bool,
+    /// The peer has sent its bitfield; another one is not welcome.
+    pub(crate) bitfield_seen: bool,
 
     pub(crate) am_choking: bool,
     pub(crate) am_interested: bool,
@@ -105,7 +105,7 @@ impl Connection {
             holdings: Holdings::Some(Bitfield::new(0)),
             cursor: PeerCursor::default(),
             interesting: 0,
-            greeted: false,
+            bitfield_seen: false,
             am_choking: true,
             am_interested: false,
             peer_choking: true,

@@ -18,7 +18,7 @@ use crate::{
     peer::{CloseReason, ProtocolError},
     rng::Seed,
     storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
-    tracker::{AnnouncerConfig, Reach},
+    tracker::{AnnouncerConfig, Reach, udp::UdpTrackerConfig},
     wire::{MessageId, WireError},
 };
 use alloc::vec::Vec;
@@ -78,7 +78,7 @@ form! { enum Event {
 } }
 
 form! { struct Config {
-    peer_id_prefix, limits, announcer,
+    peer_id_prefix, limits, announcer, udp_tracker,
     connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout, useless_timeout,
     reconnect_interval, reconnect_maximum, reconnect_attempts, half_open_limit, known_peers_limit,
     choke_interval, optimistic_rounds, snub_timeout,
@@ -94,6 +94,8 @@ form! { struct AnnouncerConfig {
     reach, default_interval, default_min_interval, shortest_interval, longest_interval, jitter_percent,
     first_retry, first_retry_refused, longest_retry, few_peers, max_peers_wanted, max_under_way, max_trackers, stop_timeout,
 } }
+
+form! { struct UdpTrackerConfig { first_timeout, max_retransmissions, connection_lifetime, max_peers } }
 
 form! { enum Reach { 0 => OneTracker, 1 => EveryTier, 2 => EveryTracker } }
 

@@ -30,10 +30,10 @@ def scenarios(quick: bool) -> Iterator[Scenario]:
     yield Scenario("crash/second-interrupt-stops-at-once", _interrupt_twice, 60)
 
 
-def _prepare(lab: Lab, urls: list[str]) -> tuple[Payload, Torrent, Peer, pathlib.Path]:
+def _prepare(lab: Lab, urls: list[str], rate: int = RATE) -> tuple[Payload, Torrent, Peer, pathlib.Path]:
     payload = lab.environment.payloads.large(24 if lab.quick else 64)
     torrent = lab.torrent(payload, urls)
-    return payload, torrent, lab.seeder("libtorrent", torrent, payload, upload_limit=RATE), lab.folder("downloaded")
+    return payload, torrent, lab.seeder("libtorrent", torrent, payload, upload_limit=rate), lab.folder("downloaded")
 
 
 def _begin(lab: Lab, torrent: Torrent, seeder: Peer, out: pathlib.Path) -> Process:
@@ -69,18 +69,17 @@ def _kill_once(lab: Lab) -> str:
 
 def _kill_often(lab: Lab, rounds: int, polite: bool) -> str:
     """Kills at random moments; `polite` ones follow an interrupt, when resume data is sure to be written."""
-    payload, torrent, seeder, out = _prepare(lab, [])
+    payload, torrent, seeder, out = _prepare(lab, [], RATE // 3)
     moments = random.Random(rounds + polite)
     done = 0
     for number in range(rounds):
+        before = seeder.sent()
         process = _begin(lab, torrent, seeder, out)
-        lab.wait(lambda: (out / payload.name).exists() or process.exit_code is not None, "the download begins")
-        lab.pause(moments.uniform(0, payload.size / RATE / rounds * 1.2))
+        _until_sent(lab, seeder, before + 1, process)
+        lab.pause(moments.uniform(0, 0.7))
         if polite:
             process.send(signal.SIGINT)
             lab.pause(moments.uniform(0, 0.06))
-        if process.exit_code == 0 and not torrent.missing(out):
-            break
         process.kill()
         done = number + 1
     fetched = download(lab, torrent, payload, seeder, out)

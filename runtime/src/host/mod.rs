@@ -170,6 +170,10 @@ impl<R: Runtime> Host<R> {
                 connection.drive(&mut self.read_buffers, |input| self.engine.handle(now, input));
             }
         }
+        if !mail.requests.is_empty() {
+            // Whoever asks is told how things stand now, not when something happened last.
+            self.engine.handle(now, Input::Timeout);
+        }
         for request in mail.requests.drain(..) {
             self.desk.serve(&mut self.engine, now, request, |torrent, file| {
                 if let Some(disk) = &self.disk {
