@@ -5,11 +5,11 @@ use std::{fmt, process::ExitCode};
 pub(crate) enum Exit {
     /// What was asked for is done.
     Done = 0,
-    /// It is not done; standard error says why.
+    /// It is not done, also where a first Ctrl-C stopped it; standard error says why.
     Failed = 1,
     /// Data is missing or not what the torrent says.
     Verification = 3,
-    /// Interrupted before it was done.
+    /// A second Ctrl-C ended it at once.
     Interrupted = 130,
 }
 

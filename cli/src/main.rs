@@ -46,7 +46,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 data missing or wrong, 130 interrupted.
+Exit codes: 0 done, 1 failed or stopped before it was done, 2 wrong usage, 3 data missing or wrong,
+130 ended at once by a second Ctrl-C.
 Results go to standard output, everything else to standard error.";
 
 #[derive(Debug, Subcommand)]

@@ -49,7 +49,7 @@ impl Network {
             config.state_folder = Some(folder.clone());
         }
         // Nobody wants to wait for a tracker on the way out.
-        config.engine.stop_timeout = Duration::from_secs(2);
+        config.engine.announcer.stop_timeout = Duration::from_secs(2);
         let client = match self.port {
             Some(port) => rustor_tokio::start(ClientConfig { port, ..config }).map_err(failure)?,
             None => on_usual_port(config)?,

@@ -10,7 +10,7 @@ use crate::{
 /// Ctrl-C, and on Unix the signals to terminate and of a terminal that is gone.
 pub(crate) struct Signals {
     #[cfg(unix)]
-    kinds: [tokio::signal::unix::Signal; 3],
+    kinds: Vec<tokio::signal::unix::Signal>,
 }
 
 impl Signals {
@@ -20,9 +20,12 @@ impl Signals {
         {
             use tokio::signal::unix::{SignalKind, signal};
 
-            let listen = |kind| signal(kind).map_err(|error| Failure::about("cannot listen for signals", error));
-            let kinds = [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?];
-            Ok(Signals { kinds })
+            let mut wanted = vec![SignalKind::interrupt(), SignalKind::terminate()];
+            if is_heeded(SignalKind::hangup().as_raw_value()) {
+                wanted.push(SignalKind::hangup());
+            }
+            let kinds = wanted.into_iter().map(signal).collect::<Result<_, _>>();
+            Ok(Signals { kinds: kinds.map_err(|error| Failure::about("cannot listen for signals", error))? })
         }
         #[cfg(not(unix))]
         Ok(Signals {})
@@ -31,19 +34,24 @@ impl Signals {
     /// Waits for the next one. Dropping the future loses none.
     pub(crate) async fn next(&mut self) {
         #[cfg(unix)]
-        {
-            let [interrupt, terminate, hangup] = &mut self.kinds;
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
-        }
+        std::future::poll_fn(|context| {
+            let came = self.kinds.iter_mut().any(|kind| kind.poll_recv(context).is_ready());
+            if came { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
         #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Whether the process was not started with this signal ignored, as `nohup` does; `false` where the system does not tell.
+#[cfg(unix)]
+fn is_heeded(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_some_and(|ignored| ignored >> (signal - 1) & 1 == 0)
 }
 
 /// Whoever asks twice does not want to wait.

@@ -1,5 +1,4 @@
 use std::{
-    future::Future,
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{Arc, Mutex, PoisonError},
@@ -163,22 +162,20 @@ impl Running {
     }
 
     /// Tells how much is tracked whenever that has changed. Never ends.
-    fn report(&self, output: &Output) -> impl Future<Output = ()> {
-        async move {
-            let (mut looks, mut last) = (interval(LOOK), None);
-            loop {
-                looks.tick().await;
-                let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-                server.expire(time_since(self.begin));
-                let totals = server.totals();
-                drop(server);
-                let (torrents, peers) = (totals.torrents as u64, totals.peers as u64);
-                if last.unwrap_or_default() != (torrents, peers) {
-                    let words = (Count(torrents), plural(torrents), Count(peers), plural(peers));
-                    output.note(format_args!("{} torrent{}, {} peer{}", words.0, words.1, words.2, words.3));
-                }
-                last = Some((torrents, peers));
+    async fn report(&self, output: &Output) {
+        let (mut looks, mut last) = (interval(LOOK), None);
+        loop {
+            looks.tick().await;
+            let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+            server.expire(time_since(self.begin));
+            let totals = server.totals();
+            drop(server);
+            let (torrents, peers) = (totals.torrents as u64, totals.peers as u64);
+            if last.unwrap_or_default() != (torrents, peers) {
+                let words = (Count(torrents), plural(torrents), Count(peers), plural(peers));
+                output.note(format_args!("{} torrent{}, {} peer{}", words.0, words.1, words.2, words.3));
             }
+            last = Some((torrents, peers));
         }
     }
 

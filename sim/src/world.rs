@@ -39,12 +39,12 @@ pub struct World {
     /// What will happen, by time and then in the order in which it was decided.
     queue: BTreeMap<(Instant, u64), Happening>,
     sequence: u64,
-    /// Of engines that are gone.
-    transcripts: Vec<Transcript>,
-    recording: bool,
     tracker: Option<TrackerServer>,
     /// Datagrams of a hundred that are lost.
     datagram_loss: u64,
+    /// Of engines that are gone.
+    transcripts: Vec<Transcript>,
+    recording: bool,
 }
 
 /// The name of the world's tracker.
@@ -111,10 +111,10 @@ impl World {
             streams: Vec::new(),
             queue: BTreeMap::new(),
             sequence: 0,
-            transcripts: Vec::new(),
-            recording: false,
             tracker: None,
             datagram_loss: 0,
+            transcripts: Vec::new(),
+            recording: false,
         }
     }
 

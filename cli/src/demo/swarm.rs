@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use rustor_runtime::{
     adapter::{Listener, Runtime},
     disk::DiskConfig,
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::{payload::Payload, uplink::SlowUplink};
 use crate::{
     failure::Failure,
-    output::{Bytes, Output, Rate, Span, percent},
+    output::{Bytes, Output, Rate, Span, bar_style, percent},
     tracker::{Running, announce_url},
 };
 
@@ -109,7 +109,7 @@ impl Member {
         let mut config = ClientConfig { listen: vec![Ipv4Addr::LOCALHOST.into()], port: 0, state_folder: None, ..ClientConfig::default() };
         config.disk = DiskConfig { threads: std::num::NonZeroUsize::MIN, ..DiskConfig::default() };
         config.engine.peer_id_prefix = role.prefix();
-        config.engine.stop_timeout = Duration::from_secs(1);
+        config.engine.announcer.stop_timeout = Duration::from_secs(1);
         // For a swarm that lives for seconds, not hours.
         config.engine.choke_interval = Duration::from_secs(1);
         if role == Role::Seeder {
@@ -212,8 +212,7 @@ impl<'a> View<'a> {
 
     fn draw(&mut self, progress: &Progress) {
         if self.bars.is_empty() {
-            let template = "   {prefix:11} {bar:40.green/8} {msg}";
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─");
+            let style = bar_style(self.output, "   {prefix:11} {bar} {msg}");
             for number in 0..=progress.leechers.len() {
                 let name = if number == 0 { "seeder".into() } else { format!("leecher {number}") };
                 let bar = self.output.bars().add(ProgressBar::new(1).with_prefix(name));

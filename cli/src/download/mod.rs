@@ -104,7 +104,7 @@ impl Download {
         session::run(async {
             let signals = Signals::new()?;
             let client = self.network.start(output)?;
-            let exit = Run::new(self, output, client, signals).to_end(wanted).await?;
+            let exit = Run::new(self, output, client, signals).finish(wanted).await?;
             Ok(if any_failed { Exit::Failed } else { exit })
         })
     }

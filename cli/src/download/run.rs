@@ -1,14 +1,18 @@
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use rustor_runtime::http::{HttpClient, Request, Roots};
+use rustor_runtime::{
+    disk::free_space,
+    http::{HttpClient, Request, Roots},
+};
 use rustor_tokio::{
     AddOptions, Client, ClientError, EventStream, TokioRuntime,
     core::{
         command::CommandError,
+        error::DiskErrorKind,
         event::Event,
         id::TorrentId,
         metainfo::Metainfo,
@@ -63,6 +67,7 @@ pub(super) struct Run<'a> {
     transfers: Transfers<'a>,
     idle: Idle,
     any_failed: bool,
+    disk_full: bool,
 }
 
 /// Something that was waited for has come about.
@@ -81,6 +86,8 @@ struct Entry {
     path: PathBuf,
     /// Whether there is any way to find peers.
     findable: bool,
+    /// What there is to say at the beginning has been said.
+    begun: bool,
     since: Instant,
     outcome: Option<Outcome>,
 }
@@ -113,11 +120,12 @@ impl<'a> Run<'a> {
             transfers: Transfers::new(output),
             idle: Idle { amount: 0, since: Instant::now() },
             any_failed: false,
+            disk_full: false,
         }
     }
 
     /// Downloads all that is wanted, and goes on seeding where that was asked for.
-    pub(super) async fn to_end(mut self, wanted: Vec<Wanted>) -> Result<Exit, Failure> {
+    pub(super) async fn finish(mut self, wanted: Vec<Wanted>) -> Result<Exit, Failure> {
         for wanted in wanted {
             self.begin(wanted);
         }
@@ -136,7 +144,8 @@ impl<'a> Run<'a> {
         let complete = self.entries.iter().all(|entry| entry.outcome == Some(Outcome::Complete)) && !self.entries.is_empty();
         let exit = if complete && !self.any_failed && (end == End::Settled || self.download.seed) { Exit::Done } else { Exit::Failed };
         if !unfinished.is_empty() || self.entries.iter().any(|entry| entry.outcome == Some(Outcome::Failed)) {
-            self.output.note(format_args!("what has come is kept; to go on, say the same again: {}", safe(&same_command())));
+            let first = if self.disk_full { "make room, and" } else { "to go on," };
+            self.output.note(format_args!("what has come is kept; {first} say the same again: {}", safe(&same_command())));
         }
         Ok(exit)
     }
@@ -241,6 +250,7 @@ impl<'a> Run<'a> {
 
     fn torrent_failed(&mut self, torrent: TorrentId, error: &ClientError) -> Result<(), Failure> {
         self.transfers.forget(torrent);
+        self.disk_full |= matches!(error, ClientError::Disk(error) if error.kind == DiskErrorKind::Full);
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == torrent) else { return Ok(()) };
         entry.outcome = Some(Outcome::Failed);
         let failure = Failure::about(safe(&entry.name), error);
@@ -268,13 +278,9 @@ impl<'a> Run<'a> {
             if over {
                 continue;
             }
-            if !entry.findable && status.state == TorrentState::Downloading {
-                // Said once.
-                entry.findable = true;
-                let name = safe(&entry.name);
-                self.output.warning(format_args!(
-                    "{name}: the torrent names no tracker; wait for a peer to connect, or name one with --peer IP:PORT"
-                ));
+            if !entry.begun && status.state == TorrentState::Downloading {
+                entry.begun = true;
+                begin(self.output, entry, status, &self.download.folder);
             }
             if self.download.json {
                 self.output.result(progress(status))?;
@@ -295,6 +301,19 @@ impl<'a> Run<'a> {
 
     fn has(&self, outcome: Outcome) -> bool {
         self.entries.iter().any(|entry| entry.outcome == Some(outcome))
+    }
+}
+
+/// Warns, at the beginning of a download, of what may keep it from its end.
+fn begin(output: &Output, entry: &Entry, status: &TorrentStatus, folder: &Path) {
+    let name = safe(&entry.name);
+    if !entry.findable {
+        output.warning(format_args!("{name}: the torrent names no tracker; wait for a peer to connect, or name one with --peer IP:PORT"));
+    }
+    let missing = status.total - status.verified.min(status.total);
+    if let Some(free) = free_space(folder).filter(|free| *free < missing) {
+        let folder = safe(&folder.to_string_lossy()).into_owned();
+        output.warning(format_args!("{name}: {} are missing, and {folder} has room for {}", Bytes(missing), Bytes(free)));
     }
 }
 
@@ -323,7 +342,7 @@ async fn add(client: &Client, template: Template, metainfo: Metainfo) -> Result<
     let (path, findable) = (folder.join(&name), !peers.is_empty() || !metainfo.trackers.is_empty());
     let options = AddOptions { peers, allocation, resume, ..AddOptions::new(metainfo, folder) };
     match client.add(options).await {
-        Ok(id) => Ok(Some(Entry { id, name, info_hash, path, findable, since: Instant::now(), outcome: None })),
+        Ok(id) => Ok(Some(Entry { id, name, info_hash, path, findable, begun: false, since: Instant::now(), outcome: None })),
         // Named twice: one is enough.
         Err(ClientError::Command(CommandError::AlreadyAdded(_))) => Ok(None),
         Err(error) => Err(Failure::about(safe(&name), error)),

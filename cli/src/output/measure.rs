@@ -13,7 +13,7 @@ impl fmt::Display for Bytes {
         let unit = (self.0.checked_ilog2().unwrap_or(0) / 10) as usize;
         let value = self.0 as f64 / (1u64 << (10 * unit)) as f64;
         // Whole numbers of a unit are common, and look better without zeros behind them.
-        let exact = self.0 % (1u64 << (10 * unit)) == 0;
+        let exact = self.0.is_multiple_of(1u64 << (10 * unit));
         let text = match value {
             _ if exact => format!("{value:.0} {}", UNITS[unit]),
             ..10.0 => format!("{value:.2} {}", UNITS[unit]),
@@ -42,7 +42,7 @@ impl fmt::Display for Count {
         let digits = self.0.to_string();
         let mut text = String::with_capacity(digits.len() * 4 / 3);
         for (at, digit) in digits.chars().enumerate() {
-            if at > 0 && (digits.len() - at) % 3 == 0 {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
                 text.push(',');
             }
             text.push(digit);

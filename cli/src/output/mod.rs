@@ -17,7 +17,7 @@ use indicatif::MultiProgress;
 
 pub(crate) use self::{
     measure::{Bytes, Count, Date, Exact, Rate, Span, parse_size},
-    progress::{Progress, percent},
+    progress::{Progress, bar_style, percent},
     transfers::Transfers,
     tree::tree,
 };
@@ -92,9 +92,9 @@ impl Output {
         }
     }
 
-    /// A line about what is not as it should be, but does not end the command.
+    /// A line about what is not as it should be, but does not end the command. Not with `--quiet`.
     pub(crate) fn warning(&self, text: impl Display) {
-        self.say(format_args!("{} {text}", self.error_style.yellow("warning:")));
+        self.note(format_args!("{} {text}", self.error_style.yellow("warning:")));
     }
 
     /// The line about why the command ends.

@@ -33,9 +33,8 @@ impl<'a> Progress<'a> {
     /// `what` is done with `total` bytes.
     pub(crate) fn new(output: &'a Output, what: &str, total: u64) -> Progress<'a> {
         let shown = if output.is_live() {
-            let style = "{msg} {wide_bar:.green/8} {bytes_text} {rate_text:>12} {eta_text:>10}";
             let bar = ProgressBar::new(total).with_message(what.to_owned());
-            bar.set_style(bar_style(style));
+            bar.set_style(bar_style(output, "{msg} {bar} {bytes_text} {rate_text:>12} {eta_text:>10}"));
             Shown::Bar(output.bars().add(bar))
         } else {
             Shown::Lines { last: Mutex::new(Instant::now()) }
@@ -68,9 +67,12 @@ impl Drop for Progress<'_> {
     }
 }
 
-/// A bar's style from indicatif's template and ours: `bytes_text`, `rate_text` and `eta_text` are written as all else here is.
-pub(crate) fn bar_style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+/// A bar's style from indicatif's template, in which `{bar}` takes what room there is, and `{bytes_text}`, `{rate_text}` and
+/// `{eta_text}` are written as all else here is.
+pub(crate) fn bar_style(output: &Output, template: &str) -> ProgressStyle {
+    let bar = if output.error_style().on { "{wide_bar:.green/8}" } else { "{wide_bar}" };
+    let style = ProgressStyle::with_template(&template.replace("{bar}", bar));
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     style
         .with_key("bytes_text", |state: &indicatif::ProgressState, text: &mut dyn std::fmt::Write| {
             let _ = write!(text, "{} of {}", Bytes(state.pos()), Bytes(state.len().unwrap_or(0)));

@@ -3,13 +3,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use rustor_tokio::core::{
     id::TorrentId,
     status::{TorrentState, TorrentStatus},
 };
 
-use super::{Bytes, Output, Rate, Span, plural, progress::percent, safe};
+use super::{
+    Bytes, Output, Rate, Span, plural,
+    progress::{bar_style, percent},
+    safe,
+};
 
 /// Columns for a name.
 const NAME: usize = 28;
@@ -78,7 +82,7 @@ impl Row {
     fn new(output: &Output, name: &str) -> Row {
         let bar = output.is_live().then(|| {
             let bar = output.bars().add(ProgressBar::new(1).with_prefix(column(name)));
-            bar.set_style(style(output));
+            bar.set_style(bar_style(output, "{prefix:28} {bar} {msg}"));
             bar
         });
         Row { bar, last: Instant::now(), last_line: String::new(), tenths: 0 }
@@ -91,11 +95,6 @@ impl Drop for Row {
             bar.finish_and_clear();
         }
     }
-}
-
-fn style(output: &Output) -> ProgressStyle {
-    let template = if output.error_style.on { "{prefix:28} {wide_bar:.green/8} {msg}" } else { "{prefix:28} {wide_bar} {msg}" };
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─")
 }
 
 /// A name cut to its column.

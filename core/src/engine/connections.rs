@@ -88,13 +88,13 @@ impl Engine {
 
     // Reading
 
-    /// Asks for the next bytes, unless blocks wait for the disk already and it has work to do.
+    /// Asks for the next bytes, unless blocks wait for the disk already and it has work to do. Handshakes bring no blocks.
     pub(super) fn read(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.reading || connection.read_withheld {
             return;
         }
-        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
+        if connection.is_open() && self.blocks_held >= self.config.block_budget && self.storing > 0 {
             connection.read_withheld = true;
             self.withheld.push_back(id);
             return;
@@ -113,6 +113,9 @@ impl Engine {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.read_withheld = false;
                 connection.last_received = self.now;
+                if let Some(download) = &mut connection.download {
+                    download.progressed(self.now);
+                }
                 self.read(id);
                 self.arm_connection(id);
             }
@@ -323,12 +326,14 @@ impl Engine {
     /// Never speaks to a peer again, on this connection or another.
     pub(super) fn ban(&mut self, id: TorrentId, remote: SocketAddr) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        torrent.peers.ban(remote);
+        let news = torrent.peers.ban(remote);
         let banned = |connection: &&ConnectionId| {
             self.connections.get(**connection).is_some_and(|open| open.remote == remote || torrent.peers.is_banned(open.remote))
         };
         let connections: Vec<ConnectionId> = torrent.connections.iter().filter(banned).copied().collect();
-        self.event(Event::PeerBanned { torrent: id, remote });
+        if news {
+            self.event(Event::PeerBanned { torrent: id, remote });
+        }
         for connection in connections {
             self.close(connection, CloseReason::Banned);
         }

@@ -6,6 +6,7 @@ use crate::{
     util::Bitfield,
     wire::{Block, Message},
 };
+use alloc::vec::Vec;
 
 impl Engine {
     /// What a message of a peer means. An error closes the connection.
@@ -88,12 +89,17 @@ impl Engine {
 
     fn bitfield(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<(), ProtocolError> {
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
-        // BEP 3: "bitfield is only ever sent as the first message". Real clients (aria2, for one) say other things before it, so only
-        // a second one is too many.
-        if core::mem::replace(&mut connection.bitfield_seen, true) {
-            return Err(ProtocolError::Bitfield);
-        }
         let pieces = Bitfield::from_bytes(torrent.geometry.piece_count(), bytes).ok_or(ProtocolError::Bitfield)?;
+        // BEP 3: "bitfield is only ever sent as the first message". Real clients say other things before it, and aria2 sends another
+        // one where it is shorter than the haves it stands for. A peer loses nothing by that, and pays with its own bytes.
+        match &connection.holdings {
+            Holdings::All => return Ok(()),
+            Holdings::Some(known) if !known.is_empty() => {
+                let news: Vec<u32> = pieces.iter().filter(|piece| !known.get(*piece)).collect();
+                return news.into_iter().try_for_each(|piece| self.have(id, piece));
+            }
+            Holdings::Some(_) => {}
+        }
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();

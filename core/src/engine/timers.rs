@@ -63,8 +63,7 @@ impl Engine {
         if let Some(reason) = reason {
             return self.close(id, reason);
         }
-        let snub = connection.download.as_ref().and_then(|download| download.snub_deadline(config));
-        if snub.is_some_and(|at| at <= now) {
+        if connection.snub_deadline(config).is_some_and(|at| at <= now) {
             self.snub(id);
         }
         // A keep-alive, if it is due, is for the next write to find.

@@ -222,6 +222,14 @@ impl Engine {
             (None, None) => return,
         };
         let handled = state.announcer.handle(self.now, id, result);
+        let switched = handled == (Handled::Answered { switched: true });
+        if switched {
+            // A private torrent's peers come from the tracker in use alone (BEP 27).
+            state.peers.clear();
+            for peer in response.iter().flat_map(|response| &response.peers) {
+                state.peers.add(self.now, peer.address, &self.config);
+            }
+        }
         let event = match (response, failure) {
             _ if handled == Handled::Stale => return,
             (Some(response), _) => Event::TrackerReplied { torrent, url, peers: response.peers.len(), warning: response.warning },
@@ -230,8 +238,7 @@ impl Engine {
             }
         };
         self.event(event);
-        if handled == (Handled::Answered { switched: true }) {
-            // A private torrent's peers come from the tracker in use alone (BEP 27).
+        if switched {
             self.close_all(torrent, crate::peer::CloseReason::TorrentStopped);
         }
     }

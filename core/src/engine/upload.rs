@@ -71,15 +71,26 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) else { return };
         let mut used = 0;
         let mut waiting = Vec::new();
+        let mut idle = Vec::new();
         for id in &torrent.connections {
-            let Some(connection) = self.connections.get(*id).filter(|open| open.is_open() && open.peer_interested) else { continue };
-            if connection.am_choking { waiting.push((connection.choke_changed, *id)) } else { used += 1 }
+            let Some(connection) = self.connections.get(*id).filter(|connection| connection.is_open()) else { continue };
+            match (connection.peer_interested, connection.am_choking) {
+                (true, true) => waiting.push((connection.choke_changed, *id)),
+                (true, false) => used += 1,
+                (false, true) => {}
+                (false, false) => idle.push(*id),
+            }
         }
         if !waiting.is_empty() || used > 0 {
             torrent.choke_due.get_or_insert(now + self.config.choke_interval);
         }
         waiting.sort();
-        for (_, id) in waiting.into_iter().take(slots.saturating_sub(used)) {
+        let free = slots.saturating_sub(used);
+        // Who keeps a slot without wanting anything makes room for who does.
+        for id in idle.into_iter().skip(free.saturating_sub(waiting.len())) {
+            self.set_choking(id, true);
+        }
+        for (_, id) in waiting.into_iter().take(free) {
             self.set_choking(id, false);
         }
         self.arm_torrent(id);

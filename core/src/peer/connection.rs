@@ -30,8 +30,6 @@ pub(crate) struct Connection {
     pub(crate) cursor: PeerCursor,
     /// How many of them we want and have not told it that we have.
     pub(crate) interesting: u32,
-    /// The peer has sent its bitfield; another one is not welcome.
-    pub(crate) bitfield_seen: bool,
 
     pub(crate) am_choking: bool,
     pub(crate) am_interested: bool,
@@ -105,7 +103,6 @@ impl Connection {
             holdings: Holdings::Some(Bitfield::new(0)),
             cursor: PeerCursor::default(),
             interesting: 0,
-            bitfield_seen: false,
             am_choking: true,
             am_interested: false,
             peer_choking: true,
@@ -159,6 +156,11 @@ impl Connection {
         self.download.as_ref().is_some_and(|download| download.snubbed)
     }
 
+    /// When the peer's silence becomes snubbing, if it owes us blocks and we listen.
+    pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
+        self.download.as_ref().filter(|_| !self.read_withheld)?.snub_deadline(config)
+    }
+
     /// Ends a choke round: what the peer has sent in this one and the one before.
     pub(crate) fn received_in_rounds(&mut self) -> u64 {
         let [last, before] = self.downloaded_at_round;
@@ -173,9 +175,9 @@ impl Connection {
             Stage::Handshake(_) => self.since + config.handshake_timeout,
             Stage::Open => {
                 let idle = if self.read_withheld { Instant::MAX } else { self.last_received + config.idle_timeout };
+                let snub = self.snub_deadline(config).unwrap_or(Instant::MAX);
                 let keep_alive = if self.writing_since.is_some() { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
                 let write = self.writing_since.map_or(Instant::MAX, |since| since + config.write_timeout);
-                let snub = self.download.as_ref().and_then(|download| download.snub_deadline(config)).unwrap_or(Instant::MAX);
                 idle.min(keep_alive).min(write).min(snub)
             }
         }

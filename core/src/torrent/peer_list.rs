@@ -3,8 +3,11 @@ use crate::{
     rng::Rng,
     time::{Duration, Instant},
 };
-use alloc::collections::{BTreeMap, BTreeSet};
-use core::net::{IpAddr, SocketAddr};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use core::net::SocketAddr;
 
 /// The peers of one torrent that we know of: which to try next, which to leave alone.
 ///
@@ -14,7 +17,8 @@ pub struct PeerList {
     peers: BTreeMap<SocketAddr, KnownPeer>,
     /// Those that may be tried, by when.
     candidates: BTreeSet<(Instant, u32, SocketAddr)>,
-    banned: BTreeSet<IpAddr>,
+    /// By [`ban_key`].
+    banned: BTreeSet<SocketAddr>,
     rng: Rng,
 }
 
@@ -112,26 +116,34 @@ impl PeerList {
         }
     }
 
-    /// Never speak to this peer again. Whoever else lives at the same address is banned with it, except on a loopback address,
-    /// where only the port tells peers apart.
-    pub fn ban(&mut self, address: SocketAddr) {
-        self.is_ourselves(address);
-        if !canonical(address).ip().is_loopback() {
-            self.banned.insert(canonical(address).ip());
+    /// Never speak to this peer again; whether that is news. Whoever else lives at the same address is banned with it, except on a
+    /// loopback address, where only the port tells peers apart.
+    pub fn ban(&mut self, address: SocketAddr) -> bool {
+        let news = self.banned.insert(ban_key(address));
+        let known: Vec<SocketAddr> = self.peers.keys().copied().filter(|known| self.is_banned(*known)).collect();
+        for address in known {
+            self.is_ourselves(address);
         }
+        news
     }
 
     /// Whether this peer is banned.
     pub fn is_banned(&self, address: SocketAddr) -> bool {
-        self.banned.contains(&canonical(address).ip())
+        self.banned.contains(&ban_key(address))
     }
 
-    /// Every peer may be tried now, as after a pause.
+    /// Every peer may be tried now, as after a pause. None may be connected.
     pub fn restart(&mut self, now: Instant) {
-        let waiting: alloc::vec::Vec<_> = self.candidates.iter().map(|(.., address)| *address).collect();
-        for address in waiting {
+        let alive: Vec<SocketAddr> = self.peers.iter().filter(|(_, peer)| !peer.dead).map(|(address, _)| *address).collect();
+        for address in alive {
             self.schedule(address, now);
         }
+    }
+
+    /// Forgets all peers, but not who is banned.
+    pub fn clear(&mut self) {
+        self.peers.clear();
+        self.candidates.clear();
     }
 
     /// How many peers are known.
@@ -168,6 +180,12 @@ impl PeerList {
 /// The same peer has one name only: an IPv4 address that a dual-stack socket shows as IPv6 is IPv4.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// What a peer is banned by: its IP address, and its port only where the address tells nobody apart.
+fn ban_key(address: SocketAddr) -> SocketAddr {
+    let address = canonical(address);
+    if address.ip().is_loopback() { address } else { SocketAddr::new(address.ip(), 0) }
 }
 
 #[cfg(test)]

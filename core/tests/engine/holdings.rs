@@ -39,25 +39,27 @@ fn a_bitfield_of_the_wrong_length_is_refused() {
     }
 }
 
-/// BEP 3 wants it first, but aria2 says that it is interested before it says what it has.
+/// BEP 3 wants it first, but real clients say other things before it.
 #[test]
 fn a_bitfield_after_another_message_counts() {
-    for first in [Message::Unchoke, Message::Have(3), Message::Interested] {
+    for (first, known) in [(Message::Unchoke, 4), (Message::Interested, 4), (Message::Have(3), 4), (Message::Have(9), 5)] {
         let (world, content) = (World::new(), content());
         let torrent = world.leeches(&content);
         let peer = world.joins(&content, "10.0.0.1:5000");
         peer.says_all([first, content.bitfield(2..6)]);
-        assert_eq!(peer.reason(), None);
-        assert_eq!(world.peers(torrent)[0].pieces, 4);
+        assert_eq!(world.peers(torrent)[0].pieces, known);
     }
 }
 
+/// aria2 sends another bitfield where it is shorter than the haves it stands for.
 #[test]
-fn a_second_bitfield_is_refused() {
+fn a_later_bitfield_adds_to_what_is_known() {
     let (world, content) = (World::new(), content());
-    world.leeches(&content);
+    let torrent = world.leeches(&content);
     let peer = world.joins(&content, "10.0.0.1:5000");
-    peer.says_all([content.bitfield(0..3), content.bitfield(0..3)]);
+    peer.says_all([content.bitfield(0..3), content.bitfield(2..5)]);
+    assert_eq!(world.peers(torrent)[0].pieces, 5);
+    peer.says(Message::Bitfield(vec![0xff, 0xff].into()));
     assert_eq!(peer.reason(), protocol(ProtocolError::Bitfield));
 }
 

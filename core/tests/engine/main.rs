@@ -3,10 +3,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_pieces;
+mod budget;
+mod chaos;
+mod choking;
+mod connections;
+mod disk_faults;
 mod downloads;
 mod handshakes;
 mod holdings;
+mod lifecycle;
 mod misbehaviour;
+mod resume;
+mod shapes;
+mod trackers;
 mod uploads;
 
 /// What a block is long.

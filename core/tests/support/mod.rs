@@ -24,7 +24,7 @@ use rustor_core::{
     engine::Engine,
     error::{DiskErrorKind, StreamError},
     event::Event,
-    id::{ConnectionId, DiskJobId, IncomingId, TorrentId},
+    id::{ConnectionId, DiskJobId, IncomingId, ResolveId, TorrentId},
     input::{Input, ReadBuffer},
     peer::CloseReason,
     rng::Seed,
@@ -56,9 +56,11 @@ struct Inner {
     disk_held: bool,
     jobs: Vec<(DiskJobId, TorrentId, DiskOperation)>,
     announces: Vec<Announce>,
+    look_ups: Vec<(ResolveId, String, u16)>,
     events: Vec<Event>,
     refused: usize,
     timeouts: u32,
+    deferred: u32,
 }
 
 impl World {
@@ -83,9 +85,11 @@ impl World {
             disk_held: false,
             jobs: Vec::new(),
             announces: Vec::new(),
+            look_ups: Vec::new(),
             events: Vec::new(),
             refused: 0,
             timeouts: 0,
+            deferred: 0,
         })));
         world.input(Input::Listening(SocketAddr::from(([0, 0, 0, 0], 6881))));
         world
@@ -138,6 +142,14 @@ impl World {
     /// A command that must be accepted.
     pub fn does(&self, command: Command) {
         self.command(command).expect("the command is accepted");
+    }
+
+    pub fn find(&self, content: &Content) -> Option<TorrentId> {
+        self.0.borrow().engine.find(content.info_hash())
+    }
+
+    pub fn torrent_of(&self, content: &Content) -> TorrentId {
+        self.find(content).expect("the torrent is listed")
     }
 
     pub fn status(&self, torrent: TorrentId) -> TorrentStatus {
@@ -282,6 +294,11 @@ impl World {
         self.0.borrow().announces.clone()
     }
 
+    /// Names that were looked up.
+    pub fn look_ups(&self) -> Vec<(ResolveId, String, u16)> {
+        self.0.borrow().look_ups.clone()
+    }
+
     /// The tracker answers the oldest announce that goes to `url`.
     pub fn tracker_answers(&self, url: &str, peers: &[&str]) {
         self.tracker_says(url, trackers::response(1800, peers));
@@ -343,7 +360,7 @@ impl World {
     }
 
     /// How many events of those not yet taken are like this.
-    pub fn count_events(&self, like: impl Fn(&Event) -> bool) -> usize {
+    pub fn count_events(&self, mut like: impl FnMut(&Event) -> bool) -> usize {
         self.0.borrow().events.iter().filter(|event| like(event)).count()
     }
 
@@ -362,9 +379,24 @@ impl World {
         self.settles();
     }
 
+    /// The next inputs come before the engine is asked what to do.
+    pub fn defers(&self, inputs: u32) {
+        self.0.borrow_mut().deferred = inputs;
+    }
+
+    /// The engine is asked what to do after each input again.
+    pub fn undefer(&self) {
+        self.0.borrow_mut().deferred = 0;
+        self.settles();
+    }
+
     /// Does what the engine asks for, until it asks for nothing more.
     pub fn settles(&self) {
         let inner = &mut *self.0.borrow_mut();
+        if inner.deferred > 0 {
+            inner.deferred -= 1;
+            return;
+        }
         loop {
             while let Some(action) = inner.engine.poll_action() {
                 inner.audit.action(&action);
@@ -434,7 +466,8 @@ impl Inner {
                 }
             }
             Action::Http { request, url, .. } => self.announces.push(Announce::new(request, url)),
-            Action::Resolve { .. } | Action::SendDatagram { .. } => panic!("nothing asks for this yet"),
+            Action::Resolve { resolve, host, port } => self.look_ups.push((resolve, host, port)),
+            Action::SendDatagram { .. } => {}
         }
     }
 

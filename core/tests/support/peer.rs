@@ -158,6 +158,14 @@ impl Peer {
         }
     }
 
+    /// Answers the first requests that wait, so many at most; the others stay to be heard.
+    pub fn serves_some(&self, content: &Content, most: usize) {
+        let mut requests = self.hears_requests();
+        let later = requests.split_off(most.min(requests.len()));
+        self.stream(|stream| stream.heard.splice(0..0, later.into_iter().map(Message::Request)).for_each(drop));
+        self.sends(content, &requests);
+    }
+
     pub fn ends(&self) {
         self.says_bytes(Bytes::new());
     }
