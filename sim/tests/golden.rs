@@ -14,7 +14,7 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/hashes.txt");
 
 #[test]
 fn runs_are_the_same_everywhere() {
-    let runs = [("download", download()), ("slow swarm", slow_swarm()), ("restart after damage", restart_after_damage())];
+    let runs = [("udp tracker", udp_tracker()), ("slow swarm", slow_swarm()), ("restart after damage", restart_after_damage())];
     let hashes: String = runs.iter().map(|(name, world)| format!("{} {name}\n", world.hash())).collect();
     if env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(FILE, &hashes).expect("the file can be written");
@@ -24,14 +24,15 @@ fn runs_are_the_same_everywhere() {
     assert_eq!(lines(&hashes), lines(&golden), "if this was meant: UPDATE_GOLDEN=1 cargo test -p rustor-sim --test golden");
 }
 
-fn download() -> World {
-    let payload = Payload::new("file", 1_000_000, 32_768, 1);
+fn udp_tracker() -> World {
+    let payload = Payload::with_tracker("file", 1_000_000, 32_768, 1, "udp://tracker.sim:6969/announce");
     let mut world = World::new(1);
+    world.add_tracker();
+    world.set_datagram_loss(20);
     let (seed, leecher) = (world.node(Link::default()), world.node(Link::default()));
     world.add_seed(seed, &payload);
-    let address = world.address(seed);
-    world.add(leecher, &payload, &[address]);
-    assert!(world.run_until(|world| world.is_complete(leecher, &payload), 60));
+    world.add(leecher, &payload, &[]);
+    assert!(world.run_until(|world| world.is_complete(leecher, &payload), 600));
     world
 }
 
