@@ -279,8 +279,7 @@ impl Engine {
             if connection.is_open() {
                 torrent.open = torrent.open.saturating_sub(1);
                 let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
-                let any = !asked_for.is_empty();
-                torrent.picker.peer_gone(id, asked_for);
+                let any = torrent.picker.peer_gone(id, asked_for);
                 torrent.picker.peer_left(connection.holdings.view());
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);
