@@ -10,7 +10,7 @@ use crate::{
     time::Duration,
     torrent::{Torrent, canonical},
     util::Bitfield,
-    wire::{Handshake, HandshakeDecoder, Limits},
+    wire::{Handshake, Limits},
 };
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
@@ -25,8 +25,7 @@ impl Engine {
     /// Opens connections for a torrent, as far as it wants more, knows whom to try, and the limits allow.
     pub(super) fn connect_peers(&mut self, id: TorrentId) {
         let limits = self.config.limits;
-        loop {
-            let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) else { break };
+        while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
                 break;
             }
@@ -62,7 +61,7 @@ impl Engine {
         };
         self.half_open = self.half_open.saturating_sub(1);
         // From here on it counts as standing, so that closing it does not count it as half open again.
-        connection.stage = Stage::Handshake(Box::new(HandshakeDecoder::new()));
+        connection.stage = Stage::Handshake(Box::default());
         if let Err(error) = result {
             return self.close(id, CloseReason::Stream(error));
         }

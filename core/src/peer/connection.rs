@@ -82,7 +82,7 @@ impl Connection {
 
     /// A connection that `remote` has opened.
     pub(crate) fn incoming(now: Instant, remote: SocketAddr) -> Connection {
-        let stage = Stage::Handshake(Box::new(HandshakeDecoder::new()));
+        let stage = Stage::Handshake(Box::default());
         Connection { incoming: true, ..Connection::new(now, remote, stage) }
     }
 
