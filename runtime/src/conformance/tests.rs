@@ -16,7 +16,7 @@ fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Threads) -> F) {
     async_io::block_on(scenario(Threads));
 }
 
-crate::http_conformance!(run);
+crate::conformance!(run);
 
 #[derive(Clone)]
 struct Threads;

@@ -9,6 +9,7 @@
 mod alarm;
 mod errand;
 mod listen;
+mod promises;
 mod request;
 mod stream;
 mod wake;
@@ -38,6 +39,7 @@ use self::{
     alarm::Alarm,
     errand::Errands,
     listen::{Acceptor, Mailer},
+    promises::Promises,
     request::Desk,
     stream::{ReadBuffers, Streams},
     wake::{Mail, Source},
@@ -85,6 +87,7 @@ pub struct Host<R: Runtime> {
     /// None once the host has ended.
     disk: Option<DiskWorkers>,
     errands: Errands,
+    promises: Promises,
     desk: Desk,
 }
 
@@ -131,6 +134,7 @@ impl<R: Runtime> Host<R> {
             alarm: Alarm::new(&mailbox, runtime.timer()),
             disk: Some(DiskWorkers::start(config.disk, complete).map_err(StartError::System)?),
             errands: Errands::new(config.certificates, config.user_agent),
+            promises: Promises::default(),
             desk: Desk::default(),
             runtime,
             mailbox,
@@ -144,9 +148,10 @@ impl<R: Runtime> Host<R> {
         let mut mail = mem::take(&mut self.mail);
         self.mailbox.take(&mut mail);
         for input in self.answers.drain(..).chain(mail.inputs.drain(..)) {
-            self.errands.answered(&input);
+            self.promises.answered(&input);
             self.engine.handle(now, input);
         }
+        self.promises.settled();
         for source in mail.ready.drain(..) {
             match source {
                 Source::Stream(connection) => self.schedule(connection),
@@ -167,7 +172,10 @@ impl<R: Runtime> Host<R> {
         let due = self.scheduled.len().min(STREAMS_PER_TURN);
         for connection in self.scheduled.drain(..due) {
             if let Some(connection) = self.streams.get(connection) {
-                connection.drive(&mut self.read_buffers, |input| self.engine.handle(now, input));
+                connection.drive(&mut self.read_buffers, |input| {
+                    self.promises.answered(&input);
+                    self.engine.handle(now, input);
+                });
             }
         }
         if !mail.requests.is_empty() {
@@ -193,6 +201,9 @@ impl<R: Runtime> Host<R> {
             stopped |= event == rustor_core::event::Event::ShutDown;
             self.desk.publish(&self.engine, &event);
         }
+        if stopped {
+            self.promises.ended();
+        }
         stopped
     }
 
@@ -207,7 +218,7 @@ impl<R: Runtime> Host<R> {
     }
 
     fn perform(&mut self, action: Action) {
-        self.errands.asked(&action);
+        self.promises.asked(&action);
         match action {
             Action::Connect { connection, remote } => {
                 let runtime = self.runtime.clone();
