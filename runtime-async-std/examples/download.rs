@@ -1,7 +1,7 @@
 //! Downloads a torrent, and serves it afterwards with `--seed`:
 //!
 //! ```sh
-//! cargo run --release -p rustor-async-std --example download -- debian.torrent ~/Downloads --port 6881
+//! cargo run --release -p rustor-async-std --example download-async-std -- debian.torrent ~/Downloads --port 6881
 //! ```
 //!
 //! Ctrl-C tells the trackers, saves everything and stops; the next start goes on from there.
@@ -11,7 +11,7 @@ use std::{env, error::Error, fs, net::SocketAddr, pin::pin, time::Duration};
 use async_std::{future::timeout, task};
 use rustor_async_std::{AddOptions, Client, ClientConfig, ClientError, core::metainfo::Metainfo};
 
-const USAGE: &str = "usage: download TORRENT FOLDER [--port NUMBER] [--peer ADDRESS]... [--seed]";
+const USAGE: &str = "usage: download-async-std TORRENT FOLDER [--port NUMBER] [--peer ADDRESS]... [--seed]";
 
 struct Arguments {
     torrent: String,

@@ -1,7 +1,7 @@
 //! Downloads a torrent, and serves it afterwards with `--seed`:
 //!
 //! ```sh
-//! cargo run --release -p rustor-tokio --example download -- debian.torrent ~/Downloads --port 6881
+//! cargo run --release -p rustor-tokio --example download-tokio -- debian.torrent ~/Downloads --port 6881
 //! ```
 //!
 //! Ctrl-C tells the trackers, saves everything and stops; the next start goes on from there.
@@ -11,7 +11,7 @@ use std::{env, error::Error, fs, net::SocketAddr, pin::pin, time::Duration};
 use rustor_tokio::{AddOptions, Client, ClientConfig, ClientError, core::metainfo::Metainfo};
 use tokio::{signal::ctrl_c, time::timeout};
 
-const USAGE: &str = "usage: download TORRENT FOLDER [--port NUMBER] [--peer ADDRESS]... [--seed]";
+const USAGE: &str = "usage: download-tokio TORRENT FOLDER [--port NUMBER] [--peer ADDRESS]... [--seed]";
 
 struct Arguments {
     torrent: String,
