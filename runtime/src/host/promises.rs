@@ -12,6 +12,7 @@ pub(crate) struct Promises {
     excused: std::collections::BTreeSet<Promise>,
 }
 
+#[cfg(debug_assertions)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Promise {
     Connect(u64),
