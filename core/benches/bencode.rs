@@ -1,7 +1,7 @@
 //! Decoding torrent files of 2,500 pieces: this crate against `bt_bencode`, `serde_bencode` and `bendy`.
 //!
 //! `value` is what each library offers to look into any bencode; here that is a checked view, with or without an outline, so `visited`
-//! adds a walk over every value in it. `torrent` fills the same owned structs in each library. `metainfo` is the whole of reading a torrent, with its
+//! adds a walk over every value in it. `torrent` fills the same structs in each library, which borrow where it can. `metainfo` is the whole of reading a torrent, with its
 //! info-hash and safe paths, which none of the others does.
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
@@ -11,7 +11,7 @@ use rustor_core::{
     rng::{Rng, Seed},
 };
 use serde::{Deserialize, Deserializer, de};
-use std::{fmt, hint::black_box};
+use std::{borrow::Cow, fmt, hint::black_box};
 
 const PIECES: u64 = 2500;
 const PIECE_LENGTH: u32 = 1 << 20;
@@ -77,19 +77,23 @@ fn values(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &[u8]) {
 }
 
 fn torrents(group: &mut BenchmarkGroup<'_, WallTime>, bytes: &[u8]) {
-    let ours = Torrent::read(bytes).expect("a torrent");
-    assert_eq!(bt_bencode::from_slice::<Torrent>(bytes).expect("a torrent"), ours);
-    assert_eq!(serde_bencode::from_bytes::<Torrent>(bytes).expect("a torrent"), ours);
-    assert_eq!(bendy::serde::from_bytes::<Torrent>(bytes).expect("a torrent"), ours);
-    group.bench_function("torrent/rustor", |bencher| bencher.iter(|| Torrent::read(black_box(bytes)).unwrap()));
+    let mut outline = Outline::new();
+    let ours = Torrent::read(bytes, &mut outline).expect("a torrent");
+    assert_eq!(bt_bencode::from_slice::<Torrent<'_>>(bytes).expect("a torrent"), ours);
+    assert_eq!(serde_bencode::from_bytes::<Torrent<'_>>(bytes).expect("a torrent"), ours);
+    assert_eq!(bendy::serde::from_bytes::<Torrent<'_>>(bytes).expect("a torrent"), ours);
+    group.bench_function("torrent/rustor", |bencher| {
+        let mut outline = Outline::new();
+        bencher.iter(|| Torrent::read(black_box(bytes), &mut outline).unwrap().creation_date);
+    });
     group.bench_function("torrent/bt_bencode", |bencher| {
-        bencher.iter(|| bt_bencode::from_slice::<Torrent>(black_box(bytes)).unwrap());
+        bencher.iter(|| bt_bencode::from_slice::<Torrent<'_>>(black_box(bytes)).unwrap());
     });
     group.bench_function("torrent/serde_bencode", |bencher| {
-        bencher.iter(|| serde_bencode::from_bytes::<Torrent>(black_box(bytes)).unwrap());
+        bencher.iter(|| serde_bencode::from_bytes::<Torrent<'_>>(black_box(bytes)).unwrap());
     });
     group.bench_function("torrent/bendy", |bencher| {
-        bencher.iter(|| bendy::serde::from_bytes::<Torrent>(black_box(bytes)).unwrap());
+        bencher.iter(|| bendy::serde::from_bytes::<Torrent<'_>>(black_box(bytes)).unwrap());
     });
 }
 
@@ -106,99 +110,147 @@ fn visit(value: Value<'_>) -> u64 {
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
-struct Torrent {
-    announce: String,
-    #[serde(rename = "announce-list")]
-    announce_list: Vec<Vec<String>>,
-    comment: String,
+struct Torrent<'a> {
+    #[serde(borrow)]
+    announce: Text<'a>,
+    #[serde(borrow, rename = "announce-list")]
+    announce_list: Vec<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    comment: Text<'a>,
     #[serde(rename = "creation date")]
     creation_date: i64,
-    info: Info,
+    #[serde(borrow)]
+    info: Info<'a>,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
-struct Info {
-    #[serde(default)]
-    files: Vec<File>,
+struct Info<'a> {
+    #[serde(borrow, default)]
+    files: Vec<File<'a>>,
     #[serde(default)]
     length: u64,
-    name: String,
+    #[serde(borrow)]
+    name: Text<'a>,
     #[serde(rename = "piece length")]
     piece_length: u64,
-    pieces: Hashes,
+    #[serde(borrow)]
+    pieces: Hashes<'a>,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
-struct File {
+struct File<'a> {
     length: u64,
-    path: Vec<String>,
+    #[serde(borrow)]
+    path: Vec<Text<'a>>,
 }
 
+/// A byte string, borrowed where the library can.
 #[derive(Debug, PartialEq, Default)]
-struct Hashes(Vec<u8>);
+struct Hashes<'a>(Cow<'a, [u8]>);
 
-impl<'de> Deserialize<'de> for Hashes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hashes, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Hashes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a byte string")
-            }
-
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Hashes, E> {
-                Ok(Hashes(bytes.into()))
-            }
-
-            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Hashes, E> {
-                Ok(Hashes(bytes))
-            }
-        }
-        deserializer.deserialize_byte_buf(Visitor)
+impl<'de: 'a, 'a> Deserialize<'de> for Hashes<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hashes<'a>, D::Error> {
+        deserializer.deserialize_bytes(Visitor).map(Hashes)
     }
 }
 
-impl Torrent {
-    fn read(bytes: &[u8]) -> Option<Torrent> {
-        let mut outline = Outline::new();
-        let entries = outline.decode(bytes, Options::STRICT).ok()?.as_dictionary()?;
-        Some(Torrent {
-            announce: entries.get(b"announce")?.as_str()?.into(),
-            announce_list: entries.get(b"announce-list")?.as_list()?.iter().map(strings).collect::<Option<_>>()?,
-            comment: entries.get(b"comment")?.as_str()?.into(),
-            creation_date: entries.get(b"creation date")?.as_integer()?,
-            info: Info::read(entries.get(b"info")?.as_dictionary()?)?,
-        })
+/// A byte string checked to be text, borrowed where the library can.
+#[derive(Debug, PartialEq, Default)]
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        let text = match deserializer.deserialize_bytes(Visitor)? {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
+            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).ok(),
+        };
+        text.map(Text).ok_or_else(|| de::Error::custom("not UTF-8"))
     }
 }
 
-impl Info {
-    fn read(entries: Dictionary<'_>) -> Option<Info> {
-        let mut info = Info { files: Vec::new(), length: 0, name: String::new(), piece_length: 0, pieces: Hashes::default() };
-        for (key, value) in entries {
+struct Visitor;
+
+impl<'de> de::Visitor<'de> for Visitor {
+    type Value = Cow<'de, [u8]>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a byte string")
+    }
+
+    fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Cow<'de, [u8]>, E> {
+        Ok(Cow::Borrowed(bytes))
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Cow<'de, [u8]>, E> {
+        Ok(Cow::Owned(bytes.into()))
+    }
+
+    fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Cow<'de, [u8]>, E> {
+        Ok(Cow::Owned(bytes))
+    }
+}
+
+impl<'a> Torrent<'a> {
+    fn read(bytes: &'a [u8], outline: &'a mut Outline) -> Option<Torrent<'a>> {
+        let mut torrent = Torrent {
+            announce: Text::default(),
+            announce_list: Vec::new(),
+            comment: Text::default(),
+            creation_date: 0,
+            info: Info { files: Vec::new(), length: 0, name: Text::default(), piece_length: 0, pieces: Hashes::default() },
+        };
+        for (key, value) in outline.decode(bytes, Options::STRICT).ok()?.as_dictionary()? {
             match key {
-                b"files" => info.files = value.as_list()?.iter().map(File::read).collect::<Option<_>>()?,
-                b"length" => info.length = value.as_unsigned()?,
-                b"name" => info.name = value.as_str()?.into(),
-                b"piece length" => info.piece_length = value.as_unsigned()?,
-                b"pieces" => info.pieces = Hashes(value.as_bytes()?.into()),
+                b"announce" => torrent.announce = Text::read(value)?,
+                b"announce-list" => torrent.announce_list = value.as_list()?.iter().map(texts).collect::<Option<_>>()?,
+                b"comment" => torrent.comment = Text::read(value)?,
+                b"creation date" => torrent.creation_date = value.as_integer()?,
+                b"info" => torrent.info.read(value.as_dictionary()?)?,
                 _ => {}
             }
         }
-        Some(info)
+        Some(torrent)
     }
 }
 
-impl File {
-    fn read(value: Value<'_>) -> Option<File> {
-        let entries = value.as_dictionary()?;
-        Some(File { length: entries.get(b"length")?.as_unsigned()?, path: strings(entries.get(b"path")?)? })
+impl<'a> Info<'a> {
+    fn read(&mut self, entries: Dictionary<'a>) -> Option<()> {
+        for (key, value) in entries {
+            match key {
+                b"files" => self.files = value.as_list()?.iter().map(File::read).collect::<Option<_>>()?,
+                b"length" => self.length = value.as_unsigned()?,
+                b"name" => self.name = Text::read(value)?,
+                b"piece length" => self.piece_length = value.as_unsigned()?,
+                b"pieces" => self.pieces = Hashes(Cow::Borrowed(value.as_bytes()?)),
+                _ => {}
+            }
+        }
+        Some(())
     }
 }
 
-fn strings(value: Value<'_>) -> Option<Vec<String>> {
-    value.as_list()?.iter().map(|item| item.as_str().map(Into::into)).collect()
+impl<'a> File<'a> {
+    fn read(value: Value<'a>) -> Option<File<'a>> {
+        let mut file = File { length: 0, path: Vec::new() };
+        for (key, value) in value.as_dictionary()? {
+            match key {
+                b"length" => file.length = value.as_unsigned()?,
+                b"path" => file.path = texts(value)?,
+                _ => {}
+            }
+        }
+        Some(file)
+    }
+}
+
+impl<'a> Text<'a> {
+    fn read(value: Value<'a>) -> Option<Text<'a>> {
+        value.as_str().map(|text| Text(Cow::Borrowed(text)))
+    }
+}
+
+fn texts(value: Value<'_>) -> Option<Vec<Text<'_>>> {
+    value.as_list()?.iter().map(Text::read).collect()
 }
 
 criterion_group! {

@@ -1,6 +1,9 @@
 //! Every time-out, interval, depth and cap, with its default and the reason for it.
 
-use crate::{time::Duration, tracker::AnnouncerConfig};
+use crate::{
+    time::Duration,
+    tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
+};
 
 /// How an engine behaves. Every field may be varied by a simulation.
 #[derive(Clone, Debug)]
@@ -11,6 +14,9 @@ pub struct Config {
     pub limits: Limits,
     /// How trackers are spoken to.
     pub announcer: AnnouncerConfig,
+    /// How UDP trackers are spoken to. Default: as BEP 15 says, but given up after two retransmissions (105 s), so that the next
+    /// tracker has its turn.
+    pub udp_tracker: UdpTrackerConfig,
 
     /// Give up on a connection that does not stand by then. Default 10 s: a SYN and two retransmissions.
     pub connect_timeout: Duration,
@@ -22,9 +28,6 @@ pub struct Config {
     pub keep_alive_interval: Duration,
     /// Close a connection whose write is not taken for so long. Default 120 s.
     pub write_timeout: Duration,
-    /// Close a connection in which neither side has wanted anything from the other for so long, where another peer waits for
-    /// its place. Default 5 min.
-    pub useless_timeout: Duration,
 
     /// Try a peer again after this, doubled for each failure, up to [`Config::reconnect_maximum`]. Default 30 s.
     pub reconnect_interval: Duration,
@@ -85,8 +88,6 @@ pub struct Config {
     pub tracker_timeout: Duration,
     /// The longest answer that an HTTP tracker may give. Default 2 MiB.
     pub tracker_body_limit: u32,
-    /// Wait for the trackers to hear `stopped` no longer than this at shutdown. Default 5 s.
-    pub stop_timeout: Duration,
     /// Events that wait to be polled; the oldest go first. Default 10,000.
     pub event_limit: usize,
 }
@@ -115,12 +116,12 @@ impl Default for Config {
             peer_id_prefix: *b"-Ru0100-",
             limits: Limits::default(),
             announcer: AnnouncerConfig::default(),
+            udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),
             idle_timeout: seconds(150),
             keep_alive_interval: seconds(100),
             write_timeout: seconds(120),
-            useless_timeout: seconds(300),
             reconnect_interval: seconds(30),
             reconnect_maximum: seconds(3600),
             reconnect_attempts: 5,
@@ -148,7 +149,6 @@ impl Default for Config {
             resume_interval: seconds(30),
             tracker_timeout: seconds(30),
             tracker_body_limit: 2 << 20,
-            stop_timeout: seconds(5),
             event_limit: 10_000,
         }
     }

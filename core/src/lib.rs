@@ -108,6 +108,7 @@ pub mod id;
 pub mod input;
 pub mod metainfo;
 pub mod peer;
+pub mod record;
 pub mod rng;
 pub mod status;
 pub mod storage;

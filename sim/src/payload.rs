@@ -15,12 +15,16 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// A single file of `length` bytes in pieces of `piece_length`.
+    /// A single file of `length` bytes in pieces of `piece_length`, announced to the world's tracker over HTTP.
     pub fn new(name: &str, length: usize, piece_length: usize, seed: u64) -> Payload {
+        Payload::with_tracker(name, length, piece_length, seed, "http://tracker.sim/announce")
+    }
+
+    /// The same, with another tracker.
+    pub fn with_tracker(name: &str, length: usize, piece_length: usize, seed: u64, tracker: &str) -> Payload {
         let mut data = vec![0; length];
         Rng::new(Seed::from_u64(seed)).fork(Purpose::Simulation, 0).fill(&mut data);
         let mut torrent = Vec::new();
-        let tracker = "http://tracker.sim/announce";
         torrent.extend(format!("d8:announce{}:{tracker}4:infod6:lengthi{length}e4:name{}:{name}", tracker.len(), name.len()).bytes());
         let hashes: Vec<u8> = data.chunks(piece_length).flat_map(|piece| Sha1::digest(piece).to_vec()).collect();
         torrent.extend(format!("12:piece lengthi{piece_length}e6:pieces{}:", hashes.len()).bytes());

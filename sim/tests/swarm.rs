@@ -27,9 +27,8 @@ fn a_file_goes_from_a_seed_to_a_leecher() {
 #[test]
 fn the_same_seed_and_inputs_give_the_same_actions_and_another_seed_others() {
     let (first, second, other) = (two_engines(1), two_engines(1), two_engines(2));
-    assert!(first.transcript().entries() > 100);
-    assert_eq!(first.transcript().hash(), second.transcript().hash());
-    assert_ne!(first.transcript().hash(), other.transcript().hash());
+    assert_eq!(first.hash(), second.hash());
+    assert_ne!(first.hash(), other.hash());
 }
 
 #[test]
@@ -83,4 +82,29 @@ fn a_killed_leecher_goes_on_where_it_was() {
     // What was on disk before is not fetched again.
     assert_eq!(world.disk(leecher).written, payload.data.len() as u64);
     assert!(written > 20 * 65_536);
+}
+
+#[test]
+fn peers_find_each_other_through_http_and_udp_trackers() {
+    for tracker in ["http://tracker.sim/announce", "udp://tracker.sim:6969/announce"] {
+        let payload = Payload::with_tracker("file", 300_000, 32_768, 1, tracker);
+        let mut world = World::new(6);
+        world.add_tracker();
+        let (seed, leecher) = (world.node(Link::default()), world.node(Link::default()));
+        world.add_seed(seed, &payload);
+        world.add(leecher, &payload, &[]);
+        assert!(world.run_until(|world| world.is_complete(leecher, &payload), 120), "{tracker}");
+    }
+}
+
+#[test]
+fn a_udp_tracker_is_reached_through_heavy_loss() {
+    let payload = Payload::with_tracker("file", 300_000, 32_768, 1, "udp://tracker.sim:6969/announce");
+    let mut world = World::new(8);
+    world.add_tracker();
+    world.set_datagram_loss(50);
+    let (seed, leecher) = (world.node(Link::default()), world.node(Link::default()));
+    world.add_seed(seed, &payload);
+    world.add(leecher, &payload, &[]);
+    assert!(world.run_until(|world| world.is_complete(leecher, &payload), 3600));
 }

@@ -133,7 +133,22 @@ pub(super) fn check(input: &[u8], options: Options, notes: &mut impl Notes) -> R
 }
 
 /// Checks the byte string whose first digit is at `at`; returns where its content starts and ends.
+#[inline]
 fn check_string(input: &[u8], at: usize) -> Result<(usize, usize), Error> {
+    // Nearly all strings are shorter than 100 bytes.
+    let (start, length) = match input.get(at..).unwrap_or_default() {
+        [ones @ b'0'..=b'9', b':', ..] => (at + 2, usize::from(ones - b'0')),
+        [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b':', ..] => (at + 3, usize::from(tens - b'0') * 10 + usize::from(ones - b'0')),
+        _ => check_length(input, at)?,
+    };
+    match start.checked_add(length) {
+        Some(end) if end <= input.len() => Ok((start, end)),
+        _ => Err(error(input, start, Expected::StringBytes { length })),
+    }
+}
+
+/// Checks the length of a byte string whose first digit is at `at`; returns where the content starts, and the length.
+fn check_length(input: &[u8], at: usize) -> Result<(usize, usize), Error> {
     let mut cursor = at;
     let mut length = 0usize;
     while let Some(digit @ b'0'..=b'9') = input.get(cursor).copied() {
@@ -146,11 +161,7 @@ fn check_string(input: &[u8], at: usize) -> Result<(usize, usize), Error> {
     if input.get(cursor) != Some(&b':') {
         return Err(error(input, cursor, Expected::Colon));
     }
-    let start = cursor + 1;
-    match start.checked_add(length) {
-        Some(end) if end <= input.len() => Ok((start, end)),
-        _ => Err(error(input, start, Expected::StringBytes { length })),
-    }
+    Ok((cursor + 1, length))
 }
 
 /// Checks the integer whose `i` is at `at`; returns where it ends. Its size is not limited (BEP 3).

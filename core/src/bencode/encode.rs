@@ -116,7 +116,8 @@ impl DictionaryEncoder<'_> {
             self.last = Some(self.next);
         }
         if let Some(last) = self.last {
-            let last = self.out.get(string(self.out, last)).unwrap_or_default();
+            let last = self.out.get(last..).unwrap_or_default();
+            let last = last.get(string(last)).unwrap_or_default();
             self.sorted &= last < key;
         }
         self.next = self.out.len();

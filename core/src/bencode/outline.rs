@@ -25,6 +25,7 @@ impl Outline {
         self.open = 0;
         // Real torrents have far fewer. Where there are more, none are kept, and reading scans instead.
         self.limit = if u32::try_from(input.len()).is_ok() { input.len() / size_of::<Entry>() } else { 0 };
+        self.entries.reserve(self.limit.min(64));
         let length = check(input, options, self)?;
         let raw = options.whole(input, length)?;
         Ok(Value::trusted(raw, if self.limit > 0 { &self.entries } else { &[] }))

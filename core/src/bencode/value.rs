@@ -8,6 +8,8 @@ use core::{fmt, iter::FusedIterator, ops::Range};
 pub struct Value<'a> {
     raw: &'a [u8],
     offset: usize,
+    /// Of a byte string: where its content starts in `raw`.
+    content: u8,
     /// Of a list or dictionary: its own entry and those of all inside it. Nothing if no outline was made.
     outline: &'a [Entry],
 }
@@ -28,7 +30,7 @@ pub enum Kind {
 impl<'a> Value<'a> {
     /// `raw` is exactly one checked value, the first of its input.
     pub(super) fn trusted(raw: &'a [u8], outline: &'a [Entry]) -> Value<'a> {
-        Value { raw, offset: 0, outline }
+        Value { raw, offset: 0, content: string(raw).start as u8, outline }
     }
 
     /// The bytes of this value exactly as they stand in the input: what an info-hash is taken of.
@@ -42,6 +44,7 @@ impl<'a> Value<'a> {
     }
 
     /// What kind of value this is.
+    #[inline]
     pub fn kind(&self) -> Kind {
         match self.raw.first() {
             Some(b'i') => Kind::Integer,
@@ -52,34 +55,45 @@ impl<'a> Value<'a> {
     }
 
     /// The integer; `None` if this is none or does not fit 64 bits with sign.
+    #[inline]
     pub fn as_integer(&self) -> Option<i64> {
-        core::str::from_utf8(self.inside(b'i')?).ok()?.parse().ok()
+        match self.inside(b'i')? {
+            [b'-', digits @ ..] => {
+                digits.iter().try_fold(0i64, |number, digit| number.checked_mul(10)?.checked_sub(i64::from(digit - b'0')))
+            }
+            digits => i64::try_from(unsigned(digits)?).ok(),
+        }
     }
 
     /// The integer; `None` if this is none, is negative or does not fit 64 bits.
+    #[inline]
     pub fn as_unsigned(&self) -> Option<u64> {
-        core::str::from_utf8(self.inside(b'i')?).ok()?.parse().ok()
+        self.inside(b'i').filter(|digits| !digits.starts_with(b"-")).and_then(unsigned)
     }
 
     /// The content of the byte string; `None` if this is none.
+    #[inline]
     pub fn as_bytes(&self) -> Option<&'a [u8]> {
         match self.kind() {
-            Kind::Bytes => self.raw.get(string(self.raw, 0).start..),
+            Kind::Bytes => self.raw.get(usize::from(self.content)..),
             _ => None,
         }
     }
 
     /// The content of the byte string as text; `None` if this is none or not UTF-8.
+    #[inline]
     pub fn as_str(&self) -> Option<&'a str> {
         core::str::from_utf8(self.as_bytes()?).ok()
     }
 
     /// The list; `None` if this is none.
+    #[inline]
     pub fn as_list(&self) -> Option<List<'a>> {
         (self.kind() == Kind::List).then_some(List(Some(*self)))
     }
 
     /// The dictionary; `None` if this is none.
+    #[inline]
     pub fn as_dictionary(&self) -> Option<Dictionary<'a>> {
         (self.kind() == Kind::Dictionary).then_some(Dictionary(Some(*self)))
     }
@@ -90,12 +104,18 @@ impl<'a> Value<'a> {
     }
 
     /// The bytes between an opening `open` and the final `e`.
+    #[inline]
     fn inside(&self, open: u8) -> Option<&'a [u8]> {
         match self.raw {
             [first, inside @ .., b'e'] if *first == open => Some(inside),
             _ => None,
         }
     }
+}
+
+#[inline]
+fn unsigned(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
 impl PartialEq for Value<'_> {
@@ -142,6 +162,7 @@ impl<'a> List<'a> {
     }
 
     /// The values in order.
+    #[inline]
     pub fn iter(&self) -> ListIter<'a> {
         ListIter(Cursor::inside(self.0))
     }
@@ -162,6 +183,7 @@ impl<'a> IntoIterator for List<'a> {
     type Item = Value<'a>;
     type IntoIter = ListIter<'a>;
 
+    #[inline]
     fn into_iter(self) -> ListIter<'a> {
         self.iter()
     }
@@ -174,6 +196,7 @@ pub struct ListIter<'a>(Cursor<'a>);
 impl<'a> Iterator for ListIter<'a> {
     type Item = Value<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Value<'a>> {
         self.0.value()
     }
@@ -198,6 +221,7 @@ impl<'a> Dictionary<'a> {
     }
 
     /// Keys and values in the order in which they stand.
+    #[inline]
     pub fn iter(&self) -> DictionaryIter<'a> {
         DictionaryIter(Cursor::inside(self.0))
     }
@@ -218,6 +242,7 @@ impl<'a> IntoIterator for Dictionary<'a> {
     type Item = (&'a [u8], Value<'a>);
     type IntoIter = DictionaryIter<'a>;
 
+    #[inline]
     fn into_iter(self) -> DictionaryIter<'a> {
         self.iter()
     }
@@ -230,6 +255,7 @@ pub struct DictionaryIter<'a>(Cursor<'a>);
 impl<'a> Iterator for DictionaryIter<'a> {
     type Item = (&'a [u8], Value<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<(&'a [u8], Value<'a>)> {
         Some((self.0.key()?, self.0.value()?))
     }
@@ -239,75 +265,108 @@ impl FusedIterator for DictionaryIter<'_> {}
 /// A place among the values inside a list or dictionary.
 #[derive(Clone, Debug)]
 struct Cursor<'a> {
-    inside: &'a [u8],
-    at: usize,
-    offset: usize,
-    /// The entries of the lists and dictionaries from `at` on.
+    /// What comes after this place.
+    rest: &'a [u8],
+    /// Where `rest` ends in the input.
+    end: usize,
+    /// The entries of the lists and dictionaries in `rest`.
     outline: &'a [Entry],
 }
 
 impl<'a> Cursor<'a> {
+    #[inline]
     fn inside(container: Option<Value<'a>>) -> Cursor<'a> {
         match container.map(|value| (value.raw, value)) {
-            Some(([_, inside @ .., b'e'], Value { offset, outline, .. })) => {
-                Cursor { inside, at: 0, offset: offset + 1, outline: outline.get(1..).unwrap_or_default() }
+            Some(([_, rest @ .., b'e'], Value { offset, outline, .. })) => {
+                Cursor { rest, end: offset + 1 + rest.len(), outline: outline.get(1..).unwrap_or_default() }
             }
-            _ => Cursor { inside: &[], at: 0, offset: 0, outline: &[] },
+            _ => Cursor { rest: &[], end: 0, outline: &[] },
         }
     }
 
+    #[inline]
     fn key(&mut self) -> Option<&'a [u8]> {
-        let Range { start, end } = string(self.inside, self.at);
-        let key = self.inside.get(start..end)?;
-        self.at = end;
-        Some(key)
+        let Range { start, end } = string(self.rest);
+        self.take(end)?.get(start..)
     }
 
+    #[inline]
     fn value(&mut self) -> Option<Value<'a>> {
-        let start = self.at;
-        let mut outline = &[][..];
-        self.at = match (self.inside.get(start)?, self.outline.first()) {
-            (b'l' | b'd', Some(entry)) => {
-                (outline, self.outline) = self.outline.split_at_checked(entry.count())?;
-                start + entry.length()
+        let offset = self.end - self.rest.len();
+        let (mut outline, mut content) = (&[][..], 0);
+        let length = match self.rest.first()? {
+            b'0'..=b'9' => {
+                let Range { start, end } = string(self.rest);
+                // A length of 20 digits is the longest that any input can keep.
+                content = start as u8;
+                end
             }
-            _ => end_of_value(self.inside, start),
+            b'l' | b'd' if !self.outline.is_empty() => {
+                let entry = self.outline.first()?;
+                (outline, self.outline) = self.outline.split_at_checked(entry.count())?;
+                entry.length()
+            }
+            b'i' => integer(self.rest),
+            _ => container(self.rest),
         };
-        Some(Value { raw: self.inside.get(start..self.at)?, offset: self.offset + start, outline })
+        Some(Value { raw: self.take(length)?, offset, content, outline })
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(taken)
     }
 }
 
-/// Where the checked value at `at` ends.
-fn end_of_value(raw: &[u8], mut at: usize) -> usize {
-    let mut depth = 0u32;
+/// The bytes of the checked list or dictionary at the start of `raw`.
+fn container(raw: &[u8]) -> usize {
+    let (mut rest, mut depth) = (raw, 0u32);
     loop {
-        match raw.get(at) {
+        let length = match rest.first() {
             Some(b'l' | b'd') => {
                 depth += 1;
-                at += 1;
+                1
             }
             Some(b'e') => {
                 depth = depth.saturating_sub(1);
-                at += 1;
+                1
             }
-            Some(b'i') => at += raw.get(at..).unwrap_or_default().iter().take_while(|byte| **byte != b'e').count() + 1,
-            Some(_) => at = string(raw, at).end,
+            Some(b'i') => integer(rest),
+            Some(_) => string(rest).end,
             None => return raw.len(),
-        }
+        };
+        rest = rest.get(length..).unwrap_or_default();
         if depth == 0 {
-            return at;
+            return raw.len() - rest.len();
         }
     }
 }
 
-/// Where the content of the checked byte string at `at` stands; past the end, an empty range that no slice has.
-pub(super) fn string(raw: &[u8], at: usize) -> Range<usize> {
-    let mut length = 0usize;
-    let mut cursor = at;
-    while let Some(digit @ b'0'..=b'9') = raw.get(cursor) {
-        length = length.wrapping_mul(10).wrapping_add(usize::from(digit - b'0'));
-        cursor += 1;
-    }
-    let start = cursor + 1;
+/// The bytes of the checked integer at the start of `raw`.
+#[inline]
+fn integer(raw: &[u8]) -> usize {
+    raw.iter().take_while(|byte| **byte != b'e').count() + 1
+}
+
+/// Where the content of the checked byte string at the start of `raw` stands; past the end if there is none.
+#[inline]
+pub(super) fn string(raw: &[u8]) -> Range<usize> {
+    let (start, length) = match raw {
+        [ones, b':', ..] => (2, digit(*ones)),
+        [tens, ones, b':', ..] => (3, digit(*tens) * 10 + digit(*ones)),
+        _ => {
+            let digits = raw.iter().take_while(|byte| byte.is_ascii_digit());
+            let number = |(count, number): (usize, usize), byte: &u8| (count + 1, number.wrapping_mul(10).wrapping_add(digit(*byte)));
+            let (count, length) = digits.fold((0, 0), number);
+            (count + 1, length)
+        }
+    };
     start..start.saturating_add(length)
+}
+
+#[inline]
+fn digit(byte: u8) -> usize {
+    usize::from(byte.wrapping_sub(b'0'))
 }

@@ -10,7 +10,7 @@ use crate::{
     time::Duration,
     torrent::{Torrent, canonical},
     util::Bitfield,
-    wire::{Handshake, HandshakeDecoder, Limits},
+    wire::{Handshake, Limits},
 };
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
@@ -25,8 +25,7 @@ impl Engine {
     /// Opens connections for a torrent, as far as it wants more, knows whom to try, and the limits allow.
     pub(super) fn connect_peers(&mut self, id: TorrentId) {
         let limits = self.config.limits;
-        loop {
-            let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) else { break };
+        while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
                 break;
             }
@@ -62,7 +61,7 @@ impl Engine {
         };
         self.half_open = self.half_open.saturating_sub(1);
         // From here on it counts as standing, so that closing it does not count it as half open again.
-        connection.stage = Stage::Handshake(Box::new(HandshakeDecoder::new()));
+        connection.stage = Stage::Handshake(Box::default());
         if let Err(error) = result {
             return self.close(id, CloseReason::Stream(error));
         }
@@ -88,13 +87,13 @@ impl Engine {
 
     // Reading
 
-    /// Asks for the next bytes, unless blocks wait for the disk already and it has work to do.
+    /// Asks for the next bytes, unless blocks wait for the disk already and it has work to do. Handshakes bring no blocks.
     pub(super) fn read(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.reading || connection.read_withheld {
             return;
         }
-        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
+        if connection.is_open() && self.blocks_held >= self.config.block_budget && self.storing > 0 {
             connection.read_withheld = true;
             self.withheld.push_back(id);
             return;
@@ -113,6 +112,9 @@ impl Engine {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.read_withheld = false;
                 connection.last_received = self.now;
+                if let Some(download) = &mut connection.download {
+                    download.progressed(self.now);
+                }
                 self.read(id);
                 self.arm_connection(id);
             }
@@ -277,8 +279,7 @@ impl Engine {
             if connection.is_open() {
                 torrent.open = torrent.open.saturating_sub(1);
                 let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
-                let any = !asked_for.is_empty();
-                torrent.picker.peer_gone(id, asked_for);
+                let any = torrent.picker.peer_gone(id, asked_for);
                 torrent.picker.peer_left(connection.holdings.view());
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);
@@ -323,12 +324,14 @@ impl Engine {
     /// Never speaks to a peer again, on this connection or another.
     pub(super) fn ban(&mut self, id: TorrentId, remote: SocketAddr) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        torrent.peers.ban(remote);
+        let news = torrent.peers.ban(remote);
         let banned = |connection: &&ConnectionId| {
             self.connections.get(**connection).is_some_and(|open| open.remote == remote || torrent.peers.is_banned(open.remote))
         };
         let connections: Vec<ConnectionId> = torrent.connections.iter().filter(banned).copied().collect();
-        self.event(Event::PeerBanned { torrent: id, remote });
+        if news {
+            self.event(Event::PeerBanned { torrent: id, remote });
+        }
         for connection in connections {
             self.close(connection, CloseReason::Banned);
         }

@@ -93,7 +93,8 @@ impl Engine {
 
     /// A torrent stands still because of its disk, until its owner resumes it.
     pub(super) fn fail(&mut self, id: TorrentId, error: Box<DiskError>) {
-        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        // What fails together is one failure.
+        let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| !matches!(torrent.phase, Phase::Failed)) else { return };
         torrent.error = Some(error.clone());
         if self.stand_still(id, Phase::Failed) {
             self.event(Event::Failed { torrent: id, error });

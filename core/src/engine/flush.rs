@@ -55,7 +55,6 @@ impl Engine {
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
             let sent = blocks(connection, now, &mut encoder);
-            connection.uploaded += sent;
             torrent.uploaded += sent;
             if sent > 0 {
                 torrent.upload_meter.add(now, sent);
@@ -101,6 +100,12 @@ fn greet(connection: &mut Connection, torrent: &Torrent, encoder: &mut Encoder) 
     }
     if connection.told_choking != connection.am_choking {
         connection.told_choking = connection.am_choking;
+        if connection.am_choking
+            && let Some(upload) = &mut connection.upload
+        {
+            // Only now: had the choke been taken back unsaid, the peer would still wait for what it asked for.
+            upload.clear();
+        }
         encoder.push(if connection.am_choking { Message::Choke } else { Message::Unchoke });
     }
     let announced = torrent.have_log.get(..torrent.have_announced as usize).unwrap_or(&torrent.have_log);

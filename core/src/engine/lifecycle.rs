@@ -358,7 +358,9 @@ impl Engine {
     pub(super) fn save_resume(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.resume_due = None;
-        if !core::mem::take(&mut torrent.resume_changed) {
+        // The disk is asked for nothing after its files were closed.
+        let closed = matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
+        if closed || !core::mem::take(&mut torrent.resume_changed) {
             return;
         }
         let (earlier_up, earlier_down) = torrent.resume.as_ref().map_or((0, 0), |resume| (resume.uploaded, resume.downloaded));

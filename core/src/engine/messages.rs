@@ -6,15 +6,11 @@ use crate::{
     util::Bitfield,
     wire::{Block, Message},
 };
+use alloc::vec::Vec;
 
 impl Engine {
     /// What a message of a peer means. An error closes the connection.
     pub(super) fn message(&mut self, id: ConnectionId, message: Message, share: u64) -> Result<(), ProtocolError> {
-        let Some((connection, _)) = self.pair(id) else { return Ok(()) };
-        let first = !connection.greeted;
-        if !matches!(message, Message::KeepAlive | Message::Extended { .. }) {
-            connection.greeted = true;
-        }
         match message {
             Message::KeepAlive | Message::Unknown { .. } => Ok(()),
             Message::Choke => {
@@ -34,9 +30,7 @@ impl Engine {
                 Ok(())
             }
             Message::Have(piece) => self.have(id, piece),
-            Message::Bitfield(bytes) if first => self.bitfield(id, &bytes),
-            // BEP 3: "bitfield is only ever sent as the first message".
-            Message::Bitfield(_) => Err(ProtocolError::Bitfield),
+            Message::Bitfield(bytes) => self.bitfield(id, &bytes),
             Message::Request(block) => self.requested(id, block),
             Message::Cancel(block) => {
                 if let Some(upload) = self.pair(id).and_then(|(connection, _)| connection.upload.as_mut()) {
@@ -66,8 +60,7 @@ impl Engine {
         }
         // What was asked for is answered no more (BEP 3), so others may be asked.
         let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
-        let any = !asked_for.is_empty();
-        torrent.picker.peer_gone(id, asked_for);
+        let any = torrent.picker.peer_gone(id, asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, any);
     }
@@ -96,6 +89,16 @@ impl Engine {
     fn bitfield(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<(), ProtocolError> {
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
         let pieces = Bitfield::from_bytes(torrent.geometry.piece_count(), bytes).ok_or(ProtocolError::Bitfield)?;
+        // BEP 3: "bitfield is only ever sent as the first message". Real clients say other things before it, and aria2 sends another
+        // one where it is shorter than the haves it stands for. A peer loses nothing by that, and pays with its own bytes.
+        match &connection.holdings {
+            Holdings::All => return Ok(()),
+            Holdings::Some(known) if !known.is_empty() => {
+                let news: Vec<u32> = pieces.iter().filter(|piece| !known.get(*piece)).collect();
+                return news.into_iter().try_for_each(|piece| self.have(id, piece));
+            }
+            Holdings::Some(_) => {}
+        }
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();

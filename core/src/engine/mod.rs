@@ -27,14 +27,15 @@ use crate::{
     command::{Command, CommandError, Reply},
     config::Config,
     event::Event,
-    id::{ConnectionId, ConnectionKind, DiskJobKind, HttpKind, TorrentId, TorrentKind},
+    id::{ConnectionId, ConnectionKind, DiskJobKind, HttpKind, ResolveKind, TorrentId, TorrentKind},
     input::Input,
     metainfo::InfoHash,
     peer::Connection,
     rng::{Purpose, Rng, Seed},
     time::Instant,
     torrent::Torrent,
-    util::{Deadlines, Slab},
+    tracker::udp::{UdpExchangeId, UdpTrackerClient},
+    util::{Armed, Deadlines, Key, Slab},
     wire::{Encoder, PeerId},
 };
 use alloc::{
@@ -43,7 +44,7 @@ use alloc::{
 };
 use disk::DiskJob;
 use timers::Timer;
-use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce};
+use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};
 
 /// A BitTorrent engine: any number of torrents, all their peers and trackers. Does no I/O itself.
 ///
@@ -79,7 +80,11 @@ pub struct Engine {
     storing: u32,
 
     http: Slab<HttpKind, HttpPurpose>,
+    resolves: Slab<ResolveKind, Resolving>,
     announces: Slab<AnnounceKind, PendingAnnounce>,
+    udp: UdpTrackerClient,
+    udp_announces: BTreeMap<UdpExchangeId, Key<AnnounceKind>>,
+    udp_armed: Armed,
 
     timers: Deadlines<Timer>,
     encoder: Encoder,
@@ -92,6 +97,7 @@ impl Engine {
     pub fn new(config: Config, seed: Seed, now: Instant) -> Engine {
         let rng = Rng::new(seed);
         let peer_id = PeerId::random(config.peer_id_prefix, &mut rng.fork(Purpose::PeerId, 0));
+        let udp = UdpTrackerClient::new(config.udp_tracker.clone(), rng.fork(Purpose::UdpTracker, 0));
         Engine {
             config,
             rng,
@@ -111,7 +117,11 @@ impl Engine {
             blocks_held: 0,
             storing: 0,
             http: Slab::new(),
+            resolves: Slab::new(),
             announces: Slab::new(),
+            udp,
+            udp_announces: BTreeMap::new(),
+            udp_armed: None,
             timers: Deadlines::new(),
             encoder: Encoder::new(),
             actions: VecDeque::new(),
@@ -131,8 +141,8 @@ impl Engine {
             Input::Written { connection, result } => self.on_written(connection, result),
             Input::Disk { job, result } => self.on_disk(job, result),
             Input::Http { request, result } => self.on_http(request, result),
-            // Nothing asks for these yet.
-            Input::Resolved { .. } | Input::Datagram { .. } => {}
+            Input::Resolved { resolve, result } => self.on_resolved(resolve, result),
+            Input::Datagram { remote, payload } => self.on_datagram(remote, &payload),
         }
     }
 

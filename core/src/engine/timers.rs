@@ -12,6 +12,8 @@ pub(super) enum Timer {
     Connection(ConnectionId),
     /// Announces, choke rounds, haves, peers to try again, resume data: see [`Engine::torrent_deadline`].
     Torrent(TorrentId),
+    /// Retransmissions to UDP trackers.
+    Udp,
 }
 
 /// Whatever is due again is due no sooner than this, so that after a drain the next deadline lies in the future.
@@ -24,6 +26,7 @@ impl Engine {
             match timer {
                 Timer::Connection(id) => self.connection_due(id),
                 Timer::Torrent(id) => self.torrent_due(id),
+                Timer::Udp => self.udp_due(),
             }
         }
     }
@@ -38,6 +41,10 @@ impl Engine {
         let Some(at) = self.torrent_deadline(id) else { return };
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         self.timers.arm(&mut torrent.armed, Timer::Torrent(id), at.max(self.now + STEP));
+    }
+
+    pub(super) fn arm_udp(&mut self, at: Instant) {
+        self.timers.arm(&mut self.udp_armed, Timer::Udp, at.max(self.now + STEP));
     }
 
     fn connection_due(&mut self, id: ConnectionId) {
@@ -56,8 +63,7 @@ impl Engine {
         if let Some(reason) = reason {
             return self.close(id, reason);
         }
-        let snub = connection.download.as_ref().and_then(|download| download.snub_deadline(config));
-        if snub.is_some_and(|at| at <= now) {
+        if connection.snub_deadline(config).is_some_and(|at| at <= now) {
             self.snub(id);
         }
         // A keep-alive, if it is due, is for the next write to find.

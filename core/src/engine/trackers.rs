@@ -4,17 +4,22 @@ use super::Engine;
 use crate::{
     action::{Action, AddressFamily},
     command::CommandError,
-    error::HttpError,
+    error::{HttpError, ResolveError},
     event::Event,
-    id::{HttpId, TorrentId},
+    id::{HttpId, ResolveId, TorrentId},
     input::HttpReply,
-    tracker::{Announce, AnnounceId, AnnounceRequest, AnnounceResponse, Handled, TrackerFailure, http},
+    metainfo::HostPort,
+    torrent::canonical,
+    tracker::{Announce, AnnounceId, AnnounceRequest, AnnounceResponse, Handled, TrackerFailure, http, udp::UdpAnswer},
     util::Key,
 };
 use alloc::{
     borrow::ToOwned,
     string::{String, ToString},
+    vec::Vec,
 };
+use bytes::Bytes;
+use core::{net::SocketAddr, str::FromStr};
 
 /// Marks the keys of announces.
 pub(super) enum AnnounceKind {}
@@ -25,6 +30,16 @@ pub(super) enum HttpPurpose {
     /// One address family's part of an announce.
     Announce(Key<AnnounceKind>),
 }
+
+/// A UDP tracker whose name is being looked up.
+#[derive(Debug)]
+pub(super) struct Resolving {
+    announce: Key<AnnounceKind>,
+    url: String,
+    request: AnnounceRequest,
+}
+
+const NO_ADDRESS: &str = "the tracker's name has no address";
 
 /// An announce that is under way, to one tracker over every address family (BEP 7).
 #[derive(Debug)]
@@ -61,32 +76,26 @@ impl Engine {
     }
 
     fn send_announce(&mut self, torrent: TorrentId, announce: Announce) {
-        let Some(state) = self.torrents.get_mut(torrent) else { return };
+        let Some(state) = self.torrents.get(torrent) else { return };
         let port = self.listening.first().map_or(0, |address| address.port());
-        let announce_id = announce.id;
-        if announce.url.starts_with("udp") {
-            let failure = TrackerFailure::Unreachable("UDP trackers are not supported yet".to_owned());
-            state.announcer.handle(self.now, announce_id, Err(&failure));
-            self.event(Event::TrackerFailed { torrent, url: announce.url, reason: failure.to_string() });
+        let request = announce.request(state.metainfo.info_hash(), self.peer_id.0, port);
+        let pending = PendingAnnounce { torrent, id: announce.id, url: announce.url, parts: 1, response: None, failure: None };
+        if let Some(authority) = udp_authority(&pending.url) {
+            let address = HostPort::from_str(authority);
+            let url = pending.url.clone();
+            let key = self.announces.insert(pending);
+            match address {
+                Ok(HostPort { host, port }) => {
+                    let resolve = self.resolves.insert(Resolving { announce: key, url, request });
+                    self.actions.push_back(Action::Resolve { resolve, host, port });
+                }
+                Err(_) => self.answered(key, Err(TrackerFailure::Unreachable("the tracker's URL names no host and port".to_owned()))),
+            }
             return;
         }
-        let request = AnnounceRequest {
-            info_hash: state.metainfo.info_hash(),
-            peer_id: self.peer_id.0,
-            port,
-            uploaded: announce.uploaded,
-            downloaded: announce.downloaded,
-            left: announce.left,
-            event: announce.event,
-            peers_wanted: Some(announce.peers_wanted),
-            key: Some(announce.key),
-            tracker_id: announce.tracker_id,
-        };
-        let url = http::announce_url(&announce.url, &request);
+        let url = http::announce_url(&pending.url, &request);
         let families = self.families();
-        let pending =
-            PendingAnnounce { torrent, id: announce_id, url: announce.url, parts: families.len() as u32, response: None, failure: None };
-        let key = self.announces.insert(pending);
+        let key = self.announces.insert(PendingAnnounce { parts: families.len() as u32, ..pending });
         for family in families {
             let request = self.http.insert(HttpPurpose::Announce(key));
             self.actions.push_back(Action::Http {
@@ -107,14 +116,76 @@ impl Engine {
 
     pub(super) fn on_http(&mut self, request: HttpId, result: Result<HttpReply, HttpError>) {
         let Some(HttpPurpose::Announce(key)) = self.http.remove(request) else { return };
+        let outcome = match result {
+            Ok(reply) => http::decode_announce(reply.status, &reply.body, self.config.known_peers_limit),
+            Err(HttpError::NoAddress) => Err(TrackerFailure::Unreachable(NO_ADDRESS.to_owned())),
+            Err(HttpError::Failed(reason)) => Err(TrackerFailure::Unreachable(reason)),
+        };
+        self.answered(key, outcome);
+    }
+
+    // UDP trackers (BEP 15)
+
+    /// A UDP tracker's name has addresses: announces to the first of each family that we listen on (BEP 7).
+    pub(super) fn on_resolved(&mut self, id: ResolveId, result: Result<Vec<SocketAddr>, ResolveError>) {
+        let Some(Resolving { announce: key, url, request }) = self.resolves.remove(id) else { return };
+        let addresses = match result {
+            Ok(addresses) => addresses,
+            Err(error) => return self.answered(key, Err(TrackerFailure::Unreachable(error.to_string()))),
+        };
+        let first = |family: Option<AddressFamily>| {
+            addresses.iter().copied().find(|address| family.is_none_or(|family| AddressFamily::of(address) == family))
+        };
+        let targets: Vec<SocketAddr> = self.families().iter().filter_map(|family| first(*family)).collect();
+        if targets.is_empty() {
+            return self.answered(key, Err(TrackerFailure::Unreachable(NO_ADDRESS.to_owned())));
+        }
+        if let Some(pending) = self.announces.get_mut(key) {
+            pending.parts = targets.len() as u32;
+        }
+        for target in targets {
+            let exchange = self.udp.announce(self.now, target, &url, request.clone());
+            self.udp_announces.insert(exchange, key);
+        }
+        self.pump_udp();
+    }
+
+    pub(super) fn on_datagram(&mut self, remote: SocketAddr, payload: &Bytes) {
+        self.udp.handle_datagram(self.now, canonical(remote), payload);
+        self.pump_udp();
+    }
+
+    pub(super) fn udp_due(&mut self) {
+        self.udp_armed = None;
+        self.udp.handle_timeout(self.now);
+        self.pump_udp();
+    }
+
+    /// Passes on what the machine of UDP trackers has to say.
+    fn pump_udp(&mut self) {
+        while let Some(datagram) = self.udp.poll_datagram() {
+            self.actions.push_back(Action::SendDatagram { remote: datagram.to, payload: datagram.payload.into() });
+        }
+        while let Some((exchange, result)) = self.udp.poll_result() {
+            let Some(key) = self.udp_announces.remove(&exchange) else { continue };
+            match result {
+                Ok(UdpAnswer::Announce(response)) => self.answered(key, Ok(response)),
+                Ok(UdpAnswer::Scrape(_)) => {}
+                Err(failure) => self.answered(key, Err(failure)),
+            }
+        }
+        if let Some(at) = self.udp.next_deadline() {
+            self.arm_udp(at);
+        }
+    }
+
+    // Answers
+
+    /// One part of an announce has ended.
+    fn answered(&mut self, key: Key<AnnounceKind>, outcome: Result<AnnounceResponse, TrackerFailure>) {
         let Some(pending) = self.announces.get_mut(key) else { return };
         let torrent = pending.torrent;
         pending.parts = pending.parts.saturating_sub(1);
-        let outcome = match result {
-            Ok(reply) => http::decode_announce(reply.status, &reply.body, self.config.known_peers_limit),
-            Err(HttpError::NoAddress) => Err(TrackerFailure::Unreachable("the tracker's name has no address".to_owned())),
-            Err(HttpError::Failed(reason)) => Err(TrackerFailure::Unreachable(reason)),
-        };
         match outcome {
             Ok(response) => {
                 // Peers are of use before the other family has answered.
@@ -151,6 +222,14 @@ impl Engine {
             (None, None) => return,
         };
         let handled = state.announcer.handle(self.now, id, result);
+        let switched = handled == (Handled::Answered { switched: true });
+        if switched {
+            // A private torrent's peers come from the tracker in use alone (BEP 27).
+            state.peers.clear();
+            for peer in response.iter().flat_map(|response| &response.peers) {
+                state.peers.add(self.now, peer.address, &self.config);
+            }
+        }
         let event = match (response, failure) {
             _ if handled == Handled::Stale => return,
             (Some(response), _) => Event::TrackerReplied { torrent, url, peers: response.peers.len(), warning: response.warning },
@@ -159,9 +238,15 @@ impl Engine {
             }
         };
         self.event(event);
-        if handled == (Handled::Answered { switched: true }) {
-            // A private torrent's peers come from the tracker in use alone (BEP 27).
+        if switched {
             self.close_all(torrent, crate::peer::CloseReason::TorrentStopped);
         }
     }
+}
+
+/// Host and port of a UDP tracker's URL; `None` for other URLs.
+fn udp_authority(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    rest.get(..end).filter(|_| scheme.eq_ignore_ascii_case("udp"))
 }

@@ -20,8 +20,9 @@ impl Engine {
         if !torrent.geometry.contains(block) || block.length > config.upload_block_limit {
             return Err(ProtocolError::Request);
         }
-        // A request that crossed our choke, or one for what we do not have, is not answered (BEP 3).
-        if connection.am_choking || !torrent.verified.get(block.piece) {
+        // A request that crossed our choke, or one for what we do not have, is not answered (BEP 3). A choke that was not told yet
+        // may be taken back.
+        if (connection.am_choking && connection.told_choking) || !torrent.verified.get(block.piece) {
             return Ok(());
         }
         connection.upload().ask(block, config);
@@ -33,7 +34,7 @@ impl Engine {
     pub(super) fn read_ahead(&mut self, id: ConnectionId) {
         loop {
             let config = &self.config;
-            let Some(connection) = self.connections.get_mut(id) else { return };
+            let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.am_choking) else { return };
             let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
             let Some(upload) = &mut connection.upload else { return };
             let Some(run) = upload.next_run(torrent.geometry.piece_length(), config) else { return };
@@ -70,15 +71,26 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) else { return };
         let mut used = 0;
         let mut waiting = Vec::new();
+        let mut idle = Vec::new();
         for id in &torrent.connections {
-            let Some(connection) = self.connections.get(*id).filter(|open| open.is_open() && open.peer_interested) else { continue };
-            if connection.am_choking { waiting.push((connection.choke_changed, *id)) } else { used += 1 }
+            let Some(connection) = self.connections.get(*id).filter(|connection| connection.is_open()) else { continue };
+            match (connection.peer_interested, connection.am_choking) {
+                (true, true) => waiting.push((connection.choke_changed, *id)),
+                (true, false) => used += 1,
+                (false, true) => {}
+                (false, false) => idle.push(*id),
+            }
         }
         if !waiting.is_empty() || used > 0 {
             torrent.choke_due.get_or_insert(now + self.config.choke_interval);
         }
         waiting.sort();
-        for (_, id) in waiting.into_iter().take(slots.saturating_sub(used)) {
+        let free = slots.saturating_sub(used);
+        // Who keeps a slot without wanting anything makes room for who does.
+        for id in idle.into_iter().skip(free.saturating_sub(waiting.len())) {
+            self.set_choking(id, true);
+        }
+        for (_, id) in waiting.into_iter().take(free) {
             self.set_choking(id, false);
         }
         self.arm_torrent(id);
@@ -131,9 +143,6 @@ impl Engine {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.set_choking(now, choking) {
-            if choking && let Some(upload) = &mut connection.upload {
-                upload.clear();
-            }
             self.mark_dirty(id);
         }
     }

@@ -30,8 +30,6 @@ pub(crate) struct Connection {
     pub(crate) cursor: PeerCursor,
     /// How many of them we want and have not told it that we have.
     pub(crate) interesting: u32,
-    /// A message other than the handshake came, so a bitfield is no longer welcome.
-    pub(crate) greeted: bool,
 
     pub(crate) am_choking: bool,
     pub(crate) am_interested: bool,
@@ -50,11 +48,6 @@ pub(crate) struct Connection {
 
     pub(crate) download: Option<Box<Download>>,
     pub(crate) upload: Option<Box<Upload>>,
-    /// Payload in each direction since the connection stands.
-    pub(crate) downloaded: u64,
-    pub(crate) uploaded: u64,
-    /// What `downloaded` was at the last choke round and at the one before.
-    pub(crate) downloaded_at_round: [u64; 2],
 
     /// When the connection was begun; once it is open, when that was.
     pub(crate) since: Instant,
@@ -89,7 +82,7 @@ impl Connection {
 
     /// A connection that `remote` has opened.
     pub(crate) fn incoming(now: Instant, remote: SocketAddr) -> Connection {
-        let stage = Stage::Handshake(Box::new(HandshakeDecoder::new()));
+        let stage = Stage::Handshake(Box::default());
         Connection { incoming: true, ..Connection::new(now, remote, stage) }
     }
 
@@ -105,7 +98,6 @@ impl Connection {
             holdings: Holdings::Some(Bitfield::new(0)),
             cursor: PeerCursor::default(),
             interesting: 0,
-            greeted: false,
             am_choking: true,
             am_interested: false,
             peer_choking: true,
@@ -118,9 +110,6 @@ impl Connection {
             greeting_due: false,
             download: None,
             upload: None,
-            downloaded: 0,
-            uploaded: 0,
-            downloaded_at_round: [0; 2],
             since: now,
             last_received: now,
             last_sent: now,
@@ -155,15 +144,28 @@ impl Connection {
         changed
     }
 
+    /// Bytes of payload that came since the connection stands.
+    pub(crate) fn downloaded(&self) -> u64 {
+        self.download.as_ref().map_or(0, |download| download.total)
+    }
+
+    /// Bytes of payload that went out since the connection stands.
+    pub(crate) fn uploaded(&self) -> u64 {
+        self.upload.as_ref().map_or(0, |upload| upload.total)
+    }
+
     pub(crate) fn is_snubbed(&self) -> bool {
         self.download.as_ref().is_some_and(|download| download.snubbed)
     }
 
+    /// When the peer's silence becomes snubbing, if it owes us blocks and we listen.
+    pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
+        self.download.as_ref().filter(|_| !self.read_withheld)?.snub_deadline(config)
+    }
+
     /// Ends a choke round: what the peer has sent in this one and the one before.
     pub(crate) fn received_in_rounds(&mut self) -> u64 {
-        let [last, before] = self.downloaded_at_round;
-        self.downloaded_at_round = [self.downloaded, last];
-        self.downloaded.saturating_sub(before)
+        self.download.as_mut().map_or(0, |download| download.end_round())
     }
 
     /// The earliest moment at which silence means something.
@@ -173,9 +175,9 @@ impl Connection {
             Stage::Handshake(_) => self.since + config.handshake_timeout,
             Stage::Open => {
                 let idle = if self.read_withheld { Instant::MAX } else { self.last_received + config.idle_timeout };
+                let snub = self.snub_deadline(config).unwrap_or(Instant::MAX);
                 let keep_alive = if self.writing_since.is_some() { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
                 let write = self.writing_since.map_or(Instant::MAX, |since| since + config.write_timeout);
-                let snub = self.download.as_ref().and_then(|download| download.snub_deadline(config)).unwrap_or(Instant::MAX);
                 idle.min(keep_alive).min(write).min(snub)
             }
         }

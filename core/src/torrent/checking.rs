@@ -29,18 +29,18 @@ impl Checking {
         for piece in 0..pieces {
             let spans = layout.spans(piece, 0, layout.piece_size(piece));
             let real = || spans.iter().filter(|span| layout.files().get(span.file as usize).is_some_and(|file| !file.padding));
-            if real().all(|span| trusted(span.file as usize)) {
-                if resume.is_some_and(|resume| resume.verified.get(piece)) {
-                    verified.set(piece);
-                }
-                continue;
-            }
             let there = real().all(|span| {
                 let stamp = stamps.get(span.file as usize).copied().flatten();
                 stamp.is_some_and(|stamp| stamp.length >= span.offset + span.length)
             });
-            if there {
-                to_check.set(piece);
+            // What is not there cannot be good, even if resume data from after it went away says that nothing has changed.
+            if !there {
+                continue;
+            }
+            match resume.filter(|_| real().all(|span| trusted(span.file as usize))) {
+                Some(resume) if resume.verified.get(piece) => drop(verified.set(piece)),
+                Some(_) => {}
+                None => drop(to_check.set(piece)),
             }
         }
         Checking { to_check, next: 0, jobs: 0, verified, checked: 0 }

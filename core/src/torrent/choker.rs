@@ -42,9 +42,9 @@ impl Choker {
     pub fn round(&mut self, candidates: &[Candidate], slots: usize, optimistic_rounds: u32, seeding: bool) -> Vec<ConnectionId> {
         let turn = self.round.is_multiple_of(optimistic_rounds.max(1));
         self.round = self.round.wrapping_add(1);
-        if candidates.len() <= slots {
+        if candidates.len() <= slots || slots == 0 {
             self.optimistic = None;
-            return candidates.iter().map(|candidate| candidate.connection).collect();
+            return candidates.iter().take(slots).map(|candidate| candidate.connection).collect();
         }
         if seeding {
             return round_robin(candidates, slots, turn);

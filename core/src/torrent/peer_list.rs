@@ -3,8 +3,11 @@ use crate::{
     rng::Rng,
     time::{Duration, Instant},
 };
-use alloc::collections::{BTreeMap, BTreeSet};
-use core::net::{IpAddr, SocketAddr};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use core::net::SocketAddr;
 
 /// The peers of one torrent that we know of: which to try next, which to leave alone.
 ///
@@ -14,7 +17,8 @@ pub struct PeerList {
     peers: BTreeMap<SocketAddr, KnownPeer>,
     /// Those that may be tried, by when.
     candidates: BTreeSet<(Instant, u32, SocketAddr)>,
-    banned: BTreeSet<IpAddr>,
+    /// By [`ban_key`].
+    banned: BTreeSet<SocketAddr>,
     rng: Rng,
 }
 
@@ -26,8 +30,6 @@ struct KnownPeer {
     /// Useless for ever: ourselves, or banned.
     dead: bool,
     seed: bool,
-    /// It was passed over as a seed, and is no candidate until [`PeerList::restart`].
-    skipped: bool,
 }
 
 impl PeerList {
@@ -43,21 +45,20 @@ impl PeerList {
         if !usable || self.peers.contains_key(&address) || self.is_banned(address) || self.peers.len() >= config.known_peers_limit {
             return false;
         }
-        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false, skipped: false });
+        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false });
         self.schedule(address, now);
         true
     }
 
     /// Takes out the next peer to try, if one is due. It is no candidate again before [`PeerList::failed`] or
-    /// [`PeerList::disconnected`]. `skip_seeds` passes over those known to have everything, until [`PeerList::restart`].
+    /// [`PeerList::disconnected`]. `skip_seeds` passes over those known to have everything.
     pub fn next(&mut self, now: Instant, skip_seeds: bool) -> Option<SocketAddr> {
         loop {
             let (at, tie, address) = *self.candidates.first().filter(|(at, ..)| *at <= now)?;
             self.candidates.remove(&(at, tie, address));
             let peer = self.peers.get_mut(&address)?;
             peer.candidate = None;
-            peer.skipped = skip_seeds && peer.seed;
-            if !peer.skipped {
+            if !(skip_seeds && peer.seed) {
                 return Some(address);
             }
         }
@@ -109,34 +110,40 @@ impl PeerList {
     pub fn is_ourselves(&mut self, address: SocketAddr) {
         if let Some(peer) = self.peers.get_mut(&canonical(address)) {
             peer.dead = true;
-            peer.skipped = false;
             if let Some((at, tie)) = peer.candidate.take() {
                 self.candidates.remove(&(at, tie, canonical(address)));
             }
         }
     }
 
-    /// Never speak to this peer again. Whoever else lives at the same address is banned with it, except on a loopback address,
-    /// where only the port tells peers apart.
-    pub fn ban(&mut self, address: SocketAddr) {
-        self.is_ourselves(address);
-        if !canonical(address).ip().is_loopback() {
-            self.banned.insert(canonical(address).ip());
+    /// Never speak to this peer again; whether that is news. Whoever else lives at the same address is banned with it, except on a
+    /// loopback address, where only the port tells peers apart.
+    pub fn ban(&mut self, address: SocketAddr) -> bool {
+        let news = self.banned.insert(ban_key(address));
+        let known: Vec<SocketAddr> = self.peers.keys().copied().filter(|known| self.is_banned(*known)).collect();
+        for address in known {
+            self.is_ourselves(address);
         }
+        news
     }
 
     /// Whether this peer is banned.
     pub fn is_banned(&self, address: SocketAddr) -> bool {
-        self.banned.contains(&canonical(address).ip())
+        self.banned.contains(&ban_key(address))
     }
 
-    /// Every peer may be tried now, as after a pause or a check that found less than there was.
+    /// Every peer may be tried now, as after a pause. None may be connected.
     pub fn restart(&mut self, now: Instant) {
-        let skipped = self.peers.iter_mut().filter_map(|(address, peer)| core::mem::take(&mut peer.skipped).then_some(*address));
-        let waiting: alloc::vec::Vec<_> = self.candidates.iter().map(|(.., address)| *address).chain(skipped).collect();
-        for address in waiting {
+        let alive: Vec<SocketAddr> = self.peers.iter().filter(|(_, peer)| !peer.dead).map(|(address, _)| *address).collect();
+        for address in alive {
             self.schedule(address, now);
         }
+    }
+
+    /// Forgets all peers, but not who is banned.
+    pub fn clear(&mut self) {
+        self.peers.clear();
+        self.candidates.clear();
     }
 
     /// How many peers are known.
@@ -173,6 +180,12 @@ impl PeerList {
 /// The same peer has one name only: an IPv4 address that a dual-stack socket shows as IPv6 is IPv4.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// What a peer is banned by: its IP address, and its port only where the address tells nobody apart.
+fn ban_key(address: SocketAddr) -> SocketAddr {
+    let address = canonical(address);
+    if address.ip().is_loopback() { address } else { SocketAddr::new(address.ip(), 0) }
 }
 
 #[cfg(test)]
@@ -224,19 +237,6 @@ mod tests {
         assert_eq!(list.next(Instant::ZERO, true), None);
         list.disconnected(Instant::ZERO, address(1), Duration::ZERO);
         assert_eq!(list.next(Instant::ZERO, false), Some(address(1)));
-    }
-
-    #[test]
-    fn a_seed_that_was_passed_over_is_tried_again_after_a_restart() {
-        let (mut list, config) = list();
-        list.add(Instant::ZERO, address(1), &config);
-        list.set_seed(address(1), true);
-        assert_eq!(list.next(Instant::ZERO, true), None);
-        assert_eq!(list.next(Instant::ZERO, false), None);
-        list.restart(Instant::ZERO);
-        assert_eq!(list.next(Instant::ZERO, false), Some(address(1)));
-        list.restart(Instant::ZERO);
-        assert_eq!(list.next(Instant::ZERO, false), None);
     }
 
     #[test]

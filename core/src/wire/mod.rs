@@ -37,6 +37,7 @@ mod tests;
 pub use decoder::{Decoder, Limits};
 pub use encoder::Encoder;
 pub use error::WireError;
+pub(crate) use handshake::PROTOCOL;
 pub use handshake::{Handshake, HandshakeDecoder, PeerId, Reserved};
 pub use message::{Block, Message, MessageId};
 pub use payload::Payload;

@@ -1,0 +1,68 @@
+//! Torrent files as the caller names them.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use rustor_tokio::core::{
+    bencode::{self, Options},
+    metainfo::{self, Metainfo},
+};
+
+use crate::{failure::Failure, output::Output};
+
+/// The largest torrent file that is read: far above real ones.
+pub(crate) const LARGEST: usize = 32 << 20;
+
+/// Reads the torrent file at `path`.
+pub(crate) fn load(output: &Output, path: &Path) -> Result<Metainfo, Failure> {
+    let about = |message: &dyn std::fmt::Display| Failure::about(path.display(), message);
+    if path.to_str().is_some_and(|path| path.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:"))) {
+        return Err(Failure::new("magnet links are not supported yet; use the torrent file"));
+    }
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| about(&words(&error)))?;
+    if bytes.len() > LARGEST {
+        return Err(about(&"larger than 32 MiB, which no torrent file is"));
+    }
+    parse(output, &path.display().to_string(), bytes.into())
+}
+
+/// Reads the bytes of a torrent file that is called `name`.
+///
+/// Careless tools write keys in any order. That leaves no doubt about what is meant, and is taken; all else is read strictly.
+pub(crate) fn parse(output: &Output, name: &str, bytes: bytes::Bytes) -> Result<Metainfo, Failure> {
+    let strict = Metainfo::parse(bytes.clone());
+    let error = match strict {
+        Ok(metainfo) => return Ok(metainfo),
+        Err(error) => error,
+    };
+    if let metainfo::Error::Bencode(bencode::Error { expected: bencode::Expected::SortedKey, .. }) = error
+        && Options::LENIENT.decode_prefix(&bytes).is_ok_and(|(_, length)| length == bytes.len())
+        && let Ok(metainfo) = Metainfo::parse_with(bytes, Options::LENIENT)
+    {
+        output.detail(format_args!("{name}: read although its keys are not in order"));
+        return Ok(metainfo);
+    }
+    Err(Failure::about(name, error))
+}
+
+/// The operating system's reason in plain words, without its number.
+pub(crate) fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::IsADirectory => "this is a folder, not a file".into(),
+        io::ErrorKind::NotADirectory => "this is a file, not a folder".into(),
+        io::ErrorKind::StorageFull => "no space left on the disk".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".into(),
+        _ => {
+            let text = error.to_string();
+            let end = text.find(" (os error").unwrap_or(text.len());
+            text[..end].to_owned()
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Runs the command `rustor` as people and scripts do.
+
+mod bad_input;
+#[cfg(unix)]
+mod demo;
+mod files;
+mod lab;
+mod peer;
+#[cfg(unix)]
+mod transfer;

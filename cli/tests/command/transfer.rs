@@ -1,0 +1,220 @@
+//! Data on its way: downloads, seeding, trackers, and what happens when somebody ends it.
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::process::ExitStatusExt,
+    thread,
+};
+
+use serde_json::Value;
+
+use crate::{
+    lab::{Lab, Running, assert_same, noise},
+    peer::Peer,
+};
+
+const PIECE: usize = 16 << 10;
+const LOOPBACK: [&str; 4] = ["--port", "0", "--listen", "127.0.0.1"];
+
+fn seeder(lab: &Lab, torrent: &str, folder: &str) -> (Running, String) {
+    let seeder = lab.start(&[&["seed", torrent, folder][..], &LOOPBACK].concat());
+    let peer = format!("127.0.0.1:{}", seeder.port("seeding"));
+    (seeder, peer)
+}
+
+fn download<'a>(torrent: &'a str, folder: &'a str, peer: &'a str) -> Vec<&'a str> {
+    [&["download", torrent, "-o", folder, "--peer", peer][..], &LOOPBACK].concat()
+}
+
+#[test]
+fn a_tree_goes_from_a_seeder_to_a_downloader() {
+    let lab = Lab::new();
+    lab.file("from/tree/cd 1/one.bin", &noise(300_000));
+    lab.file("from/tree/cd 1/empty", b"");
+    lab.file("from/tree/名前", &noise(1234));
+    lab.succeed(&["create", "from/tree", "-o", "tree.torrent"]);
+    let (seeder, peer) = seeder(&lab, "tree.torrent", "from");
+    assert_eq!(lab.succeed(&download("tree.torrent", "to", &peer)), "to/tree\n");
+    assert_same(&lab.path("from"), &lab.path("to"));
+    // All is there: nobody is needed.
+    seeder.signal("TERM");
+    assert_eq!(seeder.end().0.code(), Some(0));
+    lab.succeed(&download("tree.torrent", "to", &peer));
+}
+
+#[test]
+fn peers_find_each_other_by_our_own_tracker_and_torrents_by_their_urls() {
+    let lab = Lab::new();
+    let tracker = lab.start(&["tracker", "--bind", "127.0.0.1:0"]);
+    let url = tracker.result(|line| line.starts_with("http://"));
+    lab.file("from/one", &noise(200_000));
+    lab.file("from/two", &noise(300_000));
+    lab.succeed(&["create", "from/one", "-o", "one.torrent", "-t", &url]);
+    lab.succeed(&["create", "from/two", "-o", "two.torrent", "-t", &url]);
+    let (first, _) = seeder(&lab, "one.torrent", "from");
+    let (second, _) = seeder(&lab, "two.torrent", "from");
+    until_tracked(&url, 2);
+    let two = serve(fs::read(lab.path("two.torrent")).unwrap());
+    // Named twice is no more than named once.
+    let paths = lab.succeed(&[&["download", "one.torrent", &two, "one.torrent", "-o", "to"][..], &LOOPBACK].concat());
+    let mut paths: Vec<&str> = paths.lines().collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["to/one", "to/two"]);
+    assert_same(&lab.path("from"), &lab.path("to"));
+    drop((first, second));
+    tracker.signal("INT");
+    assert_eq!(tracker.end().0.code(), Some(0));
+}
+
+/// Waits until the tracker knows so many peers.
+fn until_tracked(url: &str, peers: usize) {
+    let address = url.trim_start_matches("http://").trim_end_matches("/announce");
+    loop {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        if answer.contains(&format!("\"peers\":{peers}}}")) {
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
+/// Serves one file over HTTP; returns its URL.
+fn serve(content: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/a.torrent", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
+            let _ = stream.write_all(&[head.as_bytes(), &content].concat());
+        }
+    });
+    url
+}
+
+#[test]
+fn one_torrent_that_fails_does_not_stop_the_others() {
+    let lab = Lab::new();
+    lab.file("from/film", &noise(100_000));
+    lab.succeed(&["create", "from/film", "-o", "film.torrent"]);
+    lab.file("bad.torrent", b"<html>");
+    let (_seeder, peer) = seeder(&lab, "film.torrent", "from");
+    let mut arguments = download("bad.torrent", "to", &peer);
+    arguments.push("film.torrent");
+    let outcome = lab.run(&arguments);
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.contains("bad.torrent") && outcome.stdout.contains("to/film"), "{outcome:?}");
+    assert_same(&lab.path("from"), &lab.path("to"));
+}
+
+/// A download of which so many pieces are on disk, the rest of which does not come.
+fn half_done(lab: &Lab, data: &[u8], pieces: u64) -> Running {
+    let peer = Peer::new(data.to_vec(), PIECE, pieces * PIECE as u64);
+    let running = lab.start(&[&download("film.torrent", "to", &peer.address.to_string())[..], &["--json"]].concat());
+    running.result(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        // Blocks that came may belong to pieces that are not whole; what is awaited is that all that came is dealt with.
+        line["downloaded"].as_u64() == Some(pieces * PIECE as u64) && line["verified"].as_u64() > Some(0)
+    });
+    running
+}
+
+fn film(lab: &Lab) -> Vec<u8> {
+    let data = noise(100 * PIECE + 99);
+    lab.file("from/film", &data);
+    lab.succeed(&["create", "from/film", "-o", "film.torrent", "-p", "16K"]);
+    data
+}
+
+#[test]
+fn after_a_kill_the_same_command_goes_on_and_fetches_only_what_is_missing() {
+    let lab = Lab::new();
+    let data = film(&lab);
+    let running = half_done(&lab, &data, 40);
+    running.signal("KILL");
+    assert_eq!(running.end().0.signal(), Some(9));
+    let kept = data.chunks(PIECE).zip(fs::read(lab.path("to/film")).unwrap().chunks(PIECE)).filter(|(one, other)| one == other).count();
+    assert!(kept > 0);
+    let peer = Peer::new(data.clone(), PIECE, u64::MAX);
+    lab.succeed(&download("film.torrent", "to", &peer.address.to_string()));
+    assert_same(&lab.path("from"), &lab.path("to"));
+    assert!(peer.sent() <= (data.len() - kept * PIECE) as u64, "{kept} pieces were kept, and {} bytes sent again", peer.sent());
+}
+
+#[test]
+fn damage_is_found_and_only_that_is_fetched_again() {
+    let lab = Lab::new();
+    let data = film(&lab);
+    let peer = Peer::new(data.clone(), PIECE, u64::MAX).address.to_string();
+    lab.succeed(&download("film.torrent", "to", &peer));
+    let mut damaged = data.clone();
+    damaged[5 * PIECE] ^= 1;
+    damaged.truncate(99 * PIECE);
+    fs::write(lab.path("to/film"), damaged).unwrap();
+    let peer = Peer::new(data.clone(), PIECE, u64::MAX);
+    lab.succeed(&download("film.torrent", "to", &peer.address.to_string()));
+    assert_same(&lab.path("from"), &lab.path("to"));
+    assert_eq!(peer.sent(), 2 * PIECE as u64 + 99);
+}
+
+#[test]
+fn the_first_interrupt_says_how_to_go_on_and_tells_the_tracker() {
+    let lab = Lab::new();
+    let tracker = lab.start(&["tracker", "--bind", "127.0.0.1:0"]);
+    let url = tracker.result(|line| line.starts_with("http://"));
+    lab.file("film", &noise(100_000));
+    let torrent = lab.torrent("film", &["-t", &url]);
+    let running = lab.start(&[&["download", &torrent, "-o", "a folder", "-v"][..], &LOOPBACK].concat());
+    running.line("named 0 peers");
+    until_tracked(&url, 1);
+    running.signal("INT");
+    let (status, said) = running.end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("film: stopped at 0%") && said.contains("-o 'a folder'"), "{said}");
+    until_tracked(&url, 0);
+}
+
+#[test]
+fn the_second_interrupt_waits_for_nobody() {
+    let lab = Lab::new();
+    // Takes connections in, and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/announce", silent.local_addr().unwrap());
+    let data = film(&lab);
+    lab.succeed(&["create", "from/film", "-o", "film.torrent", "-p", "16K", "-t", &url, "--force"]);
+    let running = half_done(&lab, &data, 3);
+    running.signal("INT");
+    running.line("waiting for trackers");
+    running.signal("INT");
+    assert_eq!(running.end().0.code(), Some(130));
+}
+
+#[test]
+fn with_seed_a_download_stays_and_serves() {
+    let lab = Lab::new();
+    let data = film(&lab);
+    let peer = Peer::new(data, PIECE, u64::MAX).address.to_string();
+    let staying = lab.start(&[&download("film.torrent", "to", &peer)[..], &["--seed", "-v"]].concat());
+    let address = format!("127.0.0.1:{}", staying.port("listening on"));
+    staying.result(|line| line == "to/film");
+    lab.succeed(&download("film.torrent", "further", &address));
+    assert_same(&lab.path("from"), &lab.path("further"));
+    staying.signal("INT");
+    assert_eq!(staying.end().0.code(), Some(0));
+}
+
+#[test]
+fn what_is_not_whole_is_not_seeded_and_stays_as_it_is() {
+    let lab = Lab::new();
+    let mut data = film(&lab);
+    data[3 * PIECE] ^= 1;
+    fs::write(lab.path("from/film"), &data).unwrap();
+    let outcome = lab.run(&[&["seed", "film.torrent", "from"][..], &LOOPBACK].concat());
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    assert!(outcome.stderr.contains("film: damaged: 1 bad piece"), "{outcome:?}");
+    assert!(fs::read(lab.path("from/film")).unwrap() == data);
+}
