@@ -1,4 +1,4 @@
-//! What the tests of this folder share: folders, payloads, torrents, clients.
+//! What clients are tested with: folders, payloads, torrents.
 
 use std::{
     fs,
@@ -7,14 +7,11 @@ use std::{
     time::Duration,
 };
 
-use rustor_runtime::{
-    Client, ClientConfig,
-    core::{
-        metainfo::{Draft, Metainfo},
-        rng::Rng,
-        rng::Seed,
-    },
-    create,
+use crate::{Client, ClientConfig, adapter::Runtime, create};
+use futures_channel::oneshot;
+use rustor_core::{
+    metainfo::{Draft, Metainfo},
+    rng::{Rng, Seed},
 };
 use tempfile::TempDir;
 
@@ -45,8 +42,11 @@ impl Lab {
         config
     }
 
-    pub fn start(&self, name: &str) -> Client {
-        rustor_tokio::start(self.config(name)).unwrap()
+    /// A client whose host runs in the background.
+    pub fn start<R: Runtime>(&self, runtime: &R, name: &str) -> Client {
+        let (client, host) = Client::start(runtime.clone(), self.config(name)).unwrap();
+        runtime.spawn(host);
+        client
     }
 
     /// A file of `length` random bytes in `folder`, and its torrent with pieces of 16 KiB.
@@ -82,6 +82,17 @@ impl Payload {
     }
 }
 
+/// Where others find it.
 pub fn address(client: &Client) -> SocketAddr {
     client.listen_addresses()[0]
+}
+
+/// Runs a task in the background; what it comes to is there to be waited for.
+pub fn background<T: Send + 'static>(
+    runtime: &impl Runtime,
+    task: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = Option<T>> {
+    let (done, result) = oneshot::channel();
+    runtime.spawn(async move { drop(done.send(task.await)) });
+    async { result.await.ok() }
 }
