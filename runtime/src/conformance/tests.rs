@@ -16,7 +16,9 @@ fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Threads) -> F) {
     async_io::block_on(scenario(Threads));
 }
 
+crate::adapter_conformance!(run);
 crate::http_conformance!(run);
+crate::client_conformance!(run);
 
 #[derive(Clone)]
 struct Threads;

@@ -1,21 +1,23 @@
 //! Clients on loopback: everything between an application's call and another client's disk.
 
-mod common;
-
 use std::{
     fs,
-    future::Future,
+    future::{Future, poll_fn},
     io::{Read, Write},
     net::TcpListener,
     path::PathBuf,
     pin::pin,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     thread,
 };
 
-use common::{Lab, address};
-use rustor_runtime::core::{command::CommandError, event::Event, status::TorrentState};
-use rustor_tokio::{AddOptions, Client, ClientConfig, ClientError, EventStream, StartError, TokioRuntime};
+use rustor_core::{command::CommandError, event::Event, status::TorrentState};
+
+use super::{
+    lab::{Lab, address, background},
+    support::both,
+};
+use crate::{AddOptions, Client, ClientConfig, ClientError, EventStream, StartError, adapter::Runtime};
 
 /// The first event that `fits`; all before it are dropped.
 async fn wait_for(events: &mut EventStream, fits: impl Fn(&Event) -> bool) -> Event {
@@ -32,11 +34,10 @@ fn abandon(future: impl Future) {
     let _ = pin!(future).poll(&mut Context::from_waker(Waker::noop()));
 }
 
-#[tokio::test]
-async fn a_torrent_goes_from_one_client_to_another() {
+pub async fn a_torrent_goes_from_one_client_to_another<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 1_000_000);
-    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
+    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
     let seeded = seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     seeder.wait_finished(seeded).await.unwrap();
 
@@ -62,16 +63,15 @@ async fn a_torrent_goes_from_one_client_to_another() {
     seeder.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_threads_and_several_leechers_do_as_well() {
+pub async fn several_threads_and_several_leechers_do_as_well<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 2_000_000);
-    let seeder = lab.start("seeder");
+    let seeder = lab.start(&runtime, "seeder");
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let mut leechers: Vec<(Client, _, PathBuf)> = Vec::new();
     for number in 0..4 {
         let name = format!("leecher {number}");
-        let (leecher, folder) = (lab.start(&name), lab.folder(&name));
+        let (leecher, folder) = (lab.start(&runtime, &name), lab.folder(&name));
         let peers = [&seeder].into_iter().chain(leechers.iter().map(|(leecher, ..)| leecher)).map(address).collect();
         let torrent = leecher.add(AddOptions { peers, ..AddOptions::new(payload.metainfo.clone(), &folder) }).await.unwrap();
         leechers.push((leecher, torrent, folder));
@@ -82,12 +82,11 @@ async fn several_threads_and_several_leechers_do_as_well() {
     }
 }
 
-#[tokio::test]
-async fn a_later_session_believes_resume_data_that_fits_the_files() {
+pub async fn a_later_session_believes_resume_data_that_fits_the_files<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 300_000);
     let options = AddOptions::new(payload.metainfo.clone(), &payload.folder);
-    let first = lab.start("client");
+    let first = lab.start(&runtime, "client");
     let torrent = first.add(options.clone()).await.unwrap();
     first.wait_finished(torrent).await.unwrap();
     first.shutdown().await;
@@ -99,7 +98,7 @@ async fn a_later_session_believes_resume_data_that_fits_the_files() {
     fs::write(&file, vec![0; 300_000]).unwrap();
     fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
     for (resume, expected) in [(true, payload.pieces()), (false, 0)] {
-        let client = lab.start("client");
+        let client = lab.start(&runtime, "client");
         let mut events = client.events();
         client.add(AddOptions { resume, paused: true, ..options.clone() }).await.unwrap();
         let checked = wait_for(&mut events, |event| matches!(event, Event::Checked { .. })).await;
@@ -108,11 +107,10 @@ async fn a_later_session_believes_resume_data_that_fits_the_files() {
     }
 }
 
-#[tokio::test]
-async fn a_paused_torrent_stands_still_until_it_is_resumed() {
+pub async fn a_paused_torrent_stands_still_until_it_is_resumed<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 300_000);
-    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
+    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let mut events = leecher.events();
     let options = AddOptions::new(payload.metainfo.clone(), lab.folder("leech"));
@@ -129,11 +127,10 @@ async fn a_paused_torrent_stands_still_until_it_is_resumed() {
     assert!(payload.is_in(&lab.folder("leech")));
 }
 
-#[tokio::test]
-async fn a_removed_torrent_is_gone_with_its_files_if_that_was_asked_for() {
+pub async fn a_removed_torrent_is_gone_with_its_files_if_that_was_asked_for<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 100_000);
-    let client = lab.start("client");
+    let client = lab.start(&runtime, "client");
     let options = AddOptions::new(payload.metainfo.clone(), &payload.folder);
     for delete_data in [false, true] {
         let torrent = client.add(options.clone()).await.unwrap();
@@ -151,11 +148,10 @@ async fn a_removed_torrent_is_gone_with_its_files_if_that_was_asked_for() {
     assert_eq!(fs::read_dir(lab.folder("client.state")).unwrap().count(), 0);
 }
 
-#[tokio::test]
-async fn a_recheck_finds_what_was_damaged_and_fetches_it_again() {
+pub async fn a_recheck_finds_what_was_damaged_and_fetches_it_again<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 300_000);
-    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
+    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let folder = lab.folder("leech");
     let options = AddOptions { peers: vec![address(&seeder)], ..AddOptions::new(payload.metainfo.clone(), &folder) };
@@ -173,11 +169,10 @@ async fn a_recheck_finds_what_was_damaged_and_fetches_it_again() {
     assert!(payload.is_in(&folder));
 }
 
-#[tokio::test]
-async fn a_disk_that_fails_ends_the_wait() {
+pub async fn a_disk_that_fails_ends_the_wait<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 100_000);
-    let client = lab.start("client");
+    let client = lab.start(&runtime, "client");
     let folder = lab.folder("leech");
     // A folder stands where the file must be.
     fs::create_dir(folder.join("payload")).unwrap();
@@ -190,11 +185,10 @@ async fn a_disk_that_fails_ends_the_wait() {
     client.wait_finished(torrent).await.unwrap();
 }
 
-#[tokio::test]
-async fn peers_come_from_a_tracker() {
+pub async fn peers_come_from_a_tracker<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let mut payload = lab.payload("seed", 100_000);
-    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
+    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let tracker = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/announce", tracker.local_addr().unwrap());
@@ -223,11 +217,10 @@ async fn peers_come_from_a_tracker() {
     assert!(request.contains(&format!("port={}", address(&leecher).port())), "{request}");
 }
 
-#[tokio::test]
-async fn shutdown_in_the_middle_loses_nothing_that_was_verified() {
+pub async fn shutdown_in_the_middle_loses_nothing_that_was_verified<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 4_000_000);
-    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
+    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let mut events = leecher.events();
     let options = AddOptions::new(payload.metainfo.clone(), lab.folder("leech"));
@@ -235,16 +228,14 @@ async fn shutdown_in_the_middle_loses_nothing_that_was_verified() {
     let torrent = leecher.add(options.clone()).await.unwrap();
     wait_for(&mut events, |event| matches!(event, Event::PieceVerified { .. })).await;
     let (waiter, other) = (leecher.clone(), leecher.clone());
-    let waiting = tokio::spawn(async move { waiter.wait_finished(torrent).await });
-    tokio::task::yield_now().await;
-    let ((), ()) = tokio::join!(leecher.shutdown(), other.shutdown());
-    assert!(matches!(waiting.await.unwrap(), Ok(()) | Err(ClientError::Stopped)));
+    let waiting = both(waiter.wait_finished(torrent), both(leecher.shutdown(), other.shutdown()));
+    assert!(matches!(waiting.await.0, Ok(()) | Err(ClientError::Stopped)));
     let mut verified = 1;
     while let Some(event) = events.next().await {
         verified += u32::from(matches!(event, Event::PieceVerified { .. }));
     }
 
-    let leecher = lab.start("leecher");
+    let leecher = lab.start(&runtime, "leecher");
     let mut events = leecher.events();
     let torrent = leecher.add(options).await.unwrap();
     let checked = wait_for(&mut events, |event| matches!(event, Event::Checked { .. })).await;
@@ -253,11 +244,10 @@ async fn shutdown_in_the_middle_loses_nothing_that_was_verified() {
     assert!(payload.is_in(&lab.folder("leech")));
 }
 
-#[tokio::test]
-async fn after_a_shutdown_everything_says_so() {
+pub async fn after_a_shutdown_everything_says_so<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 1000);
-    let client = lab.start("client");
+    let client = lab.start(&runtime, "client");
     let mut events = client.events();
     client.shutdown().await;
     client.shutdown().await;
@@ -270,42 +260,52 @@ async fn after_a_shutdown_everything_says_so() {
     TcpListener::bind(address(&client)).unwrap();
 }
 
-#[tokio::test]
-async fn the_last_handle_to_go_shuts_the_engine_down() {
+pub async fn the_last_handle_to_go_shuts_the_engine_down<R: Runtime>(runtime: R) {
     let lab = Lab::new();
-    let (client, host) = Client::start(TokioRuntime::current(), lab.config("client")).unwrap();
+    let (client, host) = Client::start(runtime.clone(), lab.config("client")).unwrap();
     let (mut events, clone) = (client.events(), client.clone());
-    let host = tokio::spawn(host);
+    let ended = background(&runtime, host);
     drop(client);
     assert_eq!(clone.list().await, Ok(Vec::new()));
     drop(clone);
-    host.await.unwrap();
+    ended.await.unwrap();
     assert_eq!(wait_for(&mut events, |event| *event == Event::ShutDown).await, Event::ShutDown);
 }
 
-#[tokio::test]
-async fn a_host_that_is_dropped_leaves_nobody_waiting() {
+pub async fn a_host_that_is_dropped_leaves_nobody_waiting<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 100_000);
-    let (client, host) = Client::start(TokioRuntime::current(), lab.config("client")).unwrap();
+    let (client, mut host) = Client::start(runtime, lab.config("client")).unwrap();
     let mut events = client.events();
-    let host = tokio::spawn(host);
-    let torrent = client.add(AddOptions::new(payload.metainfo, lab.folder("leech"))).await.unwrap();
-    let waiter = client.clone();
-    let waiting = tokio::spawn(async move { waiter.wait_finished(torrent).await });
-    wait_for(&mut events, |event| matches!(event, Event::Checked { .. })).await;
-    host.abort();
-    assert!(host.await.unwrap_err().is_cancelled());
-    assert_eq!(waiting.await.unwrap(), Err(ClientError::Stopped));
+    let mut application = Box::pin(async {
+        let torrent = client.add(AddOptions::new(payload.metainfo, lab.folder("leech"))).await.unwrap();
+        wait_for(&mut events, |event| matches!(event, Event::Checked { .. })).await;
+        torrent
+    });
+    let torrent = poll_fn(|context| {
+        assert!(pin!(&mut host).poll(context).is_pending());
+        application.as_mut().poll(context)
+    })
+    .await;
+    drop(application);
+    let mut waiting = pin!(client.wait_finished(torrent));
+    poll_fn(|context| {
+        assert!(waiting.as_mut().poll(context).is_pending() && pin!(&mut host).poll(context).is_pending());
+        assert!(waiting.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    drop(host);
+    assert_eq!(waiting.await, Err(ClientError::Stopped));
+    assert_eq!(client.list().await, Err(ClientError::Stopped));
     client.shutdown().await;
-    assert_eq!(events.next().await, None);
+    while events.next().await.is_some() {}
 }
 
-#[tokio::test]
-async fn what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer() {
+pub async fn what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let payload = lab.payload("seed", 100_000);
-    let client = lab.start("client");
+    let client = lab.start(&runtime, "client");
     let mut events = client.events();
     let torrent = client.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     for _ in 0..100 {
@@ -319,33 +319,20 @@ async fn what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer() {
     assert_eq!(wait_for(&mut events, |event| *event == Event::ShutDown).await, Event::ShutDown);
 }
 
-#[tokio::test]
-async fn a_port_in_use_is_named() {
+pub async fn a_port_in_use_is_named<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let error = rustor_tokio::start(ClientConfig { port, ..lab.config("client") }).unwrap_err();
+    let error = Client::start(runtime.clone(), ClientConfig { port, ..lab.config("client") }).err().unwrap();
     assert!(matches!(error, StartError::Listen { .. }));
     assert_eq!(error.to_string(), format!("port {port} is in use by another program"));
 }
 
-#[tokio::test]
-async fn all_addresses_get_the_same_port() {
+pub async fn all_addresses_get_the_same_port<R: Runtime>(runtime: R) {
     let lab = Lab::new();
     let config = lab.config("client");
-    let client = rustor_tokio::start(ClientConfig { listen: ClientConfig::default().listen, ..config }).unwrap();
+    let (client, _host) = Client::start(runtime, ClientConfig { listen: ClientConfig::default().listen, ..config }).unwrap();
     let addresses = client.listen_addresses();
     assert!(addresses[0].is_ipv4());
     assert!(addresses.iter().all(|address| address.port() == addresses[0].port() && address.port() != 0));
-}
-
-#[test]
-fn a_program_without_a_runtime_can_run_one() {
-    let lab = Lab::new();
-    let payload = lab.payload("seed", 100_000);
-    let finished = rustor_tokio::run(lab.config("client"), async |client| {
-        let torrent = client.add(AddOptions::new(payload.metainfo, &payload.folder)).await?;
-        client.wait_finished(torrent).await
-    });
-    finished.unwrap().unwrap();
 }

@@ -1,4 +1,4 @@
-//! What the tests of this folder share: folders, payloads, torrents, clients.
+//! What clients are tested with: folders, payloads, torrents.
 
 use std::{
     fs,
@@ -7,36 +7,33 @@ use std::{
     time::Duration,
 };
 
-use rustor_runtime::{
-    Client, ClientConfig,
-    core::{
-        metainfo::{Draft, Metainfo},
-        rng::Rng,
-        rng::Seed,
-    },
-    create,
+use crate::{Client, ClientConfig, adapter::Runtime, create};
+use futures_channel::oneshot;
+use rustor_core::{
+    metainfo::{Draft, Metainfo},
+    rng::{Rng, Seed},
 };
 use tempfile::TempDir;
 
 /// A folder of its own for each test, gone at its end.
-pub(crate) struct Lab {
+pub struct Lab {
     root: TempDir,
 }
 
 impl Lab {
-    pub(crate) fn new() -> Lab {
+    pub fn new() -> Lab {
         Lab { root: TempDir::new().unwrap() }
     }
 
     /// A folder in it.
-    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+    pub fn folder(&self, name: &str) -> PathBuf {
         let folder = self.root.path().join(name);
         fs::create_dir_all(&folder).unwrap();
         folder
     }
 
     /// A configuration that disturbs nobody: loopback, any free port, resume data in here.
-    pub(crate) fn config(&self, name: &str) -> ClientConfig {
+    pub fn config(&self, name: &str) -> ClientConfig {
         let listen = vec![Ipv4Addr::LOCALHOST.into()];
         let mut config = ClientConfig { listen, port: 0, ..ClientConfig::default() };
         config.state_folder = Some(self.folder(&format!("{name}.state")));
@@ -45,12 +42,15 @@ impl Lab {
         config
     }
 
-    pub(crate) fn start(&self, name: &str) -> Client {
-        rustor_tokio::start(self.config(name)).unwrap()
+    /// A client whose host runs in the background.
+    pub fn start<R: Runtime>(&self, runtime: &R, name: &str) -> Client {
+        let (client, host) = Client::start(runtime.clone(), self.config(name)).unwrap();
+        runtime.spawn(host);
+        client
     }
 
     /// A file of `length` random bytes in `folder`, and its torrent with pieces of 16 KiB.
-    pub(crate) fn payload(&self, folder: &str, length: usize) -> Payload {
+    pub fn payload(&self, folder: &str, length: usize) -> Payload {
         let folder = self.folder(folder);
         let mut random = Rng::new(Seed::from_u64(length as u64));
         let data: Vec<u8> = (0..length).map(|_| random.next_u64() as u8).collect();
@@ -63,25 +63,36 @@ impl Lab {
     }
 }
 
-pub(crate) const PIECE: u32 = 16 << 10;
+pub const PIECE: u32 = 16 << 10;
 
-pub(crate) struct Payload {
-    pub(crate) metainfo: Metainfo,
-    pub(crate) folder: PathBuf,
-    pub(crate) data: Vec<u8>,
+pub struct Payload {
+    pub metainfo: Metainfo,
+    pub folder: PathBuf,
+    pub data: Vec<u8>,
 }
 
 impl Payload {
     /// Whether `folder` holds the same.
-    pub(crate) fn is_in(&self, folder: &Path) -> bool {
+    pub fn is_in(&self, folder: &Path) -> bool {
         fs::read(folder.join("payload")).is_ok_and(|data| data == self.data)
     }
 
-    pub(crate) fn pieces(&self) -> u32 {
+    pub fn pieces(&self) -> u32 {
         self.metainfo.info.piece_count()
     }
 }
 
-pub(crate) fn address(client: &Client) -> SocketAddr {
+/// Where others find it.
+pub fn address(client: &Client) -> SocketAddr {
     client.listen_addresses()[0]
+}
+
+/// Runs a task in the background; what it comes to is there to be waited for.
+pub fn background<T: Send + 'static>(
+    runtime: &impl Runtime,
+    task: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = Option<T>> {
+    let (done, result) = oneshot::channel();
+    runtime.spawn(async move { drop(done.send(task.await)) });
+    async { result.await.ok() }
 }
