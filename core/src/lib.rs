@@ -109,6 +109,7 @@ pub mod input;
 pub mod metadata;
 pub mod metainfo;
 pub mod peer;
+pub mod pex;
 pub mod rng;
 pub mod status;
 pub mod storage;
