@@ -1,6 +1,6 @@
 //! One connection to a peer: what each side has and wants, the requests in both directions, and the moments that matter.
 //!
-//! A [`Connection`] holds state and answers questions about it. What follows from a message for the torrent is decided in
+//! A `Connection` holds state and answers questions about it. What follows from a message for the torrent is decided in
 //! [`engine`](crate::engine), which knows both.
 
 mod close_reason;

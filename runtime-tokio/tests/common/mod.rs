@@ -19,24 +19,24 @@ use rustor_runtime::{
 use tempfile::TempDir;
 
 /// A folder of its own for each test, gone at its end.
-pub struct Lab {
+pub(crate) struct Lab {
     root: TempDir,
 }
 
 impl Lab {
-    pub fn new() -> Lab {
+    pub(crate) fn new() -> Lab {
         Lab { root: TempDir::new().unwrap() }
     }
 
     /// A folder in it.
-    pub fn folder(&self, name: &str) -> PathBuf {
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let folder = self.root.path().join(name);
         fs::create_dir_all(&folder).unwrap();
         folder
     }
 
     /// A configuration that disturbs nobody: loopback, any free port, resume data in here.
-    pub fn config(&self, name: &str) -> ClientConfig {
+    pub(crate) fn config(&self, name: &str) -> ClientConfig {
         let listen = vec![Ipv4Addr::LOCALHOST.into()];
         let mut config = ClientConfig { listen, port: 0, ..ClientConfig::default() };
         config.state_folder = Some(self.folder(&format!("{name}.state")));
@@ -45,12 +45,12 @@ impl Lab {
         config
     }
 
-    pub fn start(&self, name: &str) -> Client {
+    pub(crate) fn start(&self, name: &str) -> Client {
         rustor_tokio::start(self.config(name)).unwrap()
     }
 
     /// A file of `length` random bytes in `folder`, and its torrent with pieces of 16 KiB.
-    pub fn payload(&self, folder: &str, length: usize) -> Payload {
+    pub(crate) fn payload(&self, folder: &str, length: usize) -> Payload {
         let folder = self.folder(folder);
         let mut random = Rng::new(Seed::from_u64(length as u64));
         let data: Vec<u8> = (0..length).map(|_| random.next_u64() as u8).collect();
@@ -63,25 +63,25 @@ impl Lab {
     }
 }
 
-pub const PIECE: u32 = 16 << 10;
+pub(crate) const PIECE: u32 = 16 << 10;
 
-pub struct Payload {
-    pub metainfo: Metainfo,
-    pub folder: PathBuf,
-    pub data: Vec<u8>,
+pub(crate) struct Payload {
+    pub(crate) metainfo: Metainfo,
+    pub(crate) folder: PathBuf,
+    pub(crate) data: Vec<u8>,
 }
 
 impl Payload {
     /// Whether `folder` holds the same.
-    pub fn is_in(&self, folder: &Path) -> bool {
+    pub(crate) fn is_in(&self, folder: &Path) -> bool {
         fs::read(folder.join("payload")).is_ok_and(|data| data == self.data)
     }
 
-    pub fn pieces(&self) -> u32 {
+    pub(crate) fn pieces(&self) -> u32 {
         self.metainfo.info.piece_count()
     }
 }
 
-pub fn address(client: &Client) -> SocketAddr {
+pub(crate) fn address(client: &Client) -> SocketAddr {
     client.listen_addresses()[0]
 }
