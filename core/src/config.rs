@@ -28,9 +28,6 @@ pub struct Config {
     pub keep_alive_interval: Duration,
     /// Close a connection whose write is not taken for so long. Default 120 s.
     pub write_timeout: Duration,
-    /// Close a connection in which neither side has wanted anything from the other for so long, where another peer waits for
-    /// its place. Default 5 min.
-    pub useless_timeout: Duration,
 
     /// Try a peer again after this, doubled for each failure, up to [`Config::reconnect_maximum`]. Default 30 s.
     pub reconnect_interval: Duration,
@@ -91,8 +88,6 @@ pub struct Config {
     pub tracker_timeout: Duration,
     /// The longest answer that an HTTP tracker may give. Default 2 MiB.
     pub tracker_body_limit: u32,
-    /// Wait for the trackers to hear `stopped` no longer than this at shutdown. Default 5 s.
-    pub stop_timeout: Duration,
     /// Events that wait to be polled; the oldest go first. Default 10,000.
     pub event_limit: usize,
 }
@@ -127,7 +122,6 @@ impl Default for Config {
             idle_timeout: seconds(150),
             keep_alive_interval: seconds(100),
             write_timeout: seconds(120),
-            useless_timeout: seconds(300),
             reconnect_interval: seconds(30),
             reconnect_maximum: seconds(3600),
             reconnect_attempts: 5,
@@ -155,7 +149,6 @@ impl Default for Config {
             resume_interval: seconds(30),
             tracker_timeout: seconds(30),
             tracker_body_limit: 2 << 20,
-            stop_timeout: seconds(5),
             event_limit: 10_000,
         }
     }

@@ -1,7 +1,8 @@
 //! Whole swarms of [RusTor engines](rustor_core) in one thread and in virtual time, decided by one seed.
 //!
-//! This is a first, small version, and honest about it: streams with latency and upload rates, disks that never fail unless told
-//! to, an HTTP tracker, and a running hash over everything said. Datagrams, faults, adversaries and scenario files are still to come.
+//! This is a first, small version, and honest about it: streams with latency and upload rates, datagrams that get lost, disks that
+//! never fail unless told to, a tracker over HTTP and UDP, a running hash over everything said, and recordings of what each engine was
+//! told. More faults, adversaries and scenario files are still to come.
 //!
 //! ```
 //! use rustor_sim::{Link, Payload, World};
@@ -19,11 +20,9 @@
 mod disk;
 mod network;
 mod payload;
-mod transcript;
 mod world;
 
 pub use disk::{Disk, DiskFault};
 pub use network::Link;
 pub use payload::Payload;
-pub use transcript::Transcript;
 pub use world::{NodeId, World};

@@ -2,7 +2,6 @@ use crate::{
     disk::Disk,
     network::{Link, Pipe, departure},
     payload::Payload,
-    transcript::Transcript,
 };
 use bytes::Bytes;
 use rustor_core::{
@@ -14,11 +13,13 @@ use rustor_core::{
     event::Event,
     id::{ConnectionId, IncomingId, TorrentId},
     input::{HttpReply, Input, ReadBuffer},
+    record::{Recorder, Transcript},
     rng::{Purpose, Rng, Seed},
     storage::Allocation,
     time::{Duration, Instant},
     tracker::{TrackerServer, TrackerServerConfig},
 };
+use sha1::{Digest, Sha1};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
@@ -38,10 +39,12 @@ pub struct World {
     /// What will happen, by time and then in the order in which it was decided.
     queue: BTreeMap<(Instant, u64), Happening>,
     sequence: u64,
-    transcript: Transcript,
     tracker: Option<TrackerServer>,
     /// Datagrams of a hundred that are lost.
     datagram_loss: u64,
+    /// Of engines that are gone.
+    transcripts: Vec<Transcript>,
+    recording: bool,
 }
 
 /// The name of the world's tracker.
@@ -53,6 +56,10 @@ const TRACKER_DELAY: u64 = 20;
 #[derive(Debug)]
 struct Node {
     engine: Engine,
+    config: Config,
+    transcript: Transcript,
+    /// What the engine was told, if the world is recorded.
+    recording: Option<(Recorder, Vec<u8>)>,
     disk: Disk,
     link: Link,
     uplink_free_at: Instant,
@@ -104,10 +111,18 @@ impl World {
             streams: Vec::new(),
             queue: BTreeMap::new(),
             sequence: 0,
-            transcript: Transcript::default(),
             tracker: None,
             datagram_loss: 0,
+            transcripts: Vec::new(),
+            recording: false,
         }
+    }
+
+    /// Records what the engines of all nodes added from now on are told.
+    #[must_use]
+    pub fn recorded(mut self) -> World {
+        self.recording = true;
+        self
     }
 
     /// Adds a node with the default configuration.
@@ -119,10 +134,12 @@ impl World {
     pub fn node_with(&mut self, link: Link, config: Config) -> NodeId {
         let number = self.nodes.len();
         let address = SocketAddr::from(([10, (number >> 16) as u8, (number >> 8) as u8, number as u8], 6881));
-        let mut engine = Engine::new(config, Seed::from_u64(self.rng.next_u64()), self.now);
-        engine.handle(self.now, Input::Listening(address));
+        let (engine, transcript, recording) = self.start(&config);
         self.nodes.push(Node {
             engine,
+            config,
+            transcript,
+            recording,
             disk: Disk::default(),
             link,
             uplink_free_at: Instant::ZERO,
@@ -132,6 +149,7 @@ impl World {
             woken_at: None,
             alive: true,
         });
+        self.input(number, Input::Listening(address));
         NodeId(number)
     }
 
@@ -176,9 +194,22 @@ impl World {
         self.now
     }
 
-    /// The running hash over everything said.
-    pub fn transcript(&self) -> &Transcript {
-        &self.transcript
+    /// A hash over everything that all engines were told and said, in hexadecimal: equal hashes mean equal runs.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha1::new();
+        let nodes = self.nodes.iter().map(|node| &node.transcript);
+        self.transcripts.iter().chain(nodes).for_each(|transcript| hash.update(transcript.hash()));
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What a node's engine was told and said, as a running hash.
+    pub fn transcript(&self, node: NodeId) -> &Transcript {
+        &self.nodes[node.0].transcript
+    }
+
+    /// What a node's engine was told, if the world is [`World::recorded`].
+    pub fn recording(&self, node: NodeId) -> Option<&[u8]> {
+        self.nodes[node.0].recording.as_ref().map(|(_, recording)| recording.as_slice())
     }
 
     /// Adds a torrent to a node, with resume data if its disk has any.
@@ -207,8 +238,12 @@ impl World {
 
     /// Gives a node's engine a command; panics if it is refused.
     pub fn command(&mut self, node: NodeId, command: Command) -> Reply {
-        self.transcript.add(self.now.as_micros(), node.0, &command);
-        let reply = self.nodes[node.0].engine.command(self.now, command).expect("the command is valid");
+        let state = &mut self.nodes[node.0];
+        state.transcript.command(self.now, &command);
+        if let Some((recorder, recording)) = &mut state.recording {
+            recorder.command(self.now, &command, recording);
+        }
+        let reply = state.engine.command(self.now, command).expect("the command is valid");
         self.drain(node.0);
         reply
     }
@@ -232,15 +267,25 @@ impl World {
 
     /// Starts a killed node again, with a new engine on the same disk.
     pub fn restart(&mut self, node: NodeId) {
-        let mut engine = Engine::new(Config::default(), Seed::from_u64(self.rng.next_u64()), self.now);
+        let config = self.nodes[node.0].config.clone();
+        let (engine, transcript, recording) = self.start(&config);
         let state = &mut self.nodes[node.0];
-        engine.handle(self.now, Input::Listening(state.address));
-        state.engine = engine;
+        self.transcripts.push(std::mem::replace(&mut state.transcript, transcript));
+        (state.engine, state.recording) = (engine, recording);
         state.alive = true;
         state.woken_at = None;
         state.events.clear();
         // Answers for the old engine are lost with it.
         self.queue.retain(|_, happening| !matches!(happening, Happening::Input(to, _) | Happening::Wake(to) if *to == node.0));
+        self.input(node.0, Input::Listening(self.nodes[node.0].address));
+    }
+
+    fn start(&mut self, config: &Config) -> (Engine, Transcript, Option<(Recorder, Vec<u8>)>) {
+        let (seed, now) = (Seed::from_u64(self.rng.next_u64()), self.now);
+        let mut recording = Vec::new();
+        let recorder = self.recording.then(|| Recorder::new(seed, config, now, &mut recording));
+        let recorder = recorder.map(|recorder| (recorder, recording));
+        (Engine::new(config.clone(), seed, now), Transcript::new(seed, config, now), recorder)
     }
 
     /// Lets time pass until `done`, at most `seconds`; whether it came to that.
@@ -283,19 +328,26 @@ impl World {
         if !self.nodes[node].alive {
             return;
         }
-        self.transcript.add(self.now.as_micros(), node, &input);
-        self.nodes[node].engine.handle(self.now, input);
+        let state = &mut self.nodes[node];
+        state.transcript.input(self.now, &input);
+        if let Some((recorder, recording)) = &mut state.recording {
+            recorder.input(self.now, &input, recording);
+        }
+        state.engine.handle(self.now, input);
         self.drain(node);
     }
 
     fn drain(&mut self, node: usize) {
         while let Some(action) = self.nodes[node].engine.poll_action() {
-            self.transcript.add(self.now.as_micros(), node, &action);
+            self.nodes[node].transcript.action(self.now, &action);
             self.act(node, action);
         }
         while let Some(event) = self.nodes[node].engine.poll_event() {
-            self.transcript.add(self.now.as_micros(), node, &event);
+            self.nodes[node].transcript.event(self.now, &event);
             self.nodes[node].events.push(event);
+        }
+        if let Some((recorder, _)) = &mut self.nodes[node].recording {
+            recorder.drained();
         }
         let deadline = self.nodes[node].engine.next_deadline();
         assert!(deadline.is_none_or(|at| at > self.now), "after a drain the next deadline must lie in the future");

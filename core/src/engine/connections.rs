@@ -10,7 +10,7 @@ use crate::{
     time::Duration,
     torrent::{Torrent, canonical},
     util::Bitfield,
-    wire::{Handshake, HandshakeDecoder, Limits},
+    wire::{Handshake, Limits},
 };
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
@@ -25,8 +25,7 @@ impl Engine {
     /// Opens connections for a torrent, as far as it wants more, knows whom to try, and the limits allow.
     pub(super) fn connect_peers(&mut self, id: TorrentId) {
         let limits = self.config.limits;
-        loop {
-            let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) else { break };
+        while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
                 break;
             }
@@ -62,7 +61,7 @@ impl Engine {
         };
         self.half_open = self.half_open.saturating_sub(1);
         // From here on it counts as standing, so that closing it does not count it as half open again.
-        connection.stage = Stage::Handshake(Box::new(HandshakeDecoder::new()));
+        connection.stage = Stage::Handshake(Box::default());
         if let Err(error) = result {
             return self.close(id, CloseReason::Stream(error));
         }
@@ -131,6 +130,7 @@ impl Engine {
             Err(error) => return self.close(id, CloseReason::Stream(error)),
         };
         connection.last_received = self.now;
+        let was_interested = connection.peer_interested;
         let length = data.len() as u64;
         if let Stage::Handshake(decoder) = &mut connection.stage {
             match decoder.push(&mut data) {
@@ -151,8 +151,13 @@ impl Engine {
             {
                 download.progressed(self.now);
             }
+            // Who comes while a slot is free need not wait for the next round. Once a read: interest may flap in between.
+            let comes = connection.torrent.filter(|_| connection.peer_interested && !was_interested);
             self.mark_dirty(id);
             self.read(id);
+            if let Some(torrent) = comes {
+                self.fill_slots(torrent);
+            }
         }
     }
 
@@ -280,8 +285,7 @@ impl Engine {
             if connection.is_open() {
                 torrent.open = torrent.open.saturating_sub(1);
                 let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
-                let any = !asked_for.is_empty();
-                torrent.picker.peer_gone(id, asked_for);
+                let any = torrent.picker.peer_gone(id, asked_for);
                 torrent.picker.peer_left(connection.holdings.view());
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);

@@ -57,10 +57,11 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return Ok(()) };
         let length = u64::from(block.length);
-        connection.downloaded += length;
         torrent.downloaded += length;
         torrent.download_meter.add(now, length);
-        let arrival = connection.download(config).arrived(now, block, config);
+        let download = connection.download(config);
+        download.total = download.total.saturating_add(length);
+        let arrival = download.arrived(now, block, config);
         let received = match arrival {
             _ if !torrent.is_active() => Received::Unrequested,
             Arrival::Expected => torrent.picker.received(id, block),
@@ -177,7 +178,7 @@ impl Engine {
         let able = |connection: &Connection| connection.is_open() && !connection.peer_choking && connection.holdings.has(piece);
         let torrent = self.torrents.get(id)?;
         let open = torrent.connections.iter().filter_map(|id| Some((*id, self.connections.get(*id)?)));
-        open.filter(|(_, connection)| able(connection)).max_by_key(|(id, connection)| (connection.downloaded, *id)).map(|(id, _)| id)
+        open.filter(|(_, connection)| able(connection)).max_by_key(|(id, connection)| (connection.downloaded(), *id)).map(|(id, _)| id)
     }
 
     /// Lets peers be told of the pieces that have come since they were last told.

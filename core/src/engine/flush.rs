@@ -55,7 +55,6 @@ impl Engine {
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
             let sent = blocks(connection, now, &mut encoder);
-            connection.uploaded += sent;
             torrent.uploaded += sent;
             if sent > 0 {
                 torrent.upload_meter.add(now, sent);

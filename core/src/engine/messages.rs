@@ -21,12 +21,11 @@ impl Engine {
                 self.choked(id, false);
                 Ok(())
             }
-            Message::Interested => {
-                self.peer_interest(id, true);
-                Ok(())
-            }
-            Message::NotInterested => {
-                self.peer_interest(id, false);
+            // What follows from that is drawn once all messages of the read are through.
+            Message::Interested | Message::NotInterested => {
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.peer_interested = message == Message::Interested;
+                }
                 Ok(())
             }
             Message::Have(piece) => self.have(id, piece),
@@ -60,8 +59,7 @@ impl Engine {
         }
         // What was asked for is answered no more (BEP 3), so others may be asked.
         let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
-        let any = !asked_for.is_empty();
-        torrent.picker.peer_gone(id, asked_for);
+        let any = torrent.picker.peer_gone(id, asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, any);
     }

@@ -58,8 +58,8 @@ impl Engine {
             peer_interested: connection.peer_interested,
             snubbed: connection.is_snubbed(),
             requests: connection.download.as_ref().map_or(0, |download| download.outstanding() as u32),
-            downloaded: connection.downloaded,
-            uploaded: connection.uploaded,
+            downloaded: connection.downloaded(),
+            uploaded: connection.uploaded(),
             download_rate: connection.download.as_ref().map_or(0, |download| download.rate(self.now)),
             upload_rate: connection.upload.as_ref().map_or(0, |upload| upload.rate(self.now)),
         })

@@ -48,11 +48,6 @@ pub(crate) struct Connection {
 
     pub(crate) download: Option<Box<Download>>,
     pub(crate) upload: Option<Box<Upload>>,
-    /// Payload in each direction since the connection stands.
-    pub(crate) downloaded: u64,
-    pub(crate) uploaded: u64,
-    /// What `downloaded` was at the last choke round and at the one before.
-    pub(crate) downloaded_at_round: [u64; 2],
 
     /// When the connection was begun; once it is open, when that was.
     pub(crate) since: Instant,
@@ -87,7 +82,7 @@ impl Connection {
 
     /// A connection that `remote` has opened.
     pub(crate) fn incoming(now: Instant, remote: SocketAddr) -> Connection {
-        let stage = Stage::Handshake(Box::new(HandshakeDecoder::new()));
+        let stage = Stage::Handshake(Box::default());
         Connection { incoming: true, ..Connection::new(now, remote, stage) }
     }
 
@@ -115,9 +110,6 @@ impl Connection {
             greeting_due: false,
             download: None,
             upload: None,
-            downloaded: 0,
-            uploaded: 0,
-            downloaded_at_round: [0; 2],
             since: now,
             last_received: now,
             last_sent: now,
@@ -152,6 +144,16 @@ impl Connection {
         changed
     }
 
+    /// Bytes of payload that came since the connection stands.
+    pub(crate) fn downloaded(&self) -> u64 {
+        self.download.as_ref().map_or(0, |download| download.total)
+    }
+
+    /// Bytes of payload that went out since the connection stands.
+    pub(crate) fn uploaded(&self) -> u64 {
+        self.upload.as_ref().map_or(0, |upload| upload.total)
+    }
+
     pub(crate) fn is_snubbed(&self) -> bool {
         self.download.as_ref().is_some_and(|download| download.snubbed)
     }
@@ -163,9 +165,7 @@ impl Connection {
 
     /// Ends a choke round: what the peer has sent in this one and the one before.
     pub(crate) fn received_in_rounds(&mut self) -> u64 {
-        let [last, before] = self.downloaded_at_round;
-        self.downloaded_at_round = [self.downloaded, last];
-        self.downloaded.saturating_sub(before)
+        self.download.as_mut().map_or(0, |download| download.end_round())
     }
 
     /// The earliest moment at which silence means something.

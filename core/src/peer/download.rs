@@ -24,6 +24,10 @@ pub(crate) struct Download {
     /// When a block last came, or the first of a new batch was asked for.
     progress: Instant,
     pub(crate) snubbed: bool,
+    /// Bytes of payload that came, of use or not.
+    pub(crate) total: u64,
+    /// What `total` was at the last choke round and at the one before.
+    total_at_round: [u64; 2],
 }
 
 /// The search for the window of a peer whose rate is not known yet.
@@ -59,6 +63,8 @@ impl Download {
             ramp: Ramp::Growing { rate: 0, compared: None },
             progress: Instant::ZERO,
             snubbed: false,
+            total: 0,
+            total_at_round: [0; 2],
         }
     }
 
@@ -92,6 +98,13 @@ impl Download {
         self.meter.add(now, u64::from(block.length));
         self.adapt(now, config);
         Arrival::Expected
+    }
+
+    /// Ends a choke round: how many bytes came in this one and the one before.
+    pub(crate) fn end_round(&mut self) -> u64 {
+        let [last, before] = self.total_at_round;
+        self.total_at_round = [self.total, last];
+        self.total.saturating_sub(before)
     }
 
     /// A part of a block has come: slow is not silent.

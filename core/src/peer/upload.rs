@@ -13,6 +13,8 @@ pub(crate) struct Upload {
     /// Bytes being read or ready.
     buffered: u32,
     meter: RateMeter,
+    /// Bytes of payload handed out since the connection stands.
+    pub(crate) total: u64,
 }
 
 /// One disk read: contiguous blocks.
@@ -124,6 +126,7 @@ impl Upload {
     /// `bytes` of payload were handed out.
     pub(crate) fn sent(&mut self, now: Instant, bytes: u64) {
         self.meter.add(now, bytes);
+        self.total = self.total.saturating_add(bytes);
     }
 
     /// Bytes a second that go to the peer.

@@ -405,14 +405,19 @@ impl<P: Copy + Ord> Picker<P> {
         });
     }
 
-    /// `peer` is gone and will send none of `requested`. No piece is kept for it any more.
-    pub fn peer_gone(&mut self, peer: P, requested: impl IntoIterator<Item = Block>) {
+    /// `peer` is gone and will send none of `requested`. No piece is kept for it any more. Whether others may be asked for
+    /// something now that they could not be asked for before.
+    pub fn peer_gone(&mut self, peer: P, requested: impl IntoIterator<Item = Block>) -> bool {
+        let kept: Vec<u32> = self.restricted_to(peer).collect();
+        let mut freed = !kept.is_empty();
         for block in requested {
+            freed = true;
             self.released(peer, block);
         }
-        for piece in self.restricted_to(peer).collect::<Vec<_>>() {
+        for piece in kept {
             self.restrict(piece, None);
         }
+        freed
     }
 
     /// `piece` is verified and stored, or was found so on disk. Whether that is news.

@@ -194,7 +194,7 @@ impl fmt::Debug for PeerId {
 }
 
 /// What every handshake begins with: the name's length and the name.
-const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+pub(crate) const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 #[cfg(test)]
 mod tests {

@@ -124,6 +124,28 @@ fn a_piece_kept_for_a_peer_that_leaves_is_fetched_from_others() {
 }
 
 #[test]
+fn a_piece_kept_for_a_peer_that_was_not_asked_for_it_yet_is_fetched_from_others_at_once() {
+    for leaves in [true, false] {
+        let (world, content, _, [one, other]) = shared_piece();
+        [&one, &other].into_iter().for_each(|peer| peer.says(Message::Unchoke));
+        let (of_one, of_other) = (one.hears_requests(), other.hears_requests());
+        one.sends(&content, &of_one);
+        // The piece will be kept for the one who joined last. It does not hear of that, because it takes nothing that is written.
+        other.takes_no_writes();
+        other.says(Message::Interested);
+        sends_bad(&other, &content, &of_other[..1]);
+        assert_eq!(world.count_events(|event| matches!(event, Event::PieceFailed { .. })), 1);
+        one.hears();
+        if leaves {
+            other.ends()
+        } else {
+            other.says(Message::Choke)
+        }
+        assert!(!one.hears_requests().is_empty(), "leaves: {leaves}");
+    }
+}
+
+#[test]
 fn a_banned_peer_is_neither_let_in_nor_called_nor_learnt_of_again() {
     let content = Content::new(8 * BLOCK as usize, 2 * BLOCK);
     let world = World::new();

@@ -23,6 +23,12 @@ use rustor_core::{
 #[derive(Clone, Debug)]
 enum Step {
     Stranger(u8),
+    /// A stranger that does what good peers do first.
+    Join {
+        remote: u8,
+        torrent: usize,
+        unchokes: bool,
+    },
     Dial {
         at: usize,
         accept: bool,
@@ -116,15 +122,17 @@ fn message() -> impl Strategy<Value = Message> {
 
 fn step() -> impl Strategy<Value = Step> {
     let peer = 0usize..12;
+    let torrent = prop::sample::select(vec![0usize, 0, 0, 1, 2]);
     let messages = prop::collection::vec(message(), 1..6);
-    let micros = prop_oneof![Just(0u64), 1u64..1000, 1000u64..1_000_000, 1_000_000u64..20_000_000, 20_000_000u64..400_000_000];
+    let micros = prop_oneof![2 => Just(0u64), 2 => 1u64..1000, 4 => 1000u64..1_000_000, 3 => 1_000_000u64..20_000_000, 1 => 20_000_000u64..400_000_000];
     prop_oneof![
-        3 => (0u8..6).prop_map(Step::Stranger),
+        2 => (0u8..6).prop_map(Step::Stranger),
+        6 => (0u8..60, torrent.clone(), any::<bool>()).prop_map(|(remote, torrent, unchokes)| Step::Join { remote, torrent, unchokes }),
         4 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(at, accept)| Step::Dial { at, accept }),
-        6 => (peer.clone(), prop::sample::select(vec![0usize, 0, 0, 1, 2])).prop_map(|(peer, torrent)| Step::Handshake { peer, torrent }),
+        4 => (peer.clone(), torrent).prop_map(|(peer, torrent)| Step::Handshake { peer, torrent }),
         9 => (peer.clone(), messages).prop_map(|(peer, messages)| Step::Say { peer, messages }),
         1 => (peer.clone(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(peer, bytes)| Step::Bytes { peer, bytes }),
-        9 => (peer.clone(), 1usize..9, prop::bool::weighted(0.7)).prop_map(|(peer, blocks, good)| Step::Serve { peer, blocks, good }),
+        20 => (0usize..5, 1usize..12, prop::bool::weighted(0.8)).prop_map(|(peer, blocks, good)| Step::Serve { peer, blocks, good }),
         1 => (peer.clone(), any::<bool>()).prop_map(|(peer, breaks)| Step::End { peer, breaks }),
         3 => (peer, 0u8..3).prop_map(|(peer, taken)| Step::Writes { peer, taken }),
         9 => any::<usize>().prop_map(|at| Step::Disk { at }),
@@ -184,6 +192,16 @@ impl Chaos {
     fn happens(&mut self, step: Step) {
         match step {
             Step::Stranger(last) => self.peers.push((self.world.stranger(&format!("10.0.0.{last}:5000")), 0)),
+            Step::Join { remote, torrent, unchokes } => {
+                let peer = self.world.stranger(&format!("10.0.2.{remote}:5000"));
+                let content = &self.contents[torrent];
+                peer.shakes_hands(content);
+                peer.says_all([content.bitfield(0..content.pieces()), Message::Interested]);
+                if unchokes {
+                    peer.says(Message::Unchoke);
+                }
+                self.peers.push((peer, torrent));
+            }
             Step::Dial { at, accept } => {
                 let dials = self.world.dials();
                 let Some(remote) = dials.get(at % dials.len().max(1)) else { return };
@@ -195,6 +213,9 @@ impl Chaos {
             Step::Handshake { peer, torrent } => {
                 let count = self.peers.len();
                 let Some((peer, of)) = count.checked_sub(peer + 1).and_then(|at| self.peers.get_mut(at)) else { return };
+                if peer.has_spoken() {
+                    return;
+                }
                 *of = torrent;
                 peer.shakes_hands(&self.contents[torrent]);
             }
@@ -344,7 +365,7 @@ impl Chaos {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_contract_holds_and_all_can_turn_well(steps in prop::collection::vec(step(), 0..120)) {

@@ -104,6 +104,10 @@ impl Disk {
             self.open.insert(torrent, (layout, folder));
             return Ok(DiskOutput::Opened(self.stamps(torrent)));
         }
+        if matches!(job, Job::Close { .. }) && !self.open.contains_key(&torrent) {
+            // Opening it had failed.
+            return Ok(DiskOutput::Done);
+        }
         let (layout, folder) = self.open.get(&torrent).cloned().unwrap_or_else(|| panic!("{job:?}, but nothing is open"));
         Ok(match operation {
             DiskOperation::Open { .. } => unreachable!("handled above"),

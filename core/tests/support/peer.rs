@@ -24,6 +24,7 @@ pub(super) struct Stream {
     pub(super) reading: Option<u32>,
     /// Said and not yet read by the engine; an empty entry is the end.
     outbox: VecDeque<Bytes>,
+    has_spoken: bool,
     pub(super) takes_writes: bool,
     /// A write that the peer has not taken.
     pub(super) writing: Option<Vec<Bytes>>,
@@ -43,6 +44,7 @@ impl Stream {
             remote,
             reading: None,
             outbox: VecDeque::new(),
+            has_spoken: false,
             takes_writes: true,
             writing: None,
             handshake: HandshakeDecoder::new(),
@@ -110,10 +112,17 @@ impl Peer {
 
     // Speaking
 
+    pub fn has_spoken(&self) -> bool {
+        self.stream(|stream| stream.has_spoken)
+    }
+
     /// Says raw bytes, which the engine reads as one piece.
     pub fn says_bytes(&self, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
-        self.stream(|stream| stream.outbox.push_back(bytes));
+        self.stream(|stream| {
+            stream.has_spoken = true;
+            stream.outbox.push_back(bytes);
+        });
         self.world.0.borrow_mut().deliver(self.number);
         self.world.settles();
     }

@@ -9,7 +9,9 @@
 //!     my_runtime::block_on(scenario(MyRuntime::new()));
 //! }
 //!
+//! rustor_runtime::adapter_conformance!(run);
 //! rustor_runtime::http_conformance!(run);
+//! rustor_runtime::client_conformance!(run);
 //! ```
 //!
 //! Servers are plain threads on ports of the operating system's choice, nothing leaves the machine, and no scenario measures
@@ -18,9 +20,12 @@
 // What a scenario finds wrong it reports by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+pub mod adapter;
+pub mod client;
 pub mod http_client;
 pub mod http_server;
 pub mod https;
+pub mod lab;
 pub mod support;
 
 #[cfg(test)]
@@ -108,6 +113,54 @@ macro_rules! http_conformance {
             a_client_that_never_finishes_is_dropped
             connections_beyond_the_limit_wait
             shutdown_closes_idle_connections
+        }
+    };
+}
+
+/// Makes a test of each promise of the adapter's own, run by the function that is named; see [`conformance`](crate::conformance).
+#[macro_export]
+macro_rules! adapter_conformance {
+    ($run:ident) => {
+        $crate::conformance_tests! { $run, adapter:
+            a_stream_carries_both_ways
+            where_nobody_listens_the_connection_is_refused
+            an_address_in_use_is_told
+            the_end_of_one_direction_leaves_the_other
+            a_dropped_stream_ends
+            one_write_takes_many_buffers
+            a_full_stream_goes_on_once_the_other_side_reads
+            reading_and_writing_wake_separately
+            datagrams_arrive_whole_with_their_sender
+            timers_expire_in_order_and_stay_expired
+            a_timer_that_was_never_set_never_expires
+            a_waiting_timer_can_be_set_to_earlier
+            addresses_resolve_to_themselves
+            a_task_runs_by_itself
+            a_task_that_yields_comes_back_after_the_others
+        }
+    };
+}
+
+/// Makes a test of each scenario of whole clients, run by the function that is named; see [`conformance`](crate::conformance).
+#[macro_export]
+macro_rules! client_conformance {
+    ($run:ident) => {
+        $crate::conformance_tests! { $run, client:
+            a_torrent_goes_from_one_client_to_another
+            several_threads_and_several_leechers_do_as_well
+            a_later_session_believes_resume_data_that_fits_the_files
+            a_paused_torrent_stands_still_until_it_is_resumed
+            a_removed_torrent_is_gone_with_its_files_if_that_was_asked_for
+            a_recheck_finds_what_was_damaged_and_fetches_it_again
+            a_disk_that_fails_ends_the_wait
+            peers_come_from_a_tracker
+            shutdown_in_the_middle_loses_nothing_that_was_verified
+            after_a_shutdown_everything_says_so
+            the_last_handle_to_go_shuts_the_engine_down
+            a_host_that_is_dropped_leaves_nobody_waiting
+            what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer
+            a_port_in_use_is_named
+            all_addresses_get_the_same_port
         }
     };
 }

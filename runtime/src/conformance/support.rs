@@ -163,3 +163,29 @@ impl<R: Runtime> Runtime for Rerouted<R> {
         self.inner.spawn(task);
     }
 }
+
+/// The results of two futures that go on side by side.
+pub async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
+    let (mut first, mut second) = (core::pin::pin!(first), core::pin::pin!(second));
+    let (mut first_result, mut second_result) = (None, None);
+    poll_fn(move |context| {
+        if first_result.is_none() {
+            first_result = ready(first.as_mut().poll(context));
+        }
+        if second_result.is_none() {
+            second_result = ready(second.as_mut().poll(context));
+        }
+        if first_result.is_none() || second_result.is_none() {
+            return Poll::Pending;
+        }
+        Poll::Ready((first_result.take().unwrap(), second_result.take().unwrap()))
+    })
+    .await
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}

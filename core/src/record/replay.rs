@@ -1,0 +1,166 @@
+use super::{
+    DRAINED, Kind, MAGIC, Transcript, VERSION,
+    form::{Form, Reader},
+};
+use crate::{command::Command, config::Config, engine::Engine, input::Input, rng::Seed, time::Instant};
+use bytes::Bytes;
+use core::fmt;
+
+/// Reads a recording: what the engine was made with, and one after the other what it was told.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    seed: Seed,
+    config: Config,
+    start: Instant,
+    now: Instant,
+    entries: Reader,
+}
+
+impl Replay {
+    /// Reads the beginning of a recording.
+    ///
+    /// # Errors
+    ///
+    /// If it is none, or one of another version.
+    pub fn new(recording: Bytes) -> Result<Replay, ReplayError> {
+        let mut from = Reader::new(recording);
+        if from.array().ok().as_ref() != Some(MAGIC) {
+            return Err(ReplayError::NotARecording);
+        }
+        let version = u64::take(&mut from)?;
+        if version != VERSION {
+            return Err(ReplayError::Version(version));
+        }
+        let (seed, config, start) = (Form::take(&mut from)?, Form::take(&mut from)?, Form::take(&mut from)?);
+        Ok(Replay { seed, config, start, now: start, entries: from })
+    }
+
+    /// An engine as it was before the first entry.
+    pub fn engine(&self) -> Engine {
+        Engine::new(self.config.clone(), self.seed, self.start)
+    }
+
+    /// The engine's seed.
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// The engine's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// When the engine was made.
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// Tells an engine all that is left, and writes down what is said.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the recording.
+    pub fn transcript(self) -> Result<Transcript, ReplayError> {
+        let mut transcript = Transcript::new(self.seed, &self.config, self.start);
+        let mut engine = self.engine();
+        let mut now = self.start;
+        for entry in self {
+            let entry = entry?;
+            if entry.drained {
+                transcript.drain(now, &mut engine);
+            }
+            now = entry.now;
+            match entry.what {
+                Told::Input(input) => {
+                    transcript.input(now, &input);
+                    engine.handle(now, input);
+                }
+                Told::Command(command) => {
+                    transcript.command(now, &command);
+                    // That it was refused shows in what follows.
+                    let _ = engine.command(now, command);
+                }
+            }
+        }
+        transcript.drain(now, &mut engine);
+        Ok(transcript)
+    }
+
+    fn entry(&mut self) -> Result<Entry, ReplayError> {
+        let kind = self.entries.byte()?;
+        let passed = u64::take(&mut self.entries)?;
+        let micros = self.now.as_micros().checked_add(passed).ok_or_else(|| self.entries.corrupt())?;
+        self.now = Instant::from_micros(micros);
+        let what = match kind & !DRAINED {
+            kind if kind == Kind::Input as u8 => Told::Input(Form::take(&mut self.entries)?),
+            kind if kind == Kind::Command as u8 => Told::Command(Form::take(&mut self.entries)?),
+            _ => return Err(self.entries.corrupt()),
+        };
+        Ok(Entry { drained: kind & DRAINED != 0, now: self.now, what })
+    }
+}
+
+impl Iterator for Replay {
+    type Item = Result<Entry, ReplayError>;
+
+    /// The next entry. After an error there is none.
+    fn next(&mut self) -> Option<Result<Entry, ReplayError>> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let entry = self.entry();
+        if entry.is_err() {
+            self.entries = Reader::new(Bytes::new());
+        }
+        Some(entry)
+    }
+}
+
+/// One thing that an engine was told.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Whether the host took all actions after the entry before, and so must whoever replays this.
+    pub drained: bool,
+    /// When.
+    pub now: Instant,
+    /// What.
+    pub what: Told,
+}
+
+/// What an engine is told.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// For [`Engine::handle`].
+    Input(Input),
+    /// For [`Engine::command`].
+    Command(Command),
+}
+
+/// Why a recording cannot be replayed, or not to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayError {
+    /// It does not begin as a recording does.
+    NotARecording,
+    /// It has the form of this other version.
+    Version(u64),
+    /// It ends within an entry: whoever wrote it was stopped. All before is sound.
+    Truncated,
+    /// It is damaged.
+    Corrupt {
+        /// About so many bytes after its beginning.
+        offset: usize,
+    },
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReplayError::NotARecording => f.write_str("not a recording"),
+            ReplayError::Version(version) => write!(f, "a recording of version {version}, where this program reads {VERSION}"),
+            ReplayError::Truncated => f.write_str("the recording is cut short"),
+            ReplayError::Corrupt { offset } => write!(f, "the recording is damaged near byte {offset}"),
+        }
+    }
+}
+
+impl core::error::Error for ReplayError {}

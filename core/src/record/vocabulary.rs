@@ -1,0 +1,273 @@
+//! The forms of all that an engine is told and says, and of what it is made with.
+
+use super::{
+    ReplayError,
+    form::{Form, Reader, Writer, form, put_all},
+    stream::{self, Framing},
+};
+use crate::{
+    action::{Action, AddressFamily},
+    bencode::Options,
+    command::{AddTorrent, Command},
+    config::{Config, Limits},
+    error::{DiskError, DiskErrorKind, HttpError, ResolveError, StreamError},
+    event::Event,
+    id::IncomingId,
+    input::{HttpReply, Input, ReadBuffer},
+    metainfo::{HostPort, Info, Metainfo},
+    peer::{CloseReason, ProtocolError},
+    rng::Seed,
+    storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
+    tracker::{AnnouncerConfig, Reach, udp::UdpTrackerConfig},
+    wire::{MessageId, WireError},
+};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+form! { enum Input {
+    0 => Timeout,
+    1 => Listening(address),
+    2 => Incoming { incoming, remote },
+    3 => Connected { connection, result },
+    4 => Read { connection, result },
+    5 => Written { connection, result },
+    6 => Disk { job, result },
+    7 => Http { request, result },
+    8 => Resolved { resolve, result },
+    9 => Datagram { remote, payload },
+} }
+
+form! { enum Command {
+    0 => Add(torrent),
+    1 => Pause(torrent),
+    2 => Resume(torrent),
+    3 => Remove { torrent, delete_data },
+    4 => Recheck(torrent),
+    5 => AddPeers { torrent, peers },
+    6 => Announce(torrent),
+    7 => SetLimits(limits),
+    8 => ShutDown,
+} }
+
+form! { enum Action {
+    0 => Connect { connection, remote },
+    1 => Accept { incoming, connection },
+    2 => Refuse { incoming },
+    3 => Read { connection, limit },
+    4 => Write { connection, buffers as streams },
+    5 => Close { connection },
+    6 => Disk { job, torrent, operation },
+    7 => Http { request, url, family, body_limit, timeout_millis },
+    8 => Resolve { resolve, host, port },
+    9 => SendDatagram { remote, payload },
+} }
+
+form! { enum Event {
+    0 => Checked { torrent, verified, pieces },
+    1 => PieceVerified { torrent, piece },
+    2 => PieceFailed { torrent, piece },
+    3 => Finished { torrent },
+    4 => Failed { torrent, error },
+    5 => TrackerReplied { torrent, url, peers, warning },
+    6 => TrackerFailed { torrent, url, reason },
+    7 => PeerConnected { torrent, remote },
+    8 => PeerDisconnected { torrent, remote, reason },
+    9 => PeerBanned { torrent, remote },
+    10 => Removed { torrent },
+    11 => ShutDown,
+} }
+
+form! { struct Config {
+    peer_id_prefix, limits, announcer, udp_tracker,
+    connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout,
+    reconnect_interval, reconnect_maximum, reconnect_attempts, half_open_limit, known_peers_limit,
+    choke_interval, optimistic_rounds, snub_timeout,
+    request_queue_time, request_minimum, request_initial, request_maximum,
+    upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
+    random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
+    checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
+} }
+
+form! { struct Limits { connections, connections_per_torrent, upload_slots } }
+
+form! { struct AnnouncerConfig {
+    reach, default_interval, default_min_interval, shortest_interval, longest_interval, jitter_percent,
+    first_retry, first_retry_refused, longest_retry, few_peers, max_peers_wanted, max_under_way, max_trackers, stop_timeout,
+} }
+
+form! { struct UdpTrackerConfig { first_timeout, max_retransmissions, connection_lifetime, max_peers } }
+
+form! { enum Reach { 0 => OneTracker, 1 => EveryTier, 2 => EveryTracker } }
+
+form! { struct AddTorrent { metainfo, folder, resume, peers, allocation, paused } }
+
+form! { struct Metainfo {
+    info, trackers, web_seeds, http_seeds, nodes, comment, created_by, creation_date, encoding, other,
+} }
+
+impl Form for Info {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.raw().put(to);
+    }
+
+    fn take(from: &mut Reader) -> Result<Info, ReplayError> {
+        // However strictly it was read, leniently it gives the same.
+        Info::parse_with(Form::take(from)?, Options::LENIENT).map_err(|_| from.corrupt())
+    }
+}
+
+form! { struct HostPort { host, port } }
+
+form! { enum Allocation { 0 => Sparse, 1 => Full } }
+
+form! { struct HttpReply { status, body } }
+
+impl Form for ReadBuffer {
+    fn put(&self, to: &mut Writer<'_>) {
+        let ReadBuffer { data, allocation } = self;
+        stream::put(data, to);
+        // Mostly all of the buffer, so 0.
+        (u64::from(*allocation)).wrapping_sub(data.len() as u64).cast_signed().put(to);
+    }
+
+    fn take(from: &mut Reader) -> Result<ReadBuffer, ReplayError> {
+        let data = stream::take(from)?;
+        let allocation = i64::take(from)?.cast_unsigned().wrapping_add(data.len() as u64);
+        Ok(ReadBuffer { data, allocation: u32::try_from(allocation).map_err(|_| from.corrupt())? })
+    }
+}
+
+form! { enum DiskOperation {
+    0 => Open { layout, folder, allocation },
+    1 => Prepare,
+    2 => Store { piece, segments as payloads, spans, digest, fingerprints },
+    3 => Read { spans, length },
+    4 => Verify { first, digests },
+    5 => Stamp,
+    6 => SaveResume { data },
+    7 => Close { forget, delete },
+} }
+
+form! { enum DiskOutput {
+    0 => Opened(stamps),
+    1 => Stored(fingerprints),
+    2 => Mismatch(fingerprints),
+    3 => Read(data as payload),
+    4 => Verified(valid),
+    5 => Stamps(stamps),
+    6 => Done,
+} }
+
+impl Form for Layout {
+    fn put(&self, to: &mut Writer<'_>) {
+        put_all(self.files(), to);
+        self.piece_length().put(to);
+    }
+
+    fn take(from: &mut Reader) -> Result<Layout, ReplayError> {
+        Layout::new(Form::take(from)?, Form::take(from)?).ok_or_else(|| from.corrupt())
+    }
+}
+
+form! { struct LayoutFile { path, length, padding } }
+
+form! { struct Span { file, offset, length } }
+
+form! { struct FileStamp { length, modified } }
+
+form! { enum StreamError { 0 => Refused, 1 => Unreachable, 2 => Reset, 3 => TimedOut, 4 => OutOfResources, 5 => Other } }
+
+form! { struct DiskError { kind, path, message } }
+
+form! { enum DiskErrorKind { 0 => Full, 1 => PermissionDenied, 2 => Missing, 3 => WrongKind, 4 => Other } }
+
+form! { enum HttpError { 0 => NoAddress, 1 => Failed(message) } }
+
+form! { enum AddressFamily { 0 => V4, 1 => V6 } }
+
+form! { enum CloseReason {
+    0 => Stream(error),
+    1 => ClosedByPeer,
+    2 => ConnectTimeout,
+    3 => HandshakeTimeout,
+    4 => IdleTimeout,
+    5 => WriteTimeout,
+    6 => Protocol(error),
+    7 => UnknownTorrent,
+    8 => Ourselves,
+    9 => Duplicate,
+    10 => Banned,
+    11 => NoUse,
+    12 => Limit,
+    13 => TorrentStopped,
+} }
+
+form! { enum ProtocolError {
+    0 => Wire(error),
+    1 => WrongTorrent,
+    2 => Bitfield,
+    3 => PieceOutOfRange,
+    4 => Request,
+    5 => Block,
+    6 => Unexpected,
+} }
+
+form! { enum WireError {
+    0 => NotBitTorrent,
+    1 => MessageTooLong { id, length, limit },
+    2 => MessageTooShort { id, length, minimum },
+    3 => WrongLength { id, length, expected },
+} }
+
+/// The forms of types that only give a name to one value.
+macro_rules! form_transparent {
+    ($($name:ident),*) => {$(
+        impl Form for $name {
+            fn put(&self, to: &mut Writer<'_>) {
+                self.0.put(to);
+            }
+
+            fn take(from: &mut Reader) -> Result<$name, ReplayError> {
+                Form::take(from).map($name)
+            }
+        }
+    )*};
+}
+
+form_transparent!(IncomingId, MessageId, ResolveError, Seed);
+
+/// Bytes of which only the number is kept.
+mod payload {
+    use super::*;
+
+    pub(super) fn put(data: &Bytes, to: &mut Writer<'_>) {
+        stream::put(data, &mut Writer { bytes: to.bytes, framing: &mut Framing::Payload });
+    }
+
+    pub(super) use super::stream::take;
+}
+
+/// Buffers of which only the lengths are kept.
+mod payloads {
+    use super::*;
+
+    pub(super) fn put(buffers: &[Bytes], to: &mut Writer<'_>) {
+        streams::put(buffers, &mut Writer { bytes: to.bytes, framing: &mut Framing::Payload });
+    }
+
+    pub(super) use super::streams::take;
+}
+
+/// Buffers that follow each other in a stream.
+mod streams {
+    use super::*;
+
+    pub(super) fn put(buffers: &[Bytes], to: &mut Writer<'_>) {
+        buffers.len().put(to);
+        buffers.iter().for_each(|data| stream::put(data, to));
+    }
+
+    pub(super) fn take(from: &mut Reader) -> Result<Vec<Bytes>, ReplayError> {
+        (0..u64::take(from)?).map(|_| stream::take(from)).collect()
+    }
+}

@@ -1,0 +1,68 @@
+//! Hashes over everything said in a few runs, kept in the repository: the same in debug and release, on every platform.
+//!
+//! A change of what engines do or say changes them. If that was meant, write them anew, and say in the commit why they changed:
+//!
+//! ```text
+//! UPDATE_GOLDEN=1 cargo test -p rustor-sim --test golden
+//! ```
+
+use bytes::Bytes;
+use rustor_sim::{Link, Payload, World};
+use std::{env, fs};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/hashes.txt");
+
+#[test]
+fn runs_are_the_same_everywhere() {
+    let runs = [("udp tracker", udp_tracker()), ("slow swarm", slow_swarm()), ("restart after damage", restart_after_damage())];
+    let hashes: String = runs.iter().map(|(name, world)| format!("{} {name}\n", world.hash())).collect();
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(FILE, &hashes).expect("the file can be written");
+    }
+    let golden = fs::read_to_string(FILE).expect("the hashes are there");
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&hashes), lines(&golden), "if this was meant: UPDATE_GOLDEN=1 cargo test -p rustor-sim --test golden");
+}
+
+fn udp_tracker() -> World {
+    let payload = Payload::with_tracker("file", 1_000_000, 32_768, 1, "udp://tracker.sim:6969/announce");
+    let mut world = World::new(1);
+    world.add_tracker();
+    world.set_datagram_loss(20);
+    let (seed, leecher) = (world.node(Link::default()), world.node(Link::default()));
+    world.add_seed(seed, &payload);
+    world.add(leecher, &payload, &[]);
+    assert!(world.run_until(|world| world.is_complete(leecher, &payload), 600));
+    world
+}
+
+fn slow_swarm() -> World {
+    let payload = Payload::new("file", 1_000_000, 32_768, 2);
+    let mut world = World::new(2);
+    let slow = Link { upload: Some(128 << 10), ..Link::default() };
+    let seed = world.node(slow);
+    let leechers = [(); 3].map(|()| world.node(slow));
+    world.add_seed(seed, &payload);
+    let addresses: Vec<_> = leechers.iter().chain([&seed]).map(|node| world.address(*node)).collect();
+    for leecher in &leechers {
+        world.add(*leecher, &payload, &addresses);
+    }
+    assert!(world.run_until(|world| leechers.iter().all(|leecher| world.is_complete(*leecher, &payload)), 60));
+    world
+}
+
+fn restart_after_damage() -> World {
+    let payload = Payload::new("file", 1_000_000, 32_768, 3);
+    let mut world = World::new(3);
+    let (seed, leecher) = (world.node(Link::default()), world.node(Link::default()));
+    world.add_seed(seed, &payload);
+    let address = world.address(seed);
+    world.add(leecher, &payload, &[address]);
+    assert!(world.run_until(|world| world.engine(leecher).torrents()[0].pieces_verified > 10, 60));
+    world.kill(leecher);
+    world.disk(leecher).damage("downloads/file", 100, Bytes::from_static(b"damage"));
+    world.restart(leecher);
+    world.add(leecher, &payload, &[address]);
+    assert!(world.run_until(|world| world.is_complete(leecher, &payload), 60));
+    world
+}
