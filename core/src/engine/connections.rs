@@ -130,6 +130,7 @@ impl Engine {
             Err(error) => return self.close(id, CloseReason::Stream(error)),
         };
         connection.last_received = self.now;
+        let was_interested = connection.peer_interested;
         let length = data.len() as u64;
         if let Stage::Handshake(decoder) = &mut connection.stage {
             match decoder.push(&mut data) {
@@ -150,8 +151,13 @@ impl Engine {
             {
                 download.progressed(self.now);
             }
+            // Who comes while a slot is free need not wait for the next round. Once a read: interest may flap in between.
+            let comes = connection.torrent.filter(|_| connection.peer_interested && !was_interested);
             self.mark_dirty(id);
             self.read(id);
+            if let Some(torrent) = comes {
+                self.fill_slots(torrent);
+            }
         }
     }
 

@@ -21,12 +21,11 @@ impl Engine {
                 self.choked(id, false);
                 Ok(())
             }
-            Message::Interested => {
-                self.peer_interest(id, true);
-                Ok(())
-            }
-            Message::NotInterested => {
-                self.peer_interest(id, false);
+            // What follows from that is drawn once all messages of the read are through.
+            Message::Interested | Message::NotInterested => {
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.peer_interested = message == Message::Interested;
+                }
                 Ok(())
             }
             Message::Have(piece) => self.have(id, piece),

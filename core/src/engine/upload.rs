@@ -55,16 +55,6 @@ impl Engine {
         }
     }
 
-    /// A peer says whether it wants something of ours. Who comes while a slot is free need not wait for the next round.
-    pub(super) fn peer_interest(&mut self, id: ConnectionId, interested: bool) {
-        let Some((connection, torrent)) = self.pair(id) else { return };
-        connection.peer_interested = interested;
-        let torrent = torrent.id;
-        if interested {
-            self.fill_slots(torrent);
-        }
-    }
-
     /// Gives free slots to interested peers, those that have waited longest first.
     pub(super) fn fill_slots(&mut self, id: TorrentId) {
         let (now, slots) = (self.now, self.config.limits.upload_slots as usize);

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use async_io::Async;
 
-use crate::adapter::{self, Runtime, socket};
+use crate::adapter::{Runtime, socket};
 
 fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Threads) -> F) {
     async_io::block_on(scenario(Threads));
@@ -72,7 +72,7 @@ fn attempt<T>(mut operation: impl FnMut() -> io::Result<T>, mut poll_ready: impl
 
 struct Stream(Async<TcpStream>);
 
-impl adapter::Stream for Stream {
+impl crate::adapter::Stream for Stream {
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         attempt(|| self.0.get_ref().read(buffer), || self.0.poll_readable(context))
     }
@@ -92,7 +92,7 @@ impl adapter::Stream for Stream {
 
 struct Listener(Async<TcpListener>);
 
-impl adapter::Listener for Listener {
+impl crate::adapter::Listener for Listener {
     type Stream = Stream;
 
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
@@ -109,7 +109,7 @@ impl adapter::Listener for Listener {
 
 struct Datagram(Async<UdpSocket>);
 
-impl adapter::Datagram for Datagram {
+impl crate::adapter::Datagram for Datagram {
     fn poll_receive(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         attempt(|| self.0.get_ref().recv_from(buffer), || self.0.poll_readable(context))
     }
@@ -128,7 +128,7 @@ struct Timer {
     timer: async_io::Timer,
 }
 
-impl adapter::Timer for Timer {
+impl crate::adapter::Timer for Timer {
     fn reset(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
         self.timer.set_at(deadline);

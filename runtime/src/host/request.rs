@@ -102,10 +102,10 @@ impl Desk {
             Event::Finished { torrent } => self.settle(*torrent, Outcome::Finished),
             Event::Failed { torrent, error } => self.settle(*torrent, Outcome::Failed(error.clone())),
             // A paused torrent that is complete says nothing more.
-            Event::Checked { torrent, verified, pieces } if verified == pieces => {
-                if engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Paused) {
-                    self.settle(*torrent, Outcome::Finished);
-                }
+            Event::Checked { torrent, verified, pieces }
+                if verified == pieces && engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Paused) =>
+            {
+                self.settle(*torrent, Outcome::Finished);
             }
             Event::Removed { torrent } => {
                 self.settle(*torrent, Outcome::Gone);
