@@ -20,6 +20,12 @@ pub struct Lab {
     root: TempDir,
 }
 
+impl Default for Lab {
+    fn default() -> Lab {
+        Lab::new()
+    }
+}
+
 impl Lab {
     pub fn new() -> Lab {
         Lab { root: TempDir::new().unwrap() }
