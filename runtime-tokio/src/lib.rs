@@ -8,7 +8,7 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = rustor_tokio::start(ClientConfig::default())?;
-//! let metainfo = Metainfo::parse(&std::fs::read("debian.torrent")?)?;
+//! let metainfo = Metainfo::parse(std::fs::read("debian.torrent")?.into())?;
 //! let torrent = client.add(AddOptions::new(metainfo, "downloads")).await?;
 //! client.wait_finished(torrent).await?;
 //! client.shutdown().await;

@@ -20,6 +20,12 @@ pub struct Lab {
     root: TempDir,
 }
 
+impl Default for Lab {
+    fn default() -> Lab {
+        Lab::new()
+    }
+}
+
 impl Lab {
     pub fn new() -> Lab {
         Lab { root: TempDir::new().unwrap() }
@@ -37,8 +43,10 @@ impl Lab {
         let listen = vec![Ipv4Addr::LOCALHOST.into()];
         let mut config = ClientConfig { listen, port: 0, ..ClientConfig::default() };
         config.state_folder = Some(self.folder(&format!("{name}.state")));
-        // Peers are tried again at once: no test waits for that.
+        // Peers are tried again at once and again and again, for instance while they still look at their files.
         config.engine.reconnect_interval = Duration::from_millis(1);
+        config.engine.reconnect_maximum = Duration::from_millis(10);
+        config.engine.reconnect_attempts = u8::MAX;
         config
     }
 

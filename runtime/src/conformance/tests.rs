@@ -16,9 +16,13 @@ fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Threads) -> F) {
     async_io::block_on(scenario(Threads));
 }
 
-crate::adapter_conformance!(run);
-crate::http_conformance!(run);
-crate::client_conformance!(run);
+mod scenarios {
+    use super::run;
+
+    crate::adapter_conformance!(run);
+    crate::http_conformance!(run);
+    crate::client_conformance!(run);
+}
 
 #[derive(Clone)]
 struct Threads;
