@@ -106,6 +106,7 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod input;
+pub mod local_discovery;
 pub mod metadata;
 pub mod metainfo;
 pub mod peer;

@@ -226,13 +226,13 @@ impl<P: Copy + Ord> Candidate<P> {
 
     /// Who sent something else than the truth, `metadata`.
     pub(super) fn liars(&self, metadata: &[u8]) -> Vec<P> {
-        let copies = self.attempt.iter().flat_map(|attempt| &attempt.copies);
-        let differs = |(piece, data): (&u32, &Box<[u8]>)| {
+        let true_piece = |piece: u32| {
             let start = piece.saturating_mul(METADATA_PIECE_LENGTH) as usize;
-            let end = start.saturating_add(piece_length(self.size, *piece) as usize);
-            metadata.get(start..end) != Some(data)
+            metadata.get(start..start.saturating_add(piece_length(self.size, piece) as usize))
         };
-        copies.filter(|(_, copy)| copy.iter().any(differs)).map(|(peer, _)| *peer).collect()
+        let copies = self.attempt.iter().flat_map(|attempt| &attempt.copies);
+        let lying = copies.filter(|(_, copy)| copy.iter().any(|(piece, data)| true_piece(*piece) != Some(data)));
+        lying.map(|(peer, _)| *peer).collect()
     }
 
     fn count(&mut self, peer: P, piece: u32, change: impl Fn(u8) -> u8) {
