@@ -71,6 +71,26 @@ class Rustor(Client):
         return [*command, "--port", str(job.port), *peers]
 
 
+class AsyncStd(Client):
+    """Our own engine on its other host: the example of `runtime-async-std`."""
+
+    name = "async-std"
+    exits_when_done = True
+
+    def __init__(self, binary: pathlib.Path) -> None:
+        self.binary = binary
+
+    def missing(self) -> str | None:
+        return None if self.binary.is_file() else f"{self.binary} is not built"
+
+    def seed(self, job: Job) -> list[str]:
+        return [*self.leech(job), "--seed"]
+
+    def leech(self, job: Job) -> list[str]:
+        peers = [word for peer in job.peers for word in ("--peer", peer)]
+        return [str(self.binary), str(job.torrent), str(job.directory), "--port", str(job.port), *peers]
+
+
 class Libtorrent(Client):
     """libtorrent by its Python binding."""
 

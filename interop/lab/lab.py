@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from . import trackers
-from .clients import Aria2, Client, Job, Libtorrent, Rustor, Transmission
+from .clients import Aria2, AsyncStd, Client, Job, Libtorrent, Rustor, Transmission
 from .net import Host, Network
 from .outcome import Cancelled, Failed, Skipped
 from .payload import MIB, Payload, Payloads, differences
@@ -26,6 +26,7 @@ class Environment:
 
     root: pathlib.Path
     binary: pathlib.Path
+    example: pathlib.Path
     modules: pathlib.Path
     payloads: Payloads
     namespaces: bool
@@ -38,6 +39,8 @@ class Environment:
         match name:
             case "rustor":
                 return Rustor(self.binary)
+            case "async-std":
+                return AsyncStd(self.example)
             case "libtorrent":
                 return Libtorrent(self.modules)
             case "aria2":

@@ -100,7 +100,11 @@ def _prepare(arguments: argparse.Namespace) -> Environment:
     modules = target / "interop" / f"python-{sys.version_info.major}.{sys.version_info.minor}"
     modules.parent.mkdir(parents=True, exist_ok=True)
     setup.install(modules, _say)
-    binary = pathlib.Path("/nonexistent") if arguments.self_test else setup.build(target, _say)
+    binary = example = pathlib.Path("/nonexistent")
+    if not arguments.self_test:
+        binary = setup.build(target, _say)
+        if any(scenario.name.startswith("adapters/") for scenario in _chosen(arguments)):
+            example = setup.build_example(target, _say)
     net.remove_stale()
     _remove_stale_runs(modules.parent)
     namespaces = not arguments.loopback and net.namespaces_work()
@@ -111,6 +115,7 @@ def _prepare(arguments: argparse.Namespace) -> Environment:
     return Environment(
         root=root,
         binary=binary,
+        example=example,
         modules=modules,
         payloads=Payloads(root / "payloads"),
         namespaces=namespaces,

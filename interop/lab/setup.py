@@ -66,5 +66,16 @@ def build(target_directory: pathlib.Path, say: Callable[[str], None]) -> pathlib
     return target_directory / "release" / "rustor"
 
 
+def build_example(target_directory: pathlib.Path, say: Callable[[str], None]) -> pathlib.Path:
+    """Builds the example for async-std, or takes the binary that $RUSTOR_ASYNC_STD names."""
+    if given := os.environ.get("RUSTOR_ASYNC_STD"):
+        return pathlib.Path(given).resolve()
+    say("building the example for async-std")
+    name = "download-async-std"
+    command = ["cargo", "build", "--release", "--quiet", "--package", "rustor-async-std", "--example", name]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+    return target_directory / "release" / "examples" / name
+
+
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no message"])[-1]

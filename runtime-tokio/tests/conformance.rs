@@ -1,53 +1,30 @@
-//! Everything that holds over any runtime holds over tokio's.
+//! The scenarios that every adapter has to pass.
 
 use std::future::Future;
 
-use rustor_runtime::conformance::lab::Lab;
-use rustor_tokio::{AddOptions, TokioRuntime};
-use tokio::runtime::Builder;
+use rustor_tokio::TokioRuntime;
+use tokio::runtime::{Builder, Runtime};
 
-/// Scenarios on one thread.
-mod one_thread {
+fn play<F: Future<Output = ()>>(runtime: Runtime, scenario: impl FnOnce(TokioRuntime) -> F) {
+    runtime.block_on(async { scenario(TokioRuntime::current()).await });
+}
+
+mod on_one_thread {
     use super::*;
 
     fn run<F: Future<Output = ()>>(scenario: impl FnOnce(TokioRuntime) -> F) {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { scenario(TokioRuntime::current()).await });
+        play(Builder::new_current_thread().enable_all().build().unwrap(), scenario);
     }
 
-    rustor_runtime::adapter_conformance!(run);
-    rustor_runtime::http_conformance!(run);
-    rustor_runtime::client_conformance!(run);
+    rustor_runtime::conformance!(run);
 }
 
-/// Scenarios on several threads.
-mod threads {
+mod on_several_threads {
     use super::*;
 
     fn run<F: Future<Output = ()>>(scenario: impl FnOnce(TokioRuntime) -> F) {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async { scenario(TokioRuntime::current()).await });
+        play(Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(), scenario);
     }
 
-    rustor_runtime::adapter_conformance!(run);
-    rustor_runtime::client_conformance!(run);
-}
-
-#[test]
-fn a_program_without_a_runtime_can_run_one() {
-    let lab = Lab::new();
-    let payload = lab.payload("seed", 100_000);
-    let finished = rustor_tokio::run(lab.config("client"), async |client| {
-        let torrent = client.add(AddOptions::new(payload.metainfo, &payload.folder)).await?;
-        client.wait_finished(torrent).await
-    });
-    finished.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn a_program_with_a_runtime_can_use_its_own() {
-    let lab = Lab::new();
-    let client = rustor_tokio::start(lab.config("client")).unwrap();
-    assert_eq!(client.list().await, Ok(Vec::new()));
-    client.shutdown().await;
+    rustor_runtime::conformance!(run);
 }

@@ -1,34 +1,29 @@
-//! What clients are tested with: folders, payloads, torrents.
+//! What whole clients are tested with: folders, payloads, torrents, clients.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use core::task::{Context, Waker};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
-use crate::{Client, ClientConfig, adapter::Runtime, create};
-use futures_channel::oneshot;
-use rustor_core::{
-    metainfo::{Draft, Metainfo},
-    rng::{Rng, Seed},
-};
+use rustor_core::event::Event;
+use rustor_core::metainfo::{Draft, Metainfo};
+use rustor_core::rng::{Rng, Seed};
 use tempfile::TempDir;
 
-/// A folder of its own for each test, gone at its end.
-pub struct Lab {
+use crate::adapter::Runtime;
+use crate::{Client, ClientConfig, EventStream, create};
+
+/// A folder of its own for each scenario, gone at its end.
+pub struct Lab<R> {
+    runtime: R,
     root: TempDir,
 }
 
-impl Default for Lab {
-    fn default() -> Lab {
-        Lab::new()
-    }
-}
-
-impl Lab {
-    pub fn new() -> Lab {
-        Lab { root: TempDir::new().unwrap() }
+impl<R: Runtime> Lab<R> {
+    pub fn new(runtime: &R) -> Self {
+        Self { runtime: runtime.clone(), root: TempDir::new().unwrap() }
     }
 
     /// A folder in it.
@@ -43,17 +38,18 @@ impl Lab {
         let listen = vec![Ipv4Addr::LOCALHOST.into()];
         let mut config = ClientConfig { listen, port: 0, ..ClientConfig::default() };
         config.state_folder = Some(self.folder(&format!("{name}.state")));
-        // Peers are tried again at once and again and again, for instance while they still look at their files.
+        // Peers are tried again at once: no scenario waits for that.
         config.engine.reconnect_interval = Duration::from_millis(1);
-        config.engine.reconnect_maximum = Duration::from_millis(10);
-        config.engine.reconnect_attempts = u8::MAX;
         config
     }
 
-    /// A client whose host runs in the background.
-    pub fn start<R: Runtime>(&self, runtime: &R, name: &str) -> Client {
-        let (client, host) = Client::start(runtime.clone(), self.config(name)).unwrap();
-        runtime.spawn(host);
+    pub fn start(&self, name: &str) -> Client {
+        self.start_with(self.config(name))
+    }
+
+    pub fn start_with(&self, config: ClientConfig) -> Client {
+        let (client, host) = Client::start(self.runtime.clone(), config).unwrap();
+        self.runtime.spawn(host);
         client
     }
 
@@ -71,7 +67,7 @@ impl Lab {
     }
 }
 
-pub const PIECE: u32 = 16 << 10;
+const PIECE: u32 = 16 << 10;
 
 pub struct Payload {
     pub metainfo: Metainfo,
@@ -90,17 +86,21 @@ impl Payload {
     }
 }
 
-/// Where others find it.
 pub fn address(client: &Client) -> SocketAddr {
     client.listen_addresses()[0]
 }
 
-/// Runs a task in the background; what it comes to is there to be waited for.
-pub fn background<T: Send + 'static>(
-    runtime: &impl Runtime,
-    task: impl Future<Output = T> + Send + 'static,
-) -> impl Future<Output = Option<T>> {
-    let (done, result) = oneshot::channel();
-    runtime.spawn(async move { drop(done.send(task.await)) });
-    async { result.await.ok() }
+/// The first event that `fits`; all before it are dropped.
+pub async fn wait_for(events: &mut EventStream, fits: impl Fn(&Event) -> bool) -> Event {
+    loop {
+        let event = events.next().await.expect("the engine goes on");
+        if fits(&event) {
+            return event;
+        }
+    }
+}
+
+/// Polls a future once and drops it.
+pub fn abandon(future: impl Future) {
+    let _ = pin!(future).poll(&mut Context::from_waker(Waker::noop()));
 }

@@ -9,10 +9,11 @@
 //!     my_runtime::block_on(scenario(MyRuntime::new()));
 //! }
 //!
-//! rustor_runtime::adapter_conformance!(run);
-//! rustor_runtime::http_conformance!(run);
-//! rustor_runtime::client_conformance!(run);
+//! rustor_runtime::conformance!(run);
 //! ```
+//!
+//! The scenarios are about the runtime itself (streams, datagrams, timers, names), about HTTP over it, and about whole clients. In
+//! a debug build every host holds the engine and itself to their contract while they run: exactly one answer for each action.
 //!
 //! Servers are plain threads on ports of the operating system's choice, nothing leaves the machine, and no scenario measures
 //! time: where one has to run out, the other side waits for longer than anyone would.
@@ -20,13 +21,17 @@
 // What a scenario finds wrong it reports by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-pub mod adapter;
-pub mod client;
+pub mod clients;
+pub mod datagrams;
+pub mod downloads;
 pub mod http_client;
 pub mod http_server;
 pub mod https;
 pub mod lab;
+pub mod names;
+pub mod streams;
 pub mod support;
+pub mod timers;
 
 #[cfg(test)]
 mod tests;
@@ -47,10 +52,73 @@ macro_rules! conformance_tests {
     };
 }
 
-/// Makes a test of each HTTP scenario, run by the function that is named; see [`conformance`](crate::conformance).
+/// Makes a test of each scenario, run by the function that is named; see [`conformance`](crate::conformance).
 #[macro_export]
-macro_rules! http_conformance {
+macro_rules! conformance {
     ($run:ident) => {
+        $crate::conformance_tests! { $run, streams:
+            bytes_go_both_ways
+            a_refused_connection_is_an_error
+            a_connection_that_nobody_answers_can_be_given_up
+            our_side_can_end_alone
+            the_other_side_can_end_alone
+            a_reset_is_told_from_an_end
+            a_stream_that_nobody_reads_takes_no_more
+            several_buffers_go_out_in_one_write
+            any_number_of_buffers_goes_out_in_order
+            reading_and_writing_wait_separately
+            the_latest_context_is_woken
+            a_dropped_stream_is_closed
+            a_listener_takes_in_everyone
+            a_waiting_listener_is_woken
+            a_port_is_taken_until_its_listener_is_dropped
+            many_streams_at_once_each_get_their_own
+        }
+        $crate::conformance_tests! { $run, datagrams:
+            a_datagram_arrives_with_its_sender
+            every_size_arrives_whole_and_alone
+            a_datagram_too_long_is_an_error_and_no_more
+            what_the_buffer_cannot_hold_is_cut
+            datagrams_to_nobody_break_nothing
+            a_waiting_receiver_is_woken_and_can_send_meanwhile
+            a_burst_is_received_in_order
+        }
+        $crate::conformance_tests! { $run, timers:
+            a_timer_that_is_not_set_never_expires
+            a_timer_is_never_early
+            an_expired_timer_stays_so_until_it_is_set_again
+            a_waiting_timer_can_be_set_to_earlier_and_to_later
+            under_load_timers_wake_in_the_order_of_their_deadlines
+            thousands_of_timers_expire_each
+        }
+        $crate::conformance_tests! { $run, names:
+            an_address_resolves_to_itself
+            localhost_is_this_machine
+            a_name_that_cannot_be_is_an_error
+            many_names_are_looked_up_at_once
+        }
+        $crate::conformance_tests! { $run, clients:
+            a_removed_torrent_is_gone_with_its_files_if_that_was_asked_for
+            after_a_shutdown_everything_says_so
+            the_last_handle_to_go_shuts_the_engine_down
+            a_host_that_is_dropped_leaves_nobody_waiting
+            what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer
+            a_port_in_use_is_named
+            all_addresses_get_the_same_port
+        }
+        $crate::conformance_tests! { $run, downloads:
+            a_torrent_goes_from_one_client_to_another
+            several_leechers_help_each_other
+            a_later_session_believes_resume_data_that_fits_the_files
+            a_paused_torrent_stands_still_until_it_is_resumed
+            a_recheck_finds_what_was_damaged_and_fetches_it_again
+            a_disk_that_fails_ends_the_wait
+            peers_come_from_a_tracker
+            shutdown_in_the_middle_loses_nothing_that_was_verified
+            shutdown_does_not_wait_for_those_who_never_answer
+            a_torrent_comes_over_ipv6
+            among_two_hundred_connections_a_leecher_is_served
+        }
         $crate::conformance_tests! { $run, http_client:
             a_request_says_who_asks_for_what
             a_body_of_known_length_arrives_whole
@@ -113,54 +181,6 @@ macro_rules! http_conformance {
             a_client_that_never_finishes_is_dropped
             connections_beyond_the_limit_wait
             shutdown_closes_idle_connections
-        }
-    };
-}
-
-/// Makes a test of each promise of the adapter's own, run by the function that is named; see [`conformance`](crate::conformance).
-#[macro_export]
-macro_rules! adapter_conformance {
-    ($run:ident) => {
-        $crate::conformance_tests! { $run, adapter:
-            a_stream_carries_both_ways
-            where_nobody_listens_the_connection_is_refused
-            an_address_in_use_is_told
-            the_end_of_one_direction_leaves_the_other
-            a_dropped_stream_ends
-            one_write_takes_many_buffers
-            a_full_stream_goes_on_once_the_other_side_reads
-            reading_and_writing_wake_separately
-            datagrams_arrive_whole_with_their_sender
-            timers_expire_in_order_and_stay_expired
-            a_timer_that_was_never_set_never_expires
-            a_waiting_timer_can_be_set_to_earlier
-            addresses_resolve_to_themselves
-            a_task_runs_by_itself
-            a_task_that_yields_comes_back_after_the_others
-        }
-    };
-}
-
-/// Makes a test of each scenario of whole clients, run by the function that is named; see [`conformance`](crate::conformance).
-#[macro_export]
-macro_rules! client_conformance {
-    ($run:ident) => {
-        $crate::conformance_tests! { $run, client:
-            a_torrent_goes_from_one_client_to_another
-            several_threads_and_several_leechers_do_as_well
-            a_later_session_believes_resume_data_that_fits_the_files
-            a_paused_torrent_stands_still_until_it_is_resumed
-            a_removed_torrent_is_gone_with_its_files_if_that_was_asked_for
-            a_recheck_finds_what_was_damaged_and_fetches_it_again
-            a_disk_that_fails_ends_the_wait
-            peers_come_from_a_tracker
-            shutdown_in_the_middle_loses_nothing_that_was_verified
-            after_a_shutdown_everything_says_so
-            the_last_handle_to_go_shuts_the_engine_down
-            a_host_that_is_dropped_leaves_nobody_waiting
-            what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer
-            a_port_in_use_is_named
-            all_addresses_get_the_same_port
         }
     };
 }

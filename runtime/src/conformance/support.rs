@@ -3,14 +3,150 @@
 use core::future::{Future, poll_fn};
 use core::task::{Context, Poll, Waker};
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
+use std::task::Wake;
 use std::thread;
 
-use crate::adapter::Runtime;
+use futures_channel::oneshot;
+
+use crate::adapter::{Listener, Runtime, Stream, Timer};
+
+/// This machine in every family of addresses that it has, IPv4 first, with any port.
+pub fn loopback() -> Vec<SocketAddr> {
+    let families = ["127.0.0.1:0", "[::1]:0"].map(|address| address.parse().unwrap());
+    families.into_iter().filter(|address| TcpListener::bind(*address).is_ok()).collect()
+}
+
+pub async fn accept<L: Listener>(listener: &mut L) -> io::Result<(L::Stream, SocketAddr)> {
+    poll_fn(|context| listener.poll_accept(context)).await
+}
+
+pub async fn read<S: Stream>(stream: &mut S, buffer: &mut [u8]) -> io::Result<usize> {
+    poll_fn(|context| stream.poll_read(context, buffer)).await
+}
+
+pub async fn read_to_end<S: Stream>(stream: &mut S) -> io::Result<Vec<u8>> {
+    let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match read(stream, &mut buffer).await? {
+            0 => return Ok(all),
+            length => all.extend_from_slice(&buffer[..length]),
+        }
+    }
+}
+
+pub async fn write<S: Stream>(stream: &mut S, data: &[u8]) -> io::Result<usize> {
+    poll_fn(|context| stream.poll_write(context, &[IoSlice::new(data)])).await
+}
+
+pub async fn write_all<S: Stream>(stream: &mut S, mut data: &[u8]) -> io::Result<()> {
+    while !data.is_empty() {
+        data = &data[write(stream, data).await?..];
+    }
+    Ok(())
+}
+
+/// Waits for a timer that was set.
+pub async fn expired<T: Timer>(timer: &mut T) {
+    poll_fn(|context| timer.poll_expired(context)).await;
+}
+
+/// Both, side by side.
+pub async fn join<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (Box::pin(one), Box::pin(other));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|context| {
+        if first.is_none() {
+            first = ready(one.as_mut().poll(context));
+        }
+        if second.is_none() {
+            second = ready(other.as_mut().poll(context));
+        }
+        if first.is_some() && second.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    (first.unwrap(), second.unwrap())
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// A task that runs in the background; dropped or cancelled, it is dropped by its runtime.
+pub struct Task<T> {
+    result: oneshot::Receiver<T>,
+    /// Never used: its being there keeps the task going.
+    _alive: oneshot::Sender<()>,
+}
+
+pub fn spawn<R: Runtime, T: Send + 'static>(runtime: &R, task: impl Future<Output = T> + Send + 'static) -> Task<T> {
+    let (done, result) = oneshot::channel();
+    let (_alive, mut cancelled) = oneshot::channel();
+    let (mut task, mut done) = (Box::pin(task), Some(done));
+    runtime.spawn(poll_fn(move |context| {
+        if Pin::new(&mut cancelled).poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        task.as_mut().poll(context).map(|output| drop(done.take().map(|done| done.send(output))))
+    }));
+    Task { result, _alive }
+}
+
+impl<T> Task<T> {
+    /// Waits for its result. Panics if the task did.
+    pub async fn join(self) -> T {
+        self.result.await.expect("the task ends well")
+    }
+}
+
+/// A waker of its own, to see which of several is woken.
+#[derive(Clone, Default)]
+pub struct Bell(Arc<Mutex<Rings>>);
+
+#[derive(Default)]
+struct Rings {
+    rung: bool,
+    listener: Option<Waker>,
+}
+
+impl Bell {
+    pub fn waker(&self) -> Waker {
+        Waker::from(Arc::new(self.clone()))
+    }
+
+    /// Waits until it was rung since it was listened to last.
+    pub async fn rung(&self) {
+        poll_fn(|context| {
+            let mut rings = self.0.lock().unwrap();
+            if core::mem::take(&mut rings.rung) {
+                return Poll::Ready(());
+            }
+            rings.listener = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let mut rings = self.0.lock().unwrap();
+        rings.rung = true;
+        let listener = rings.listener.take();
+        drop(rings);
+        if let Some(listener) = listener {
+            listener.wake();
+        }
+    }
+}
 
 /// A server on a thread of its own.
 pub struct Server {
@@ -161,31 +297,5 @@ impl<R: Runtime> Runtime for Rerouted<R> {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.inner.spawn(task);
-    }
-}
-
-/// The results of two futures that go on side by side.
-pub async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
-    let (mut first, mut second) = (core::pin::pin!(first), core::pin::pin!(second));
-    let (mut first_result, mut second_result) = (None, None);
-    poll_fn(move |context| {
-        if first_result.is_none() {
-            first_result = ready(first.as_mut().poll(context));
-        }
-        if second_result.is_none() {
-            second_result = ready(second.as_mut().poll(context));
-        }
-        if first_result.is_none() || second_result.is_none() {
-            return Poll::Pending;
-        }
-        Poll::Ready((first_result.take().unwrap(), second_result.take().unwrap()))
-    })
-    .await
-}
-
-fn ready<T>(poll: Poll<T>) -> Option<T> {
-    match poll {
-        Poll::Ready(result) => Some(result),
-        Poll::Pending => None,
     }
 }

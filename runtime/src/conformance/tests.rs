@@ -10,19 +10,13 @@ use std::time::Instant;
 
 use async_io::Async;
 
-use crate::adapter::{Runtime, socket};
+use crate::adapter::{self, Runtime, socket};
 
 fn run<F: Future<Output = ()>>(scenario: impl FnOnce(Threads) -> F) {
     async_io::block_on(scenario(Threads));
 }
 
-mod scenarios {
-    use super::run;
-
-    crate::adapter_conformance!(run);
-    crate::http_conformance!(run);
-    crate::client_conformance!(run);
-}
+crate::conformance!(run);
 
 #[derive(Clone)]
 struct Threads;
@@ -72,7 +66,7 @@ fn attempt<T>(mut operation: impl FnMut() -> io::Result<T>, mut poll_ready: impl
 
 struct Stream(Async<TcpStream>);
 
-impl crate::adapter::Stream for Stream {
+impl adapter::Stream for Stream {
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         attempt(|| self.0.get_ref().read(buffer), || self.0.poll_readable(context))
     }
@@ -92,7 +86,7 @@ impl crate::adapter::Stream for Stream {
 
 struct Listener(Async<TcpListener>);
 
-impl crate::adapter::Listener for Listener {
+impl adapter::Listener for Listener {
     type Stream = Stream;
 
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
@@ -109,7 +103,7 @@ impl crate::adapter::Listener for Listener {
 
 struct Datagram(Async<UdpSocket>);
 
-impl crate::adapter::Datagram for Datagram {
+impl adapter::Datagram for Datagram {
     fn poll_receive(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         attempt(|| self.0.get_ref().recv_from(buffer), || self.0.poll_readable(context))
     }
@@ -128,7 +122,7 @@ struct Timer {
     timer: async_io::Timer,
 }
 
-impl crate::adapter::Timer for Timer {
+impl adapter::Timer for Timer {
     fn reset(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
         self.timer.set_at(deadline);

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rustor_core::{
-    action::{Action, AddressFamily},
+    action::AddressFamily,
     error::{HttpError, ResolveError},
     id::{HttpId, ResolveId},
     input::{HttpReply, Input},
@@ -15,52 +15,15 @@ use crate::{
     http::{self, HttpClient, Request, Roots},
 };
 
-/// Sends tasks out, and sees to it that each comes back once.
+/// Sends tasks out, each of which comes back once.
 pub(crate) struct Errands {
     http: HttpClient,
     user_agent: Option<String>,
-    #[cfg(debug_assertions)]
-    under_way: std::collections::BTreeSet<(&'static str, u64)>,
 }
 
 impl Errands {
     pub(crate) fn new(roots: Roots, user_agent: Option<String>) -> Errands {
-        Errands {
-            http: HttpClient::new(roots),
-            user_agent,
-            #[cfg(debug_assertions)]
-            under_way: Default::default(),
-        }
-    }
-
-    /// Notes that an answer is owed. Costs nothing in a release.
-    pub(crate) fn asked(&mut self, action: &Action) {
-        #[cfg(debug_assertions)]
-        {
-            let promise = match action {
-                Action::Disk { job, .. } => ("disk", job.to_bits()),
-                Action::Http { request, .. } => ("http", request.to_bits()),
-                Action::Resolve { resolve, .. } => ("resolve", resolve.to_bits()),
-                _ => return,
-            };
-            debug_assert!(self.under_way.insert(promise), "{promise:?} was asked for twice");
-        }
-        let _ = action;
-    }
-
-    /// Checks that an answer is owed. Costs nothing in a release.
-    pub(crate) fn answered(&mut self, input: &Input) {
-        #[cfg(debug_assertions)]
-        {
-            let promise = match input {
-                Input::Disk { job, .. } => ("disk", job.to_bits()),
-                Input::Http { request, .. } => ("http", request.to_bits()),
-                Input::Resolved { resolve, .. } => ("resolve", resolve.to_bits()),
-                _ => return,
-            };
-            debug_assert!(self.under_way.remove(&promise), "{promise:?} was answered twice, or never asked for");
-        }
-        let _ = input;
+        Errands { http: HttpClient::new(roots), user_agent }
     }
 
     /// Gets `url`.

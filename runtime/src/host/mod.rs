@@ -9,6 +9,7 @@
 mod alarm;
 mod errand;
 mod listen;
+mod promises;
 mod request;
 mod stream;
 mod wake;
@@ -39,6 +40,7 @@ use self::{
     alarm::Alarm,
     errand::Errands,
     listen::{Acceptor, Mailer},
+    promises::Promises,
     request::Desk,
     stream::{ReadBuffers, Streams},
     wake::{Mail, Source},
@@ -86,6 +88,7 @@ pub struct Host<R: Runtime> {
     /// None once the host has ended.
     disk: Option<DiskWorkers>,
     errands: Errands,
+    promises: Promises,
     desk: Desk,
 }
 
@@ -138,6 +141,7 @@ impl<R: Runtime> Host<R> {
             alarm: Alarm::new(&mailbox, runtime.timer()),
             disk: Some(DiskWorkers::start(config.disk, complete).map_err(StartError::System)?),
             errands: Errands::new(config.certificates, config.user_agent),
+            promises: Promises::default(),
             desk: Desk::default(),
             runtime,
             mailbox,
@@ -151,9 +155,10 @@ impl<R: Runtime> Host<R> {
         let mut mail = mem::take(&mut self.mail);
         self.mailbox.take(&mut mail);
         for input in self.answers.drain(..).chain(mail.inputs.drain(..)) {
-            self.errands.answered(&input);
+            self.promises.answered(&input);
             self.engine.handle(now, input);
         }
+        self.promises.settled();
         for source in mail.ready.drain(..) {
             match source {
                 Source::Stream(connection) => self.schedule(connection),
@@ -174,7 +179,10 @@ impl<R: Runtime> Host<R> {
         let due = self.scheduled.len().min(STREAMS_PER_TURN);
         for connection in self.scheduled.drain(..due) {
             if let Some(connection) = self.streams.get(connection) {
-                connection.drive(&mut self.read_buffers, |input| self.engine.handle(now, input));
+                connection.drive(&mut self.read_buffers, |input| {
+                    self.promises.answered(&input);
+                    self.engine.handle(now, input);
+                });
             }
         }
         if !mail.requests.is_empty() {
@@ -200,6 +208,9 @@ impl<R: Runtime> Host<R> {
             stopped |= event == rustor_core::event::Event::ShutDown;
             self.desk.publish(&self.engine, &event);
         }
+        if stopped {
+            self.promises.ended();
+        }
         stopped
     }
 
@@ -214,7 +225,7 @@ impl<R: Runtime> Host<R> {
     }
 
     fn perform(&mut self, action: Action) {
-        self.errands.asked(&action);
+        self.promises.asked(&action);
         match action {
             Action::Connect { connection, remote } => {
                 let runtime = self.runtime.clone();

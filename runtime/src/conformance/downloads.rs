@@ -1,43 +1,25 @@
-//! Clients on loopback: everything between an application's call and another client's disk.
+//! Whole downloads between clients of this machine.
 
-use std::{
-    fs,
-    future::{Future, poll_fn},
-    io::{Read, Write},
-    net::TcpListener,
-    path::PathBuf,
-    pin::pin,
-    task::{Context, Poll, Waker},
-    thread,
-};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
-use rustor_core::{command::CommandError, event::Event, status::TorrentState};
+use rustor_core::event::Event;
+use rustor_core::status::TorrentState;
+use rustor_core::wire::{Handshake, PeerId, Reserved};
 
-use super::{
-    lab::{Lab, address, background},
-    support::both,
-};
-use crate::{AddOptions, Client, ClientConfig, ClientError, EventStream, StartError, adapter::Runtime};
-
-/// The first event that `fits`; all before it are dropped.
-async fn wait_for(events: &mut EventStream, fits: impl Fn(&Event) -> bool) -> Event {
-    loop {
-        let event = events.next().await.expect("the engine goes on");
-        if fits(&event) {
-            return event;
-        }
-    }
-}
-
-/// Polls a future once and drops it.
-fn abandon(future: impl Future) {
-    let _ = pin!(future).poll(&mut Context::from_waker(Waker::noop()));
-}
+use super::lab::{Lab, address, wait_for};
+use super::support::{Server, join, loopback, ok, on_thread, wait_for_close};
+use crate::adapter::Runtime;
+use crate::{AddOptions, Client, ClientConfig, ClientError};
 
 pub async fn a_torrent_goes_from_one_client_to_another<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
+    let lab = Lab::new(&runtime);
     let payload = lab.payload("seed", 1_000_000);
-    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
+    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
     let seeded = seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     seeder.wait_finished(seeded).await.unwrap();
 
@@ -63,15 +45,15 @@ pub async fn a_torrent_goes_from_one_client_to_another<R: Runtime>(runtime: R) {
     seeder.shutdown().await;
 }
 
-pub async fn several_threads_and_several_leechers_do_as_well<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
+pub async fn several_leechers_help_each_other<R: Runtime>(runtime: R) {
+    let lab = Lab::new(&runtime);
     let payload = lab.payload("seed", 2_000_000);
-    let seeder = lab.start(&runtime, "seeder");
+    let seeder = lab.start("seeder");
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let mut leechers: Vec<(Client, _, PathBuf)> = Vec::new();
     for number in 0..4 {
         let name = format!("leecher {number}");
-        let (leecher, folder) = (lab.start(&runtime, &name), lab.folder(&name));
+        let (leecher, folder) = (lab.start(&name), lab.folder(&name));
         let peers = [&seeder].into_iter().chain(leechers.iter().map(|(leecher, ..)| leecher)).map(address).collect();
         let torrent = leecher.add(AddOptions { peers, ..AddOptions::new(payload.metainfo.clone(), &folder) }).await.unwrap();
         leechers.push((leecher, torrent, folder));
@@ -83,10 +65,10 @@ pub async fn several_threads_and_several_leechers_do_as_well<R: Runtime>(runtime
 }
 
 pub async fn a_later_session_believes_resume_data_that_fits_the_files<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
+    let lab = Lab::new(&runtime);
     let payload = lab.payload("seed", 300_000);
     let options = AddOptions::new(payload.metainfo.clone(), &payload.folder);
-    let first = lab.start(&runtime, "client");
+    let first = lab.start("client");
     let torrent = first.add(options.clone()).await.unwrap();
     first.wait_finished(torrent).await.unwrap();
     first.shutdown().await;
@@ -98,7 +80,7 @@ pub async fn a_later_session_believes_resume_data_that_fits_the_files<R: Runtime
     fs::write(&file, vec![0; 300_000]).unwrap();
     fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
     for (resume, expected) in [(true, payload.pieces()), (false, 0)] {
-        let client = lab.start(&runtime, "client");
+        let client = lab.start("client");
         let mut events = client.events();
         client.add(AddOptions { resume, paused: true, ..options.clone() }).await.unwrap();
         let checked = wait_for(&mut events, |event| matches!(event, Event::Checked { .. })).await;
@@ -108,9 +90,9 @@ pub async fn a_later_session_believes_resume_data_that_fits_the_files<R: Runtime
 }
 
 pub async fn a_paused_torrent_stands_still_until_it_is_resumed<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
+    let lab = Lab::new(&runtime);
     let payload = lab.payload("seed", 300_000);
-    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
+    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let mut events = leecher.events();
     let options = AddOptions::new(payload.metainfo.clone(), lab.folder("leech"));
@@ -127,31 +109,10 @@ pub async fn a_paused_torrent_stands_still_until_it_is_resumed<R: Runtime>(runti
     assert!(payload.is_in(&lab.folder("leech")));
 }
 
-pub async fn a_removed_torrent_is_gone_with_its_files_if_that_was_asked_for<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
-    let payload = lab.payload("seed", 100_000);
-    let client = lab.start(&runtime, "client");
-    let options = AddOptions::new(payload.metainfo.clone(), &payload.folder);
-    for delete_data in [false, true] {
-        let torrent = client.add(options.clone()).await.unwrap();
-        client.wait_finished(torrent).await.unwrap();
-        assert_eq!(client.add(options.clone()).await, Err(ClientError::Command(CommandError::AlreadyAdded(torrent))));
-        client.remove(torrent, delete_data).await.unwrap();
-        assert_eq!(payload.is_in(&payload.folder), !delete_data);
-        let nothing = ClientError::Command(CommandError::NoSuchTorrent);
-        assert_eq!(client.status(torrent).await, Err(nothing.clone()));
-        assert_eq!(client.peers(torrent).await, Err(nothing.clone()));
-        assert_eq!(client.wait_finished(torrent).await, Err(nothing.clone()));
-        assert_eq!(client.remove(torrent, false).await, Err(nothing));
-        assert_eq!(client.list().await, Ok(Vec::new()));
-    }
-    assert_eq!(fs::read_dir(lab.folder("client.state")).unwrap().count(), 0);
-}
-
 pub async fn a_recheck_finds_what_was_damaged_and_fetches_it_again<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
+    let lab = Lab::new(&runtime);
     let payload = lab.payload("seed", 300_000);
-    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
+    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let folder = lab.folder("leech");
     let options = AddOptions { peers: vec![address(&seeder)], ..AddOptions::new(payload.metainfo.clone(), &folder) };
@@ -170,9 +131,9 @@ pub async fn a_recheck_finds_what_was_damaged_and_fetches_it_again<R: Runtime>(r
 }
 
 pub async fn a_disk_that_fails_ends_the_wait<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
+    let lab = Lab::new(&runtime);
     let payload = lab.payload("seed", 100_000);
-    let client = lab.start(&runtime, "client");
+    let client = lab.start("client");
     let folder = lab.folder("leech");
     // A folder stands where the file must be.
     fs::create_dir(folder.join("payload")).unwrap();
@@ -186,12 +147,13 @@ pub async fn a_disk_that_fails_ends_the_wait<R: Runtime>(runtime: R) {
 }
 
 pub async fn peers_come_from_a_tracker<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
+    let lab = Lab::new(&runtime);
     let mut payload = lab.payload("seed", 100_000);
-    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
+    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let tracker = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/announce", tracker.local_addr().unwrap());
+    // By its name, so that the whole way is gone.
+    let url = format!("http://localhost:{}/announce", tracker.local_addr().unwrap().port());
     let port = address(&seeder).port().to_be_bytes();
     let serve = move || {
         let (mut stream, _) = tracker.accept().unwrap();
@@ -218,9 +180,9 @@ pub async fn peers_come_from_a_tracker<R: Runtime>(runtime: R) {
 }
 
 pub async fn shutdown_in_the_middle_loses_nothing_that_was_verified<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
+    let lab = Lab::new(&runtime);
     let payload = lab.payload("seed", 4_000_000);
-    let (seeder, leecher) = (lab.start(&runtime, "seeder"), lab.start(&runtime, "leecher"));
+    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let mut events = leecher.events();
     let options = AddOptions::new(payload.metainfo.clone(), lab.folder("leech"));
@@ -228,14 +190,15 @@ pub async fn shutdown_in_the_middle_loses_nothing_that_was_verified<R: Runtime>(
     let torrent = leecher.add(options.clone()).await.unwrap();
     wait_for(&mut events, |event| matches!(event, Event::PieceVerified { .. })).await;
     let (waiter, other) = (leecher.clone(), leecher.clone());
-    let waiting = both(waiter.wait_finished(torrent), both(leecher.shutdown(), other.shutdown()));
-    assert!(matches!(waiting.await.0, Ok(()) | Err(ClientError::Stopped)));
+    let stop = join(leecher.shutdown(), other.shutdown());
+    let (waited, ((), ())) = join(waiter.wait_finished(torrent), stop).await;
+    assert!(matches!(waited, Ok(()) | Err(ClientError::Stopped)), "{waited:?}");
     let mut verified = 1;
     while let Some(event) = events.next().await {
         verified += u32::from(matches!(event, Event::PieceVerified { .. }));
     }
 
-    let leecher = lab.start(&runtime, "leecher");
+    let leecher = lab.start("leecher");
     let mut events = leecher.events();
     let torrent = leecher.add(options).await.unwrap();
     let checked = wait_for(&mut events, |event| matches!(event, Event::Checked { .. })).await;
@@ -244,95 +207,90 @@ pub async fn shutdown_in_the_middle_loses_nothing_that_was_verified<R: Runtime>(
     assert!(payload.is_in(&lab.folder("leech")));
 }
 
-pub async fn after_a_shutdown_everything_says_so<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
-    let payload = lab.payload("seed", 1000);
-    let client = lab.start(&runtime, "client");
-    let mut events = client.events();
-    client.shutdown().await;
-    client.shutdown().await;
-    assert_eq!(client.list().await, Err(ClientError::Stopped));
-    assert_eq!(client.add(AddOptions::new(payload.metainfo, payload.folder)).await, Err(ClientError::Stopped));
-    assert_eq!(wait_for(&mut events, |event| *event == Event::ShutDown).await, Event::ShutDown);
-    assert_eq!(events.next().await, None);
-    assert_eq!(client.events().next().await, None);
-    // Its port is free again.
-    TcpListener::bind(address(&client)).unwrap();
-}
-
-pub async fn the_last_handle_to_go_shuts_the_engine_down<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
-    let (client, host) = Client::start(runtime.clone(), lab.config("client")).unwrap();
-    let (mut events, clone) = (client.events(), client.clone());
-    let ended = background(&runtime, host);
-    drop(client);
-    assert_eq!(clone.list().await, Ok(Vec::new()));
-    drop(clone);
-    ended.await.unwrap();
-    assert_eq!(wait_for(&mut events, |event| *event == Event::ShutDown).await, Event::ShutDown);
-}
-
-pub async fn a_host_that_is_dropped_leaves_nobody_waiting<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
-    let payload = lab.payload("seed", 100_000);
-    let (client, mut host) = Client::start(runtime, lab.config("client")).unwrap();
-    let mut events = client.events();
-    let mut application = Box::pin(async {
-        let torrent = client.add(AddOptions::new(payload.metainfo, lab.folder("leech"))).await.unwrap();
-        wait_for(&mut events, |event| matches!(event, Event::Checked { .. })).await;
-        torrent
+pub async fn shutdown_does_not_wait_for_those_who_never_answer<R: Runtime>(runtime: R) {
+    let lab = Lab::new(&runtime);
+    let mut payload = lab.payload("seed", 100_000);
+    // A tracker that answers once, and a peer that takes the connection and says nothing.
+    let mut answers = 0;
+    let tracker = Server::playing(2, move |mut stream, _| {
+        answers += 1;
+        match answers {
+            1 => stream.write_all(ok("d8:intervali1800e5:peers0:e").as_bytes()).unwrap(),
+            _ => wait_for_close(stream),
+        }
     });
-    let torrent = poll_fn(|context| {
-        assert!(pin!(&mut host).poll(context).is_pending());
-        application.as_mut().poll(context)
-    })
-    .await;
-    drop(application);
-    let mut waiting = pin!(client.wait_finished(torrent));
-    poll_fn(|context| {
-        assert!(waiting.as_mut().poll(context).is_pending() && pin!(&mut host).poll(context).is_pending());
-        assert!(waiting.as_mut().poll(context).is_pending());
-        Poll::Ready(())
-    })
-    .await;
-    drop(host);
-    assert_eq!(waiting.await, Err(ClientError::Stopped));
-    assert_eq!(client.list().await, Err(ClientError::Stopped));
-    client.shutdown().await;
-    while events.next().await.is_some() {}
-}
-
-pub async fn what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
-    let payload = lab.payload("seed", 100_000);
-    let client = lab.start(&runtime, "client");
-    let mut events = client.events();
-    let torrent = client.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
-    for _ in 0..100 {
-        abandon(client.wait_finished(torrent));
-        abandon(client.list());
-    }
-    client.wait_finished(torrent).await.unwrap();
-    abandon(client.remove(torrent, false));
-    wait_for(&mut events, |event| matches!(event, Event::Removed { .. })).await;
-    abandon(client.shutdown());
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    payload.metainfo.trackers = vec![vec![tracker.url("/announce")]];
+    let mut config = lab.config("leecher");
+    config.engine.announcer.stop_timeout = Duration::from_millis(50);
+    let leecher = lab.start_with(config);
+    let mut events = leecher.events();
+    let peers = vec![silent.local_addr().unwrap()];
+    let options = AddOptions { peers, ..AddOptions::new(payload.metainfo.clone(), lab.folder("leech")) };
+    let torrent = leecher.add(options).await.unwrap();
+    wait_for(&mut events, |event| matches!(event, Event::TrackerReplied { .. })).await;
+    let (mut accepted, _) = on_thread(move || silent.accept().unwrap()).await;
+    // More work that is not waited for: every piece is read again.
+    leecher.recheck(torrent).await.unwrap();
+    leecher.shutdown().await;
     assert_eq!(wait_for(&mut events, |event| *event == Event::ShutDown).await, Event::ShutDown);
+    let mut greeting = Vec::new();
+    // A reset says the same: it is over.
+    let _ = accepted.read_to_end(&mut greeting);
+    assert!(tracker.requests.try_iter().last().is_some_and(|request| request.contains("event=stopped")));
 }
 
-pub async fn a_port_in_use_is_named<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    let error = Client::start(runtime.clone(), ClientConfig { port, ..lab.config("client") }).err().unwrap();
-    assert!(matches!(error, StartError::Listen { .. }));
-    assert_eq!(error.to_string(), format!("port {port} is in use by another program"));
+pub async fn a_torrent_comes_over_ipv6<R: Runtime>(runtime: R) {
+    let Some(here) = loopback().into_iter().find(|address| address.is_ipv6()) else { return };
+    let lab = Lab::new(&runtime);
+    let payload = lab.payload("seed", 200_000);
+    let at = |name| lab.start_with(ClientConfig { listen: vec![here.ip()], ..lab.config(name) });
+    let (seeder, leecher) = (at("seeder"), at("leecher"));
+    seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
+    let options = AddOptions { peers: vec![address(&seeder)], ..AddOptions::new(payload.metainfo.clone(), lab.folder("leech")) };
+    assert!(options.peers[0].is_ipv6());
+    let torrent = leecher.add(options).await.unwrap();
+    leecher.wait_finished(torrent).await.unwrap();
+    assert!(payload.is_in(&lab.folder("leech")));
 }
 
-pub async fn all_addresses_get_the_same_port<R: Runtime>(runtime: R) {
-    let lab = Lab::new();
-    let config = lab.config("client");
-    let (client, _host) = Client::start(runtime, ClientConfig { listen: ClientConfig::default().listen, ..config }).unwrap();
-    let addresses = client.listen_addresses();
-    assert!(addresses[0].is_ipv4());
-    assert!(addresses.iter().all(|address| address.port() == addresses[0].port() && address.port() != 0));
+pub async fn among_two_hundred_connections_a_leecher_is_served<R: Runtime>(runtime: R) {
+    const CROWD: u32 = 200;
+    let lab = Lab::new(&runtime);
+    let payload = lab.payload("seed", 1_000_000);
+    let mut config = lab.config("seeder");
+    config.engine.limits.connections_per_torrent = CROWD + 1;
+    let (seeder, leecher) = (lab.start_with(config), lab.start("leecher"));
+    let mut events = seeder.events();
+    let seeded = seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
+    seeder.wait_finished(seeded).await.unwrap();
+
+    let (remote, info_hash) = (address(&seeder), payload.metainfo.info_hash());
+    let shake_hands = move || {
+        let hello = |number| {
+            let mut peer_id = *b"-XX0000-............";
+            peer_id[8..12].copy_from_slice(&u32::to_be_bytes(number));
+            let mut stream = TcpStream::connect(remote).unwrap();
+            stream.write_all(&Handshake { reserved: Reserved::default(), info_hash, peer_id: PeerId(peer_id) }.encode()).unwrap();
+            stream
+        };
+        let mut crowd: Vec<TcpStream> = (0..CROWD).map(hello).collect();
+        for stream in &mut crowd {
+            let mut answer = [0; Handshake::LENGTH];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(answer[28..48], info_hash.0);
+        }
+        crowd
+    };
+    let crowd = on_thread(shake_hands).await;
+    assert_eq!(seeder.status(seeded).await.unwrap().peers, CROWD);
+    let options = AddOptions { peers: vec![remote], ..AddOptions::new(payload.metainfo.clone(), lab.folder("leech")) };
+    let torrent = leecher.add(options).await.unwrap();
+    leecher.wait_finished(torrent).await.unwrap();
+    assert!(payload.is_in(&lab.folder("leech")));
+    assert!(seeder.peers(seeded).await.unwrap().len() >= CROWD as usize);
+    drop(crowd);
+    for _ in 0..CROWD {
+        wait_for(&mut events, |event| matches!(event, Event::PeerDisconnected { .. })).await;
+    }
 }

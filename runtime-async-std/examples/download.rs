@@ -1,0 +1,76 @@
+//! Downloads a torrent, and serves it afterwards with `--seed`:
+//!
+//! ```sh
+//! cargo run --release -p rustor-async-std --example download-async-std -- debian.torrent ~/Downloads --port 6881
+//! ```
+//!
+//! Ctrl-C tells the trackers, saves everything and stops; the next start goes on from there.
+
+use std::{env, error::Error, fs, net::SocketAddr, pin::pin, time::Duration};
+
+use async_std::{future::timeout, task};
+use rustor_async_std::{AddOptions, Client, ClientConfig, ClientError, core::metainfo::Metainfo};
+
+const USAGE: &str = "usage: download-async-std TORRENT FOLDER [--port NUMBER] [--peer ADDRESS]... [--seed]";
+
+struct Arguments {
+    torrent: String,
+    folder: String,
+    port: u16,
+    peers: Vec<SocketAddr>,
+    seed: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = arguments()?;
+    let config = ClientConfig { port: arguments.port, ..ClientConfig::default() };
+    rustor_async_std::run(config, async |client| {
+        let to_stop = client.clone();
+        // The handler has a thread of its own; whoever waits for the client hears that it has stopped.
+        ctrlc::set_handler(move || task::block_on(to_stop.shutdown()))?;
+        download(&client, arguments).await
+    })?
+}
+
+async fn download(client: &Client, arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let mut events = client.events();
+    let metainfo = Metainfo::parse(fs::read(arguments.torrent)?.into())?;
+    let options = AddOptions { peers: arguments.peers, ..AddOptions::new(metainfo, arguments.folder) };
+    let torrent = client.add(options).await?;
+    let mut finished = pin!(client.wait_finished(torrent));
+    loop {
+        match timeout(Duration::from_secs(1), &mut finished).await {
+            Ok(Ok(())) => break,
+            Ok(Err(ClientError::Stopped)) => {
+                eprintln!("stopped; start again to go on");
+                return Ok(());
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => {}
+        }
+        // If the client has stopped meanwhile, the next turn says so.
+        if let Ok(status) = client.status(torrent).await {
+            let rate = status.download_rate >> 10;
+            eprintln!("{:?}: {} of {} bytes, {rate} KiB/s, {} peers", status.state, status.verified, status.total, status.peers);
+        }
+    }
+    eprintln!("finished");
+    // A client serves what it has as long as it runs, and its events end with it.
+    while arguments.seed && events.next().await.is_some() {}
+    Ok(())
+}
+
+fn arguments() -> Result<Arguments, Box<dyn Error>> {
+    let mut words = env::args().skip(1);
+    let (torrent, folder) = (words.next().ok_or(USAGE)?, words.next().ok_or(USAGE)?);
+    let mut arguments = Arguments { torrent, folder, port: 6881, peers: Vec::new(), seed: false };
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--port" => arguments.port = words.next().ok_or(USAGE)?.parse()?,
+            "--peer" => arguments.peers.push(words.next().ok_or(USAGE)?.parse()?),
+            "--seed" => arguments.seed = true,
+            _ => return Err(USAGE.into()),
+        }
+    }
+    Ok(arguments)
+}
