@@ -29,7 +29,7 @@ use crate::{
 /// Share what is on disk with others, until Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct Seed {
-    /// The torrent file
+    /// The torrent file; '-' for standard input
     #[arg(value_name = "TORRENT")]
     torrent: PathBuf,
     /// The folder that holds what the torrent names

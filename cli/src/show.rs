@@ -16,7 +16,7 @@ const TREE: usize = 40;
 /// Tell what is in a torrent file.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The torrent file
+    /// The torrent file; '-' for standard input
     #[arg(value_name = "TORRENT")]
     torrent: PathBuf,
     /// Write JSON, for programs

@@ -11,24 +11,33 @@ use rustor_tokio::core::{
     metainfo::{self, Metainfo},
 };
 
-use crate::{failure::Failure, output::Output};
+use crate::{
+    failure::Failure,
+    output::{Output, safe},
+};
 
 /// The largest torrent file that is read: far above real ones.
 pub(crate) const LARGEST: usize = 32 << 20;
 
-/// Reads the torrent file at `path`.
+/// Reads the torrent file at `path`; `-` is standard input.
 pub(crate) fn load(output: &Output, path: &Path) -> Result<Metainfo, Failure> {
-    let about = |message: &dyn std::fmt::Display| Failure::about(path.display(), message);
+    let name = if path.as_os_str() == "-" { "standard input".into() } else { safe(&path.to_string_lossy()).into_owned() };
     if path.to_str().is_some_and(|path| path.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:"))) {
         return Err(Failure::new("magnet links are not supported yet; use the torrent file"));
     }
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| about(&words(&error)))?;
+    let bytes = if path.as_os_str() == "-" { read(io::stdin().lock()) } else { File::open(path).and_then(read) };
+    let bytes = bytes.map_err(|error| Failure::about(&name, words(&error)))?;
     if bytes.len() > LARGEST {
-        return Err(about(&"larger than 32 MiB, which no torrent file is"));
+        return Err(Failure::about(name, "larger than 32 MiB, which no torrent file is"));
     }
-    parse(output, &path.display().to_string(), bytes.into())
+    parse(output, &name, bytes.into())
+}
+
+/// All there is, up to one byte more than a torrent file may have.
+fn read(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads the bytes of a torrent file that is called `name`.

@@ -21,7 +21,7 @@ use crate::{
 /// Check files on disk against a torrent.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The torrent file
+    /// The torrent file; '-' for standard input
     #[arg(value_name = "TORRENT")]
     torrent: PathBuf,
     /// The folder that holds what the torrent names

@@ -49,6 +49,8 @@ pub enum Purpose {
     Simulation = 8,
     /// Which peers our own tracker tells of.
     TrackerServer = 9,
+    /// The cookie by which local discovery knows its own announces.
+    LocalDiscovery = 10,
 }
 
 /// xoshiro256\*\* (Blackman and Vigna): 256 bits of state, fast, and the same on every platform.

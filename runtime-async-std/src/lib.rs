@@ -25,7 +25,7 @@
 //! | feature | functions | runtime |
 //! |---|---|---|
 //! | `async-std` (default) | [`start`], [`run`] | [`AsyncStdRuntime`] |
-//! | `smol` | [`smol::start`], [`smol::run`] | [`smol::SmolRuntime`] |
+//! | `smol` | `smol::start`, `smol::run` | `smol::SmolRuntime` |
 //!
 //! A program on async-std changes nothing; one on smol takes this crate with `default-features = false, features = ["smol"]`, and
 //! has no async-std among its dependencies. With both features there are both. A further executor needs an [`Executor`] of one

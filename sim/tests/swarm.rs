@@ -108,3 +108,16 @@ fn a_udp_tracker_is_reached_through_heavy_loss() {
     world.add(leecher, &payload, &[]);
     assert!(world.run_until(|world| world.is_complete(leecher, &payload), 3600));
 }
+
+/// The leecher will not ask its tracker again for minutes; so the seed must ask, and call it.
+#[test]
+fn a_leecher_that_came_before_its_seed_is_called_by_it() {
+    let payload = Payload::new("file", 300_000, 32_768, 1);
+    let mut world = World::new(9);
+    world.add_tracker();
+    let (seed, leecher) = (world.node(Link::default()), world.node(Link::default()));
+    world.add(leecher, &payload, &[]);
+    assert!(!world.run_until(|world| world.is_complete(leecher, &payload), 10));
+    world.add_seed(seed, &payload);
+    assert!(world.run_until(|world| world.is_complete(leecher, &payload), 20));
+}

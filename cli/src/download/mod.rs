@@ -19,7 +19,7 @@ use crate::{
 /// What is there already, whole or in part, is not fetched again: the same command goes on where an earlier one stopped.
 #[derive(Debug, Args)]
 pub(crate) struct Download {
-    /// Torrent files, or http and https URLs of them
+    /// Torrent files, or http and https URLs of them; '-' for standard input
     #[arg(value_name = "FILE|URL", required = true, value_parser = source())]
     sources: Vec<Source>,
     /// The folder to download to

@@ -114,6 +114,29 @@ fn show_for_people_has_sizes_in_both_forms_and_a_tree() {
 }
 
 #[test]
+fn a_torrent_file_may_come_from_standard_input() {
+    let lab = Lab::new();
+    lab.file("film", b"hello");
+    let torrent = lab.torrent("film", &[]);
+    let output = lab.command(&["show", "-"]).stdin(fs::File::open(lab.path(&torrent)).unwrap()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), lab.succeed(&["show", &torrent]));
+    lab.run(&["show", "-"]).is_one_line(1, "standard input: this is empty");
+}
+
+#[test]
+fn the_quiet_get_results_and_nothing_else() {
+    let lab = Lab::new();
+    lab.file("folder/film", b"hello");
+    fs::create_dir(lab.path("folder/empty")).unwrap();
+    let told = lab.run(&["create", "folder"]);
+    assert!(told.stderr.contains("folder/empty: left out"), "{told:?}");
+    let quiet = lab.run(&["create", "folder", "--force", "-q"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
+    assert_eq!(quiet.stdout, told.stdout);
+}
+
+#[test]
 fn show_keeps_strangers_off_the_terminal() {
     let lab = Lab::new();
     lab.file("film", b"hello");

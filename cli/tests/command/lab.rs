@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -164,8 +164,8 @@ fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
 }
 
 fn wait_for(lines: &Receiver<String>, fits: impl Fn(&str) -> bool) -> Result<String, Vec<String>> {
-    let mut seen = Vec::new();
-    while let Ok(line) = lines.recv_timeout(PATIENCE) {
+    let (begin, mut seen) = (Instant::now(), Vec::new());
+    while let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(begin.elapsed())) {
         if fits(&line) {
             return Ok(line);
         }

@@ -48,6 +48,12 @@ impl Engine {
         let source = picker::Source { peer: id, has: connection.holdings.view(), speed };
         torrent.picker.pick(&source, &mut connection.cursor, room, &mut torrent.picker_rng, out);
         download.requested(now, out);
+        // Peers with nothing to do are looked at again when the last free blocks are gone: they may now be asked for others' blocks.
+        let endgame = torrent.picker.endgame();
+        let begins = endgame && !core::mem::replace(&mut torrent.endgame, endgame);
+        torrent.endgame = endgame;
+        let torrent = torrent.id;
+        self.blocks_freed(torrent, begins);
     }
 
     /// A block has come from a peer.

@@ -61,6 +61,7 @@ impl Engine {
             verified_bytes: 0,
             picker,
             picker_rng,
+            endgame: false,
             assembly: Assembly::default(),
             blame: Blame::default(),
             have_log: Vec::new(),

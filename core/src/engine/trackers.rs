@@ -68,7 +68,8 @@ impl Engine {
             let limit = self.config.limits.connections_per_torrent;
             let Some(torrent) = self.torrents.get_mut(id) else { return };
             let wanted = limit.saturating_sub(torrent.connections.len() as u32);
-            let statistics = torrent.statistics(if torrent.is_complete() { 0 } else { wanted });
+            // Seeds ask, too: a leecher that came before them may not ask again for half an hour.
+            let statistics = torrent.statistics(wanted);
             let Some(announce) = torrent.announcer.poll(self.now, &statistics) else { break };
             self.send_announce(id, announce);
         }

@@ -3,14 +3,18 @@
 //! A `Connection` holds state and answers questions about it. What follows from a message for the torrent is decided in
 //! [`engine`](crate::engine), which knows both.
 
+mod client_name;
 mod close_reason;
 mod connection;
 mod download;
 mod holdings;
+mod priority;
 mod upload;
 
+pub use client_name::client_name;
 pub use close_reason::{CloseReason, ProtocolError};
 pub(crate) use connection::{Connection, Stage};
 pub(crate) use download::{Arrival, Download};
 pub(crate) use holdings::Holdings;
+pub use priority::canonical_priority;
 pub(crate) use upload::Upload;

@@ -1,5 +1,6 @@
 //! One torrent: its pieces, its peers, its policies.
 
+mod allowed_fast;
 mod assembly;
 mod blame;
 mod checking;
@@ -10,6 +11,7 @@ pub mod picker;
 mod resume;
 mod state;
 
+pub use allowed_fast::allowed_fast;
 pub(crate) use assembly::{Assembly, Source};
 pub(crate) use blame::Blame;
 pub(crate) use checking::Checking;

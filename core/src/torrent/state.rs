@@ -38,6 +38,8 @@ pub(crate) struct Torrent {
     pub(crate) verified_bytes: u64,
     pub(crate) picker: Picker<ConnectionId>,
     pub(crate) picker_rng: Rng,
+    /// Every missing block was asked of someone when blocks were last picked.
+    pub(crate) endgame: bool,
     pub(crate) assembly: Assembly,
     pub(crate) blame: Blame,
     /// Pieces verified since peers were first told, in order; each peer has a cursor into it.

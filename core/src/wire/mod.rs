@@ -1,4 +1,5 @@
-//! The wire protocol between peers: pure codecs of handshake and messages (BEP 3, and the shapes of BEP 5, 6 and 10).
+//! The wire protocol between peers: pure codecs of handshake and messages (BEP 3, and the shapes of BEP 5, 6 and 10). What the messages
+//! of extensions say is in [`extension`].
 //!
 //! A connection begins with a [`Handshake`] from each side, read by a [`HandshakeDecoder`]; what follows it is read by a
 //! [`Decoder`] and written by an [`Encoder`]. None of them knows a torrent: whether a piece index is in range, a block was asked
@@ -28,6 +29,7 @@
 mod decoder;
 mod encoder;
 mod error;
+pub mod extension;
 mod handshake;
 mod message;
 mod payload;

@@ -196,25 +196,26 @@ fn several_peers_at_a_loopback_address_are_told_apart_by_their_port() {
 
 #[test]
 fn who_is_banned_for_several_pieces_is_told_of_once() {
-    // Two pieces of two blocks each, of each of which the bad peer was asked for one.
     for bad_remote in ["10.0.0.66:5000", "127.0.0.1:5000"] {
-        let content = Content::new(4 * BLOCK as usize, 2 * BLOCK);
-        let world = World::with(|config| (config.request_initial, config.request_minimum) = (1, 1));
+        let content = Content::new(16 * BLOCK as usize, 2 * BLOCK);
+        let world = World::with(|config| (config.request_initial, config.request_minimum, config.request_maximum) = (1, 1, 1));
         world.leeches(&content);
         let bad = world.seed_joins(&content, bad_remote);
         let good = world.seed_joins(&content, "127.0.0.1:5001");
         world.disk_holds();
         [&bad, &good].into_iter().for_each(|peer| peer.says(Message::Unchoke));
+        // Each sends one block of two pieces.
         for _ in 0..2 {
             let (of_bad, of_good) = (bad.hears_requests(), good.hears_requests());
             good.sends(&content, &of_good);
             sends_bad(&bad, &content, &of_bad);
         }
-        assert_eq!(world.jobs().len(), 2);
         world.disk_catches_up();
+        assert_eq!(world.count_events(|event| matches!(event, Event::PieceFailed { .. })), 2);
         assert!(!bad.is_closed());
-        for _ in 0..8 {
-            sends_bad(&bad, &content, &if bad.is_closed() { Vec::new() } else { bad.hears_requests() });
+        good.serves(&content);
+        if !bad.is_closed() {
+            bad.ends();
             good.serves(&content);
         }
         assert!(world.disk(|disk| disk.holds("folder", &content)));

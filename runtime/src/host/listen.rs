@@ -180,3 +180,113 @@ impl<D: Datagram> Mailer<D> {
         self.waker.wake_by_ref();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{adapter::Stream, host::wake::Mail};
+
+    enum NoStream {}
+
+    impl Stream for NoStream {
+        fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            match *self {}
+        }
+        fn poll_write(&mut self, _: &mut Context<'_>, _: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+            match *self {}
+        }
+        fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            match *self {}
+        }
+        fn local_address(&self) -> io::Result<SocketAddr> {
+            match *self {}
+        }
+    }
+
+    /// Fails with these, in order; "not now" after that.
+    struct Failing(VecDeque<ErrorKind>);
+
+    impl Listener for Failing {
+        type Stream = NoStream;
+
+        fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(NoStream, SocketAddr)>> {
+            self.0.pop_front().map_or(Poll::Pending, |kind| Poll::Ready(Err(kind.into())))
+        }
+        fn local_address(&self) -> io::Result<SocketAddr> {
+            Err(ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn a_listener_that_fails_rests_and_one_that_lost_a_connection_does_not() {
+        let kinds = [ErrorKind::ConnectionAborted, ErrorKind::Other, ErrorKind::Other];
+        let mut acceptor = Acceptor::new(&Arc::new(Mailbox::new()), 0, Failing(kinds.into()));
+        let now = Instant::now();
+        let mut accept = |now| {
+            acceptor.accept(now, |_, _| {});
+            (acceptor.listener.0.len(), acceptor.rests_until())
+        };
+        assert_eq!(accept(now), (1, Some(now + REST)));
+        assert_eq!(accept(now), (1, Some(now + REST)));
+        let later = now + REST;
+        assert_eq!(accept(later), (0, Some(later + REST)));
+        assert_eq!(accept(later + REST), (0, None));
+    }
+
+    /// Takes some datagrams, then none; has the same datagram for ever.
+    struct Socket {
+        takes: usize,
+        sent: Vec<Bytes>,
+    }
+
+    impl Datagram for Socket {
+        fn poll_receive(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+            buffer[..2].copy_from_slice(b"hi");
+            Poll::Ready(Ok((2, ([127, 0, 0, 1], 1).into())))
+        }
+        fn poll_send(&mut self, _: &mut Context<'_>, payload: &[u8], _: SocketAddr) -> Poll<io::Result<usize>> {
+            if self.takes == 0 {
+                return Poll::Pending;
+            }
+            self.takes -= 1;
+            self.sent.push(Bytes::copy_from_slice(payload));
+            Poll::Ready(Ok(payload.len()))
+        }
+        fn local_address(&self) -> io::Result<SocketAddr> {
+            Ok(([0, 0, 0, 0], 6881).into())
+        }
+    }
+
+    #[test]
+    fn datagrams_wait_for_a_full_socket_but_not_without_end() {
+        let mut mailer = Mailer::new(&Arc::new(Mailbox::new()), 0, Socket { takes: 1, sent: Vec::new() });
+        let remote = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(mailer.reaches(&remote) && !mailer.reaches(&"[::1]:1".parse().unwrap()));
+        let datagrams: Vec<_> = (0..=u8::MAX).map(|number| Bytes::copy_from_slice(&[number])).collect();
+        for datagram in &datagrams {
+            mailer.send(remote, datagram.clone());
+        }
+        assert_eq!(mailer.socket.sent, datagrams[..1]);
+        mailer.socket.takes = usize::MAX;
+        mailer.drive(|_, _| {});
+        assert_eq!(mailer.socket.sent, datagrams[..=OUTGOING]);
+    }
+
+    #[test]
+    fn a_flood_of_datagrams_leaves_room_for_others() {
+        let mailbox = Arc::new(Mailbox::new());
+        let mut mailer = Mailer::new(&mailbox, 7, Socket { takes: 1, sent: Vec::new() });
+        // Nobody listens before something was sent.
+        mailer.drive(|_, _| panic!("nobody asked"));
+        mailer.send(([127, 0, 0, 1], 1).into(), Bytes::from_static(b"x"));
+        let mut received = 0;
+        mailer.drive(|_, payload| {
+            assert_eq!(payload, "hi");
+            received += 1;
+        });
+        assert_eq!(received, BURST);
+        let mut mail = Mail::default();
+        mailbox.take(&mut mail);
+        assert_eq!(mail.ready.last(), Some(&Source::Datagram(7)));
+    }
+}

@@ -16,6 +16,7 @@ mod wake;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     future::Future,
     mem,
     net::SocketAddr,
@@ -89,6 +90,12 @@ pub struct Host<R: Runtime> {
     errands: Errands,
     promises: Promises,
     desk: Desk,
+}
+
+impl<R: Runtime> fmt::Debug for Host<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("torrents", &self.engine.torrents().len()).finish_non_exhaustive()
+    }
 }
 
 // Nothing in it is ever pinned.
