@@ -378,6 +378,15 @@ impl Engine {
     pub(super) fn stamped(&mut self, id: TorrentId, mut resume: Resume, stamps: Vec<Option<FileStamp>>) {
         let Some(torrent) = self.torrents.get(id) else { return };
         resume.files = stamps;
+        // A piece that was written since `verified` was noted, or is being written, may stand in a file whose stamp looks as if nothing
+        // had happened since. Such files are hashed if the next session begins with what is saved now.
+        let storing = torrent.picker.begun().filter(|begun| begun.received == begun.blocks).map(|begun| begun.piece);
+        let unnamed = torrent.verified.iter().filter(|piece| !resume.verified.get(*piece)).chain(storing);
+        for span in unnamed.flat_map(|piece| torrent.layout.spans(piece, 0, torrent.layout.piece_size(piece))) {
+            if let Some(stamp) = resume.files.get_mut(span.file as usize) {
+                *stamp = None;
+            }
+        }
         let data = resume.encode(torrent.metainfo.info_hash()).into();
         self.disk(id, DiskPurpose::SaveResume, DiskOperation::SaveResume { data });
     }

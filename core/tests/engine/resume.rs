@@ -187,6 +187,27 @@ fn what_was_verified_after_the_files_were_looked_at_is_not_claimed() {
 }
 
 #[test]
+fn what_was_written_while_the_files_were_looked_at_is_not_forgotten() {
+    // A store that ends before the stamp, but after what is verified was noted: the stamp fits the file, and the piece is unnamed.
+    let content = Content::new(8 * BLOCK as usize, 2 * BLOCK);
+    let world = World::new();
+    world.leeches(&content);
+    let seed = world.seed_joins(&content, "10.0.0.1:5000");
+    seed.says(Message::Unchoke);
+    let requests = seed.hears_requests();
+    seed.sends(&content, &requests[..2]);
+    world.disk_holds();
+    world.passes(Duration::from_secs(31));
+    seed.sends(&content, &requests[2..4]);
+    world.disk_does_next(Job::Store(0));
+    world.disk_does_next(Job::Stamp);
+    world.disk_does_next(Job::SaveResume);
+    let resume = world.disk(|disk| disk.resume["folder"].clone());
+    let (next, torrent) = next(&world, &content, resume);
+    assert_eq!(next.status(torrent).pieces_verified, 2);
+}
+
+#[test]
 fn peers_that_were_good_are_tried_first_in_the_next_session() {
     let content = content();
     let world = World::new();
