@@ -55,7 +55,8 @@ pub struct Config {
     pub request_initial: u32,
     /// The most blocks requested ahead. Default 500: what other clients are known to queue for a peer.
     pub request_maximum: u32,
-    /// Requests of a peer that are queued; further ones are dropped. Default 2,000.
+    /// Requests of an unchoked peer that are queued, 12 bytes each; further ones are dropped. Default 65,536: a peer that is told no
+    /// limit of ours (BEP 10, `reqq`) may ask for ten seconds ahead, as Transmission does, and waits a minute for what was dropped.
     pub upload_queue_limit: u32,
     /// The longest block that a peer may request. Default 128 KiB; more closes the connection.
     pub upload_block_limit: u32,
@@ -134,7 +135,7 @@ impl Default for Config {
             request_minimum: 4,
             request_initial: 16,
             request_maximum: 500,
-            upload_queue_limit: 2000,
+            upload_queue_limit: 65_536,
             upload_block_limit: 128 << 10,
             upload_read_limit: 256 << 10,
             upload_buffer: 1 << 20,

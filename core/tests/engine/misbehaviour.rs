@@ -193,7 +193,7 @@ fn who_takes_nothing_is_closed() {
 
 #[test]
 fn a_flood_of_requests_queues_no_more_than_a_fixed_number() {
-    let (world, content) = (World::new(), content());
+    let (world, content) = (World::with(|config| config.upload_queue_limit = 2000), content());
     world.seeds(&content);
     let peer = world.joins(&content, "10.0.0.1:5000");
     peer.says(Message::Interested);
@@ -207,6 +207,19 @@ fn a_flood_of_requests_queues_no_more_than_a_fixed_number() {
     let sent = peer.hears_blocks().len();
     assert!(!peer.is_closed());
     assert!((2000..=2200).contains(&sent), "{sent} of 20000 requests were answered");
+}
+
+/// Transmission asks for ten seconds ahead if nobody tells it a limit, and waits for a minute for what was dropped.
+#[test]
+fn thousands_of_requests_ahead_are_all_answered() {
+    let (world, content) = (World::new(), content());
+    world.seeds(&content);
+    let peer = world.joins(&content, "10.0.0.1:5000");
+    peer.says(Message::Interested);
+    let block = content.blocks(0)[0];
+    peer.says_all((0..6000).map(|_| Message::Request(block)));
+    world.seconds(1);
+    assert_eq!(peer.hears_blocks().len(), 6000);
 }
 
 #[test]
