@@ -6,7 +6,7 @@ use crate::{
     id::{ConnectionId, IncomingId, TorrentId},
     input::ReadBuffer,
     metainfo::InfoHash,
-    peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage},
+    peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage, Withheld},
     time::Duration,
     torrent::{Phase, Torrent, canonical},
     util::Bitfield,
@@ -90,16 +90,41 @@ impl Engine {
     /// Asks for the next bytes, unless blocks wait for the disk already and it has work to do. Handshakes bring no blocks.
     pub(super) fn read(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.reading || connection.read_withheld {
+        if connection.reading || connection.withheld.is_some() {
             return;
         }
-        if connection.is_open() && self.blocks_held >= self.config.block_budget && self.storing > 0 {
-            connection.read_withheld = true;
+        if !connection.is_open() {
+            return self.issue_read(id, self.config.read_limit.max(1), 0);
+        }
+        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
             self.withheld.push_back(id);
-            return;
+            return self.withhold(id, Withheld::Disk);
         }
-        connection.reading = true;
-        self.actions.push_back(Action::Read { connection: id, limit: self.config.read_limit.max(1) });
+        self.read_at_rate(id);
+    }
+
+    /// Has the host read, of which `granted` bytes are paid for.
+    pub(super) fn issue_read(&mut self, id: ConnectionId, limit: u32, granted: u32) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        (connection.reading, connection.read_granted) = (true, granted);
+        self.actions.push_back(Action::Read { connection: id, limit });
+    }
+
+    /// Nothing is read from a peer for a while, and that is not its doing.
+    pub(super) fn withhold(&mut self, id: ConnectionId, reason: Withheld) {
+        let now = self.now;
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.withhold(now, reason);
+        }
+    }
+
+    /// What a peer was not heard for is over.
+    pub(super) fn listen_again(&mut self, id: ConnectionId) {
+        let now = self.now;
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.listen_again(now);
+            self.arm_connection(id);
+        }
     }
 
     /// The disk has taken blocks in: whoever waited for that may read again.
@@ -109,21 +134,20 @@ impl Engine {
             return;
         }
         for id in core::mem::take(&mut self.withheld) {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.read_withheld = false;
-                connection.last_received = self.now;
-                if let Some(download) = &mut connection.download {
-                    download.progressed(self.now);
-                }
-                self.read(id);
-                self.arm_connection(id);
-            }
+            self.listen_again(id);
+            self.read(id);
         }
     }
 
     pub(super) fn on_read(&mut self, id: ConnectionId, result: Result<ReadBuffer, StreamError>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.reading = false;
+        let granted = core::mem::take(&mut connection.read_granted);
+        let torrent = connection.torrent;
+        let came = result.as_ref().map_or(0, |buffer| buffer.data.len());
+        connection.read_came(granted, came);
+        self.settle_read(torrent, granted, came);
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let ReadBuffer { mut data, allocation } = match result {
             Ok(buffer) if buffer.data.is_empty() => return self.close(id, CloseReason::ClosedByPeer),
             Ok(buffer) => buffer,
@@ -302,6 +326,11 @@ impl Engine {
             }
             self.remember(torrent_id, &connection, reason);
             self.arm_torrent(torrent_id);
+        }
+        if let Some(torrent) = connection.torrent {
+            let waits_to_write = connection.upload.as_ref().is_some_and(|upload| upload.waits);
+            self.leave_lane_of(torrent, id, connection.withheld == Some(Withheld::Rate), waits_to_write);
+            self.settle_read(connection.torrent, connection.read_granted, 0);
         }
         if !self.wanting.is_empty() {
             self.connect_wanting();

@@ -30,10 +30,24 @@ impl Engine {
     }
 
     fn flush_connection(&mut self, id: ConnectionId) {
+        let room = self.write_allowance(id);
+        self.flush_with(id, room);
+    }
+
+    /// Lets a connection say what it has to say, and up to `room` bytes of blocks. Returns how many bytes that are in all.
+    pub(super) fn flush_with(&mut self, id: ConnectionId, room: u64) -> u64 {
         self.read_ahead(id);
-        let Some((connection, torrent)) = self.pair(id) else { return };
-        if connection.writing_since.is_some() {
-            return;
+        let keep_alive_interval = self.config.keep_alive_interval;
+        let now = self.now;
+        let Some((connection, torrent)) = self.pair(id) else { return 0 };
+        if connection.writing {
+            return 0;
+        }
+        let silent = now.since(connection.last_sent) >= keep_alive_interval;
+        if let Some(upload) = connection.upload.as_mut().filter(|upload| upload.is_cut()) {
+            // Nothing can be said in the midst of a block, not even that we are still there.
+            let slice = upload.take_unsent(if silent { room.max(SIGN_OF_LIFE) } else { room });
+            return if slice.is_empty() { 0 } else { self.write(id, Vec::from([slice])) };
         }
         // Interest comes before the requests that it allows.
         connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_complete() && torrent.is_active();
@@ -41,8 +55,9 @@ impl Engine {
         self.pick(id, &mut requests);
         let (now, config, peer_id) = (self.now, &self.config, self.peer_id);
         let mut encoder = core::mem::take(&mut self.encoder);
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return 0 };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return 0 };
+        let mut sent = 0;
         if connection.handshake_due {
             connection.handshake_due = false;
             let handshake = Handshake { reserved: Reserved::default().with_extension(), info_hash: torrent.info_hash, peer_id };
@@ -55,38 +70,50 @@ impl Engine {
                 encoder.push(Message::Cancel(block));
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
-            let sent = blocks(connection, now, &mut encoder);
+            sent = blocks(connection, now, room, &mut encoder);
             torrent.uploaded += sent;
             if sent > 0 {
                 torrent.upload_meter.add(now, sent);
             }
-            if encoder.is_empty() && now.since(connection.last_sent) >= config.keep_alive_interval {
+            if encoder.is_empty() && silent {
                 encoder.push(Message::KeepAlive);
             }
         }
-        let has_something = !encoder.is_empty();
-        if has_something {
-            connection.last_sent = now;
-            connection.writing_since = Some(now);
-            self.actions.push_back(Action::Write { connection: id, buffers: encoder.take() });
+        let mut buffers = encoder.take();
+        if let (Some(upload), Some(more)) = (&mut connection.upload, sent.checked_sub(room)) {
+            upload.cut(&mut buffers, more as usize);
         }
         self.encoder = encoder;
-        if has_something {
-            // What was handed out has made room to read ahead.
-            self.read_ahead(id);
-            self.arm_connection(id);
-        }
+        self.write(id, buffers)
+    }
+
+    /// Hands a write to the host; returns how many bytes it has.
+    fn write(&mut self, id: ConnectionId, buffers: Vec<Bytes>) -> u64 {
+        let now = self.now;
+        let bytes: usize = buffers.iter().map(Bytes::len).sum();
+        let Some((connection, torrent)) = self.pair(id).filter(|_| bytes > 0) else { return 0 };
+        (connection.writing, connection.last_sent) = (true, now);
+        let torrent = torrent.id;
+        self.actions.push_back(Action::Write { connection: id, buffers });
+        self.count_upload(torrent, bytes);
+        // What was handed out has made room to read ahead.
+        self.read_ahead(id);
+        self.arm_connection(id);
+        bytes as u64
     }
 
     pub(super) fn on_written(&mut self, id: ConnectionId, result: Result<(), StreamError>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        connection.writing_since = None;
+        connection.writing = false;
         match result {
             Ok(()) => self.mark_dirty(id),
             Err(error) => self.close(id, CloseReason::Stream(error)),
         }
     }
 }
+
+/// Bytes of a block that go out against the rate limit where there has been silence for too long.
+const SIGN_OF_LIFE: u64 = 64;
 
 /// All that is said once, or whenever it has changed: the bitfield, choke and interest, and the pieces that have come.
 fn greet(connection: &mut Connection, torrent: &Torrent, encoder: &mut Encoder) {
@@ -123,10 +150,10 @@ fn greet(connection: &mut Connection, torrent: &Torrent, encoder: &mut Encoder) 
     }
 }
 
-/// Blocks that the peer waits for, as many as go out at once. Returns how many bytes of payload they are.
-fn blocks(connection: &mut Connection, now: crate::time::Instant, encoder: &mut Encoder) -> u64 {
+/// Blocks that the peer waits for, as many as go out at once; the last may be longer than `room`. Returns how many bytes of payload they are.
+fn blocks(connection: &mut Connection, now: crate::time::Instant, room: u64, encoder: &mut Encoder) -> u64 {
     let Some(upload) = connection.upload.as_mut().filter(|_| !connection.am_choking) else { return 0 };
-    let limit = upload.batch(now);
+    let limit = upload.batch(now).min(room);
     let mut sent = 0;
     while sent < limit
         && let Some((block, data)) = upload.take_ready()

@@ -16,7 +16,7 @@ use crate::{
         picker::{PeerCursor, Picker},
     },
     tracker::{Announcer, Reach},
-    util::{Bitfield, RateMeter},
+    util::{Bitfield, Lane, RateMeter},
 };
 use alloc::{sync::Arc, vec::Vec};
 use bytes::Bytes;
@@ -66,6 +66,7 @@ impl Engine {
             peers.add(self.now, *peer, &self.config);
         }
         let choker = Choker::new(self.rng.fork(Purpose::Choker, number));
+        let rates = choices.rates;
         let picker = Picker::new(geometry, (&self.config).into());
         let picker_rng = self.rng.fork(Purpose::Picker, number);
         let id = self.torrents.insert_with(|id| Torrent {
@@ -109,9 +110,12 @@ impl Engine {
             wasted: 0,
             download_meter: RateMeter::default(),
             upload_meter: RateMeter::default(),
+            download_lane: Lane::new(),
+            upload_lane: Lane::new(),
             armed: None,
         });
         self.by_info_hash.insert(info_hash, id);
+        self.set_torrent_rates(id, rates);
         for HostPort { host, port } in named {
             self.resolve_peer(id, host, port);
         }
@@ -179,9 +183,11 @@ impl Engine {
 
     pub(super) fn choose(&mut self, id: TorrentId, choices: Choices) -> Result<(), CommandError> {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
+        let rates = choices.rates;
         torrent.choices = choices;
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
+        self.set_torrent_rates(id, rates);
         self.arm_torrent(id);
         Ok(())
     }
@@ -412,6 +418,7 @@ impl Engine {
         self.timers.disarm(&mut torrent.armed, Timer::Torrent(id));
         let info_hash = torrent.info_hash;
         self.by_info_hash.remove(&info_hash);
+        self.leave_lanes(id);
         self.torrents.remove(id);
         self.event(Event::Removed { torrent: id });
         self.shut_down_if_empty();

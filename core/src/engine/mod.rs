@@ -9,6 +9,7 @@
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
+//! - `rates`: rate limits
 //! - `trackers`: announces
 //! - `query`: what the owner may ask
 
@@ -21,6 +22,7 @@ mod lifecycle;
 mod messages;
 mod metadata;
 mod query;
+mod rates;
 mod timers;
 mod trackers;
 mod upload;
@@ -46,6 +48,7 @@ use alloc::{
     vec::Vec,
 };
 use disk::DiskJob;
+use rates::Lanes;
 use timers::Timer;
 use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};
 
@@ -75,6 +78,8 @@ pub struct Engine {
     dirty: Vec<ConnectionId>,
     /// Connections whose next read waits for the disk.
     withheld: VecDeque<ConnectionId>,
+    /// What rate limits let pass, and who waits for them.
+    lanes: Lanes,
 
     disk_jobs: Slab<DiskJobKind, DiskJob>,
     /// What blocks that came and are not yet on disk take of [`Config::block_budget`].
@@ -100,6 +105,7 @@ impl Engine {
     pub fn new(config: Config, seed: Seed, now: Instant) -> Engine {
         let rng = Rng::new(seed);
         let peer_id = PeerId::random(config.peer_id_prefix, &mut rng.fork(Purpose::PeerId, 0));
+        let lanes = Lanes::new(config.limits.rates, now);
         let udp = UdpTrackerClient::new(config.udp_tracker.clone(), rng.fork(Purpose::UdpTracker, 0));
         Engine {
             config,
@@ -116,6 +122,7 @@ impl Engine {
             wanting: BTreeSet::new(),
             dirty: Vec::new(),
             withheld: VecDeque::new(),
+            lanes,
             disk_jobs: Slab::new(),
             blocks_held: 0,
             storing: 0,
@@ -167,6 +174,7 @@ impl Engine {
             Command::Choose { torrent, choices } => self.choose(torrent, *choices)?,
             Command::SetLimits(limits) => {
                 self.config.limits = limits;
+                self.set_rates(limits.rates);
                 self.connect_wanting();
             }
             Command::ShutDown => self.shut_down(),

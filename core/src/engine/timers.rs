@@ -1,4 +1,4 @@
-use super::Engine;
+use super::{Engine, rates::Direction};
 use crate::{
     id::{ConnectionId, TorrentId},
     peer::{CloseReason, Stage},
@@ -15,6 +15,10 @@ pub(super) enum Timer {
     Torrent(TorrentId),
     /// Retransmissions to UDP trackers.
     Udp,
+    /// A rate limit of the whole engine.
+    Rate(Direction),
+    /// A rate limit of a torrent.
+    TorrentRate(Direction, TorrentId),
 }
 
 /// Whatever is due again is due no sooner than this, so that after a drain the next deadline lies in the future.
@@ -28,8 +32,15 @@ impl Engine {
                 Timer::Connection(id) => self.connection_due(id),
                 Timer::Torrent(id) => self.torrent_due(id),
                 Timer::Udp => self.udp_due(),
+                Timer::Rate(direction) => self.rate_due(direction),
+                Timer::TorrentRate(direction, id) => self.torrent_rate_due(direction, id),
             }
         }
+    }
+
+    /// The earliest moment that anything may be due again.
+    pub(super) fn soonest(&self) -> Instant {
+        self.now + STEP
     }
 
     pub(super) fn arm_connection(&mut self, id: ConnectionId) {
@@ -52,8 +63,8 @@ impl Engine {
         let (now, config) = (self.now, &self.config);
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.armed = None;
-        let silent = now.since(connection.last_received) >= config.idle_timeout && !connection.read_withheld;
-        let stuck = connection.writing_since.is_some_and(|since| now.since(since) >= config.write_timeout);
+        let silent = now.since(connection.last_received) >= config.idle_timeout && connection.withheld.is_none();
+        let stuck = connection.writing && now.since(connection.last_sent) >= config.write_timeout;
         let reason = match connection.stage {
             Stage::Connecting if now.since(connection.since) >= config.connect_timeout => Some(CloseReason::ConnectTimeout),
             Stage::Handshake(_) if now.since(connection.since) >= config.handshake_timeout => Some(CloseReason::HandshakeTimeout),

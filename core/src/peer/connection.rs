@@ -55,15 +55,31 @@ pub(crate) struct Connection {
     pub(crate) since: Instant,
     pub(crate) last_received: Instant,
     pub(crate) last_sent: Instant,
-    /// When the write under way was handed out.
-    pub(crate) writing_since: Option<Instant>,
+    /// A write is under way; it was handed out at `last_sent`.
+    pub(crate) writing: bool,
     pub(crate) reading: bool,
-    /// Reading waits until the disk has caught up.
-    pub(crate) read_withheld: bool,
+    /// Why nothing is read now, if that is our doing.
+    pub(crate) withheld: Option<Withheld>,
+    /// How many bytes of the read under way are paid for.
+    pub(crate) read_granted: u32,
+    /// How often a rate-limited read is doubled: it came back full as often.
+    pub(crate) read_doublings: u8,
     /// It stands in the engine's list of those with something to say.
     pub(crate) dirty: bool,
     pub(crate) armed: Armed,
 }
+
+/// Why we do not read what a peer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withheld {
+    /// The disk is to catch up first.
+    Disk,
+    /// A rate limit.
+    Rate,
+}
+
+/// From the share of one of 256 connections to all there is.
+const MOST_DOUBLINGS: u8 = 8;
 
 /// How far a connection has come.
 #[derive(Debug)]
@@ -116,9 +132,11 @@ impl Connection {
             since: now,
             last_received: now,
             last_sent: now,
-            writing_since: None,
+            writing: false,
             reading: false,
-            read_withheld: false,
+            withheld: None,
+            read_granted: 0,
+            read_doublings: 0,
             dirty: false,
             armed: None,
         }
@@ -161,9 +179,37 @@ impl Connection {
         self.download.as_ref().is_some_and(|download| download.snubbed)
     }
 
+    /// A read that was paid for `granted` bytes brought `came`.
+    pub(crate) fn read_came(&mut self, granted: u32, came: usize) {
+        let granted = granted as usize;
+        self.read_doublings = match self.read_doublings {
+            _ if granted == 0 => 0,
+            doublings if came >= granted => doublings.saturating_add(1).min(MOST_DOUBLINGS),
+            doublings if came >= granted / 2 => doublings,
+            doublings => doublings / 2,
+        };
+    }
+
+    /// We do not read for a while; the peer's silence means nothing then.
+    pub(crate) fn withhold(&mut self, now: Instant, reason: Withheld) {
+        self.withheld = Some(reason);
+        if let Some(download) = &mut self.download {
+            download.not_heard(now);
+        }
+    }
+
+    /// We read again: the peer's time begins anew.
+    pub(crate) fn listen_again(&mut self, now: Instant) {
+        self.withheld = None;
+        self.last_received = now;
+        if let Some(download) = &mut self.download {
+            download.heard_again(now);
+        }
+    }
+
     /// When the peer's silence becomes snubbing, if it owes us blocks and we listen.
     pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
-        self.download.as_ref().filter(|_| !self.read_withheld)?.snub_deadline(config)
+        self.download.as_ref().filter(|_| self.withheld.is_none())?.snub_deadline(config)
     }
 
     /// Ends a choke round: what the peer has sent in this one and the one before.
@@ -177,10 +223,10 @@ impl Connection {
             Stage::Connecting => self.since + config.connect_timeout,
             Stage::Handshake(_) => self.since + config.handshake_timeout,
             Stage::Open => {
-                let idle = if self.read_withheld { Instant::MAX } else { self.last_received + config.idle_timeout };
+                let idle = if self.withheld.is_some() { Instant::MAX } else { self.last_received + config.idle_timeout };
                 let snub = self.snub_deadline(config).unwrap_or(Instant::MAX);
-                let keep_alive = if self.writing_since.is_some() { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
-                let write = self.writing_since.map_or(Instant::MAX, |since| since + config.write_timeout);
+                let keep_alive = if self.writing { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
+                let write = if self.writing { self.last_sent + config.write_timeout } else { Instant::MAX };
                 idle.min(keep_alive).min(write).min(snub)
             }
         }

@@ -25,6 +25,8 @@ pub(crate) struct Download {
     /// When a block last came, or the first of a new batch was asked for.
     progress: Instant,
     pub(crate) snubbed: bool,
+    /// Since when we do not read what the peer sends.
+    unheard_since: Option<Instant>,
     /// What the peer said of its pieces before we knew how many there are.
     pub(crate) early: Option<Box<Early>>,
     /// Bytes of payload that came, of use or not.
@@ -66,6 +68,7 @@ impl Download {
             ramp: Ramp::Growing { rate: 0, compared: None },
             progress: Instant::ZERO,
             snubbed: false,
+            unheard_since: None,
             early: None,
             total: 0,
             total_at_round: [0; 2],
@@ -114,6 +117,18 @@ impl Download {
     /// A part of a block has come: slow is not silent.
     pub(crate) fn progressed(&mut self, now: Instant) {
         self.progress = now;
+    }
+
+    /// We do not read what the peer sends.
+    pub(crate) fn not_heard(&mut self, now: Instant) {
+        self.unheard_since = Some(now);
+    }
+
+    /// We read again: what the peer did not say meanwhile is not its fault.
+    pub(crate) fn heard_again(&mut self, now: Instant) {
+        if self.unheard_since.take().is_some() {
+            self.progress = now;
+        }
     }
 
     /// No longer wants `block`, which another peer has sent; `true` if the peer must be told.

@@ -14,7 +14,7 @@ mod upload;
 
 pub use client_name::client_name;
 pub use close_reason::{CloseReason, ProtocolError};
-pub(crate) use connection::{Connection, Stage};
+pub(crate) use connection::{Connection, Stage, Withheld};
 pub(crate) use download::{Arrival, Download};
 pub(crate) use extended::{Early, Extended};
 pub(crate) use holdings::Holdings;

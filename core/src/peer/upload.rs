@@ -10,6 +10,10 @@ pub(crate) struct Upload {
     asked: VecDeque<Block>,
     reading: Vec<Reading>,
     ready: VecDeque<(Block, Bytes)>,
+    /// The rest of a block whose beginning was handed out.
+    unsent: Bytes,
+    /// It stands in its torrent's lane until a rate limit lets it write on.
+    pub(crate) waits: bool,
     /// Bytes being read or ready.
     buffered: u32,
     meter: RateMeter,
@@ -110,6 +114,40 @@ impl Upload {
         }
     }
 
+    /// Bytes that are worth writing now, heads of messages left aside.
+    pub(crate) fn sendable(&self, now: Instant, choking: bool) -> u64 {
+        if !self.unsent.is_empty() {
+            return self.unsent.len() as u64;
+        }
+        let limit = if choking { 0 } else { self.batch(now) };
+        let mut bytes = 0;
+        for (block, _) in self.ready.iter() {
+            if bytes >= limit {
+                break;
+            }
+            bytes += u64::from(block.length);
+        }
+        bytes
+    }
+
+    /// Cuts the last `more` bytes off a write; they go out before anything else.
+    pub(crate) fn cut(&mut self, buffers: &mut [Bytes], more: usize) {
+        if let Some(last) = buffers.last_mut().filter(|last| last.len() > more) {
+            self.unsent = last.split_off(last.len() - more);
+        }
+    }
+
+    /// Whether a block is written in part.
+    pub(crate) fn is_cut(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Goes on with a block that was cut, for so many bytes at most.
+    pub(crate) fn take_unsent(&mut self, most: u64) -> Bytes {
+        let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.unsent.len());
+        self.unsent.split_to(length)
+    }
+
     /// Takes the next block out that can be written.
     pub(crate) fn take_ready(&mut self) -> Option<(Block, Bytes)> {
         let (block, data) = self.ready.pop_front()?;
@@ -137,7 +175,7 @@ impl Upload {
     /// Whether the peer waits for nothing.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty()
+        self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty() && self.unsent.is_empty()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     storage::{Allocation, FileStamp, Layout},
     time::Instant,
     tracker::{Announcer, Statistics},
-    util::{Armed, Bitfield, RateMeter},
+    util::{Armed, Bitfield, Lane, RateMeter},
 };
 use alloc::{
     boxed::Box,
@@ -83,6 +83,8 @@ pub(crate) struct Torrent {
     pub(crate) wasted: u64,
     pub(crate) download_meter: RateMeter,
     pub(crate) upload_meter: RateMeter,
+    pub(crate) download_lane: Lane<ConnectionId>,
+    pub(crate) upload_lane: Lane<ConnectionId>,
     pub(crate) armed: Armed,
 }
 

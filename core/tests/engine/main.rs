@@ -14,6 +14,7 @@ mod handshakes;
 mod holdings;
 mod lifecycle;
 mod misbehaviour;
+mod rate_limits;
 mod resume;
 mod shapes;
 mod trackers;
