@@ -6,6 +6,7 @@ mod demo;
 mod download;
 mod failure;
 mod output;
+mod replay;
 mod reporter;
 mod seed;
 mod session;
@@ -59,6 +60,7 @@ enum Command {
     Show(show::Show),
     Tracker(tracker::Tracker),
     Demo(demo::Demo),
+    Replay(replay::Replay),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Show(show) => show.run(&output),
         Command::Tracker(tracker) => tracker.run(&output),
         Command::Demo(demo) => demo.run(&output),
+        Command::Replay(replay) => replay.run(&output),
     };
     let exit = exit.unwrap_or_else(|failure| {
         output.error(&failure);
