@@ -187,6 +187,8 @@ macro_rules! conformance {
             both_protocols_share_a_port_and_a_shutdown_frees_it
             peers_find_each_other_by_our_own_tracker_over_udp
             who_has_not_proven_its_address_is_not_answered
+            swarms_are_counted_over_both_protocols
+            what_a_tracker_does_not_tell_is_an_error
         }
     };
 }

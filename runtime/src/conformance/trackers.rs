@@ -2,19 +2,21 @@
 
 use core::future::{pending, poll_fn};
 use core::task::Poll;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use futures_channel::oneshot;
 use rustor_core::event::Event;
 use rustor_core::metainfo::InfoHash;
 use rustor_core::tracker::udp::{Request, Response};
-use rustor_core::tracker::{AnnounceEvent, AnnounceRequest, TrackerServerConfig};
+use rustor_core::tracker::{AnnounceEvent, AnnounceRequest, ScrapeError, TrackerFailure, TrackerServerConfig, http};
 
 use super::lab::{Lab, wait_for};
-use super::support::{Task, loopback, on_thread, spawn};
+use super::support::{Server, Task, loopback, on_thread, spawn};
 use crate::adapter::{Datagram, Listener, Runtime};
+use crate::http::{HttpClient, Roots};
 use crate::tracker::{Tracker, open};
-use crate::{AddOptions, ClientConfig};
+use crate::{AddOptions, ClientConfig, scrape};
 
 /// A tracker at this address that serves for as long as the task is kept.
 fn tracker<R: Runtime>(runtime: &R, local: SocketAddr) -> (Tracker, SocketAddr, [Task<()>; 2]) {
@@ -102,6 +104,38 @@ pub async fn who_has_not_proven_its_address_is_not_answered<R: Runtime>(runtime:
         let swarms = connected.await;
         assert_eq!((swarms[0].incomplete, swarms[0].complete, tracker.totals().peers), (Some(1), Some(0), 1));
     }
+}
+
+pub async fn swarms_are_counted_over_both_protocols<R: Runtime>(runtime: R) {
+    let client = HttpClient::new(Roots::none());
+    for local in loopback() {
+        let (_, address, _serving) = tracker(&runtime, local);
+        let (here, elsewhere) = (request().info_hash, InfoHash([9; 20]));
+        on_thread(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let target = http::announce_url("/announce", &request());
+            write!(stream, "GET {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
+        })
+        .await;
+        for scheme in ["http", "udp"] {
+            let url = format!("{scheme}://{address}/announce");
+            let swarms = scrape(&runtime, &client, &url, &[elsewhere, here]).await.unwrap().swarms;
+            let counts = swarms.iter().find(|(info_hash, _)| *info_hash == here).unwrap().1;
+            assert_eq!((counts.complete, counts.incomplete, counts.downloaded), (Some(0), Some(1), Some(0)), "{url}");
+        }
+    }
+}
+
+pub async fn what_a_tracker_does_not_tell_is_an_error<R: Runtime>(runtime: R) {
+    let client = HttpClient::new(Roots::none());
+    let server = Server::answering(["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"]);
+    let error = scrape(&runtime, &client, &server.url("/announce"), &[request().info_hash]).await;
+    assert_eq!(error, Err(ScrapeError::Failed(TrackerFailure::Status(404))));
+    let error = scrape(&runtime, &client, "http://localhost/", &[request().info_hash]).await;
+    assert_eq!(error, Err(ScrapeError::NoConvention));
+    let error = scrape(&runtime, &client, "udp://no-such-host.invalid:1/announce", &[request().info_hash]).await;
+    assert!(matches!(error, Err(ScrapeError::Failed(TrackerFailure::Unreachable(_)))), "{error:?}");
 }
 
 fn request() -> AnnounceRequest {

@@ -46,6 +46,7 @@ use self::{
     wake::{Mail, Source},
 };
 pub(crate) use self::{
+    errand::{get, look_up},
     request::{Outcome, Request},
     wake::Mailbox,
 };
