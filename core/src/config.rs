@@ -1,6 +1,8 @@
 //! Every time-out, interval, depth and cap, with its default and the reason for it.
 
 use crate::{
+    choices::RateLimits,
+    metadata::MetadataConfig,
     time::Duration,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
 };
@@ -17,6 +19,8 @@ pub struct Config {
     /// How UDP trackers are spoken to. Default: as BEP 15 says, but given up after two retransmissions (105 s), so that the next
     /// tracker has its turn.
     pub udp_tracker: UdpTrackerConfig,
+    /// How metadata is fetched.
+    pub metadata: MetadataConfig,
 
     /// Give up on a connection that does not stand by then. Default 10 s: a SYN and two retransmissions.
     pub connect_timeout: Duration,
@@ -102,11 +106,13 @@ pub struct Limits {
     pub connections_per_torrent: u32,
     /// Peers unchoked at once by one torrent, the optimistic one included. Default 8.
     pub upload_slots: u32,
+    /// How fast all torrents together may be. Default: as fast as it goes.
+    pub rates: RateLimits,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 500, connections_per_torrent: 100, upload_slots: 8 }
+        Limits { connections: 500, connections_per_torrent: 100, upload_slots: 8, rates: RateLimits::default() }
     }
 }
 
@@ -118,6 +124,7 @@ impl Default for Config {
             limits: Limits::default(),
             announcer: AnnouncerConfig::default(),
             udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
+            metadata: MetadataConfig::default(),
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),
             idle_timeout: seconds(150),

@@ -7,6 +7,8 @@ use core::net::SocketAddr;
 /// What a torrent is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TorrentState {
+    /// Asking peers what a magnet link stands for (BEP 9).
+    FetchingMetadata,
     /// Looking at what is on disk.
     Checking,
     /// Fetching.
@@ -26,8 +28,10 @@ pub enum TorrentState {
 pub struct TorrentStatus {
     /// Which torrent.
     pub torrent: TorrentId,
-    /// Its name, safe to show and to use as a file name.
+    /// Its name, safe to show and to use as a file name; while there is no metadata, what the magnet link says, or its info-hash.
     pub name: String,
+    /// Whether its metadata is there: what it consists of is known.
+    pub metadata: bool,
     /// Its info-hash.
     pub info_hash: InfoHash,
     /// What it is doing.

@@ -15,7 +15,6 @@ use rustor_core::{
     input::{HttpReply, Input, ReadBuffer},
     record::{Recorder, Transcript},
     rng::{Purpose, Rng, Seed},
-    storage::Allocation,
     time::{Duration, Instant},
     tracker::{TrackerServer, TrackerServerConfig},
 };
@@ -215,14 +214,7 @@ impl World {
     /// Adds a torrent to a node, with resume data if its disk has any.
     pub fn add(&mut self, node: NodeId, payload: &Payload, peers: &[SocketAddr]) -> TorrentId {
         let resume = self.nodes[node.0].disk.resume("downloads");
-        let add = AddTorrent {
-            metainfo: payload.metainfo.clone(),
-            folder: "downloads".to_owned(),
-            resume,
-            peers: peers.to_vec(),
-            allocation: Allocation::Sparse,
-            paused: false,
-        };
+        let add = AddTorrent { resume, peers: peers.to_vec(), ..AddTorrent::new(payload.metainfo.clone(), "downloads") };
         match self.command(node, Command::Add(Box::new(add))) {
             Reply::Added(torrent) => torrent,
             Reply::Done => panic!("adding a torrent is answered by its id"),

@@ -365,6 +365,7 @@ async fn fetch(output: &Output, url: &str) -> Result<Metainfo, Failure> {
 /// How far a torrent is, for programs. Keys may be added, never renamed.
 fn progress(status: &TorrentStatus) -> serde_json::Value {
     let state = match status.state {
+        TorrentState::FetchingMetadata => "fetching metadata",
         TorrentState::Checking => "checking",
         TorrentState::Downloading => "downloading",
         TorrentState::Seeding => "seeding",

@@ -116,6 +116,7 @@ fn text(status: &TorrentStatus) -> String {
     let percent = percent(done, total);
     let peers = format!("{} peer{}", status.peers, plural(status.peers.into()));
     match status.state {
+        TorrentState::FetchingMetadata => format!("asking for metadata, {peers}"),
         TorrentState::Checking => format!("checking what is there, {percent}%"),
         TorrentState::Seeding => {
             format!("seeding, {} sent, {}, {peers}", Bytes(status.uploaded), Rate(status.upload_rate))

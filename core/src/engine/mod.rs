@@ -5,6 +5,7 @@
 //! - `lifecycle`: torrents come, are checked, start, pause, fail, end; resume data
 //! - `connections`: opening, accepting, handshakes, closing
 //! - `messages`: what a peer's message means
+//! - `extended`: the extension protocol; `metadata`: what a magnet link stands for
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
@@ -14,9 +15,11 @@
 mod connections;
 mod disk;
 mod download;
+mod extended;
 mod flush;
 mod lifecycle;
 mod messages;
+mod metadata;
 mod query;
 mod timers;
 mod trackers;
@@ -161,6 +164,7 @@ impl Engine {
             Command::Recheck(torrent) => self.recheck(torrent)?,
             Command::AddPeers { torrent, peers } => self.add_peers(torrent, peers)?,
             Command::Announce(torrent) => self.announce_now(torrent)?,
+            Command::Choose { torrent, choices } => self.choose(torrent, *choices)?,
             Command::SetLimits(limits) => {
                 self.config.limits = limits;
                 self.connect_wanting();

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::{
+    choices::Choices,
     config::Config,
     id::TorrentId,
     metainfo::{InfoHash, Metainfo},
@@ -28,9 +29,14 @@ impl Engine {
         self.by_info_hash.get(&info_hash).copied()
     }
 
-    /// What a torrent consists of.
+    /// What a torrent consists of; `None` while a magnet link's metadata is still to come.
     pub fn metainfo(&self, torrent: TorrentId) -> Option<&Metainfo> {
-        self.torrents.get(torrent).map(|torrent| &torrent.metainfo)
+        self.torrents.get(torrent).and_then(|torrent| torrent.metainfo())
+    }
+
+    /// What its owner chose for a torrent.
+    pub fn choices(&self, torrent: TorrentId) -> Option<&Choices> {
+        self.torrents.get(torrent).map(|torrent| &torrent.choices)
     }
 
     /// The pieces of a torrent that are verified and on disk.
@@ -80,9 +86,11 @@ impl Engine {
         let open = torrent.connections.iter().filter_map(|id| self.connections.get(*id)).filter(|connection| connection.is_open());
         TorrentStatus {
             torrent: torrent.id,
-            name: torrent.metainfo.info.name().into(),
-            info_hash: torrent.metainfo.info_hash(),
+            name: torrent.name(),
+            metadata: torrent.metainfo().is_some(),
+            info_hash: torrent.info_hash,
             state: match &torrent.phase {
+                Phase::Metadata(_) => TorrentState::FetchingMetadata,
                 Phase::Settling | Phase::Opening | Phase::Checking(..) => TorrentState::Checking,
                 Phase::Preparing | Phase::Active if torrent.is_complete() => TorrentState::Seeding,
                 Phase::Preparing | Phase::Active => TorrentState::Downloading,

@@ -3,6 +3,7 @@ use crate::{
     id::{ConnectionId, TorrentId},
     peer::{CloseReason, Stage},
     time::{Duration, Instant},
+    torrent::Phase,
 };
 
 /// What a deadline belongs to.
@@ -86,6 +87,7 @@ impl Engine {
         if resume {
             self.save_resume(id);
         }
+        self.pump_metadata(id);
         self.announce(id);
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -93,7 +95,14 @@ impl Engine {
 
     fn torrent_deadline(&self, id: TorrentId) -> Option<Instant> {
         let torrent = self.torrents.get(id)?;
-        let connect = torrent.peers.next_deadline().filter(|_| torrent.is_active() && !self.wanting.contains(&id));
-        [torrent.choke_due, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect].into_iter().flatten().min()
+        let connect = torrent.peers.next_deadline().filter(|_| torrent.takes_peers() && !self.wanting.contains(&id));
+        let metadata = match &torrent.phase {
+            Phase::Metadata(fetch) => fetch.next_deadline(),
+            _ => None,
+        };
+        [torrent.choke_due, metadata, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -34,12 +34,13 @@ pub(super) enum HttpPurpose {
     Announce(Key<AnnounceKind>),
 }
 
-/// A UDP tracker whose name is being looked up.
+/// What a name is looked up for.
 #[derive(Debug)]
-pub(super) struct Resolving {
-    announce: Key<AnnounceKind>,
-    url: String,
-    request: AnnounceRequest,
+pub(super) enum Resolving {
+    /// A UDP tracker.
+    Tracker { announce: Key<AnnounceKind>, url: String, request: AnnounceRequest },
+    /// A peer that a magnet link names.
+    Peer(TorrentId),
 }
 
 const NO_ADDRESS: &str = "the tracker's name has no address";
@@ -82,7 +83,7 @@ impl Engine {
     fn send_announce(&mut self, torrent: TorrentId, announce: Announce) {
         let Some(state) = self.torrents.get(torrent) else { return };
         let port = self.listening.first().map_or(0, |address| address.port());
-        let request = announce.request(state.metainfo.info_hash(), self.peer_id.0, port);
+        let request = announce.request(state.info_hash, self.peer_id.0, port);
         let pending = PendingAnnounce { torrent, id: announce.id, url: announce.url, parts: 1, response: None, failure: None };
         if let Some(authority) = authority_of(&pending.url) {
             let address = HostPort::from_str(authority);
@@ -90,7 +91,7 @@ impl Engine {
             let key = self.announces.insert(pending);
             match address {
                 Ok(HostPort { host, port }) => {
-                    let resolve = self.resolves.insert(Resolving { announce: key, url, request });
+                    let resolve = self.resolves.insert(Resolving::Tracker { announce: key, url, request });
                     self.actions.push_back(Action::Resolve { resolve, host, port });
                 }
                 Err(_) => self.answered(key, Err(TrackerFailure::Unreachable("the tracker's URL names no host and port".to_owned()))),
@@ -130,9 +131,31 @@ impl Engine {
 
     // UDP trackers (BEP 15)
 
-    /// A UDP tracker's name has addresses: announces to the first of each family that we listen on (BEP 7).
     pub(super) fn on_resolved(&mut self, id: ResolveId, result: Result<Vec<SocketAddr>, ResolveError>) {
-        let Some(Resolving { announce: key, url, request }) = self.resolves.remove(id) else { return };
+        match self.resolves.remove(id) {
+            Some(Resolving::Tracker { announce, url, request }) => self.tracker_resolved(announce, &url, &request, result),
+            Some(Resolving::Peer(torrent)) => {
+                // A name without an address is as good as no peer.
+                let _ = self.add_peers(torrent, result.unwrap_or_default());
+            }
+            None => {}
+        }
+    }
+
+    /// Looks up a peer that is named, not numbered.
+    pub(super) fn resolve_peer(&mut self, torrent: TorrentId, host: String, port: u16) {
+        let resolve = self.resolves.insert(Resolving::Peer(torrent));
+        self.actions.push_back(Action::Resolve { resolve, host, port });
+    }
+
+    /// A UDP tracker's name has addresses: announces to the first of each family that we listen on (BEP 7).
+    fn tracker_resolved(
+        &mut self,
+        key: Key<AnnounceKind>,
+        url: &str,
+        request: &AnnounceRequest,
+        result: Result<Vec<SocketAddr>, ResolveError>,
+    ) {
         let addresses = match result {
             Ok(addresses) => addresses,
             Err(error) => return self.answered(key, Err(TrackerFailure::Unreachable(error.to_string()))),
@@ -148,7 +171,7 @@ impl Engine {
             pending.parts = targets.len() as u32;
         }
         for target in targets {
-            let exchange = self.udp.announce(self.now, target, &url, request.clone());
+            let exchange = self.udp.announce(self.now, target, url, request.clone());
             self.udp_announces.insert(exchange, key);
         }
         self.pump_udp();

@@ -39,6 +39,8 @@ pub enum CloseReason {
 pub enum ProtocolError {
     /// What came was no BitTorrent handshake, or a broken message.
     Wire(crate::wire::WireError),
+    /// An extended message was not what its extension prescribes (BEP 10).
+    Extension(crate::wire::extension::ExtensionError),
     /// It shook hands for another torrent than the one asked for.
     WrongTorrent,
     /// A bitfield of the wrong length, with spare bits set, or not as the first message (BEP 3).
@@ -78,6 +80,7 @@ impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ProtocolError::Wire(error) => return error.fmt(f),
+            ProtocolError::Extension(error) => return error.fmt(f),
             ProtocolError::WrongTorrent => "shook hands for another torrent",
             ProtocolError::Bitfield => "sent an impossible bitfield",
             ProtocolError::PieceOutOfRange => "named a piece that does not exist",

@@ -1,4 +1,4 @@
-use super::{Download, Holdings, Upload};
+use super::{Download, Early, Extended, Holdings, Upload};
 use crate::{
     config::Config,
     id::TorrentId,
@@ -48,6 +48,10 @@ pub(crate) struct Connection {
 
     pub(crate) download: Option<Box<Download>>,
     pub(crate) upload: Option<Box<Upload>>,
+    /// There if the peer speaks the extension protocol.
+    pub(crate) extended: Option<Box<Extended>>,
+    /// What it said of pieces before we knew how many there are.
+    pub(crate) early: Option<Box<Early>>,
 
     /// When the connection was begun; once it is open, when that was.
     pub(crate) since: Instant,
@@ -110,6 +114,8 @@ impl Connection {
             greeting_due: false,
             download: None,
             upload: None,
+            extended: None,
+            early: None,
             since: now,
             last_received: now,
             last_sent: now,

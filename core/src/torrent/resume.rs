@@ -1,10 +1,11 @@
 use crate::{
     bencode,
-    metainfo::InfoHash,
+    metainfo::{Info, InfoHash},
     storage::{FileStamp, Layout},
     util::Bitfield,
 };
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -25,6 +26,8 @@ pub struct Resume {
     pub downloaded: u64,
     /// Peers worth trying first.
     pub peers: Vec<SocketAddr>,
+    /// The info dictionary of a torrent that came as a magnet link.
+    pub info: Option<Bytes>,
 }
 
 /// Why resume data is of no use. The file is to blame; the torrent is hashed instead.
@@ -65,12 +68,22 @@ impl Resume {
                     });
                 }
             });
+            if let Some(info) = &self.info {
+                entries.key(b"info").bytes(info);
+            }
             entries.key(b"info-hash").bytes(&info_hash.0);
             entries.key(b"peers").list(|peers| self.peers.iter().take(PEERS).for_each(|peer| peers.item().bytes(&compact(*peer))));
             entries.key(b"pieces").bytes(self.verified.as_bytes());
             entries.key(b"uploaded").unsigned(self.uploaded);
             entries.key(b"version").integer(1);
         })
+    }
+
+    /// The info dictionary in what [`Resume::encode`] wrote, if it is the one that `info_hash` names.
+    pub fn info(data: &[u8], info_hash: InfoHash) -> Option<Info> {
+        let info = bencode::decode(data).ok()?.get(b"info")?.as_bytes()?;
+        let info = Info::parse_with(Bytes::copy_from_slice(info), bencode::Options::LENIENT).ok()?;
+        (info.info_hash() == info_hash).then_some(info)
     }
 
     /// Reads what [`Resume::encode`] wrote for this torrent.
@@ -99,6 +112,7 @@ impl Resume {
             files,
             uploaded: number(b"uploaded"),
             downloaded: number(b"downloaded"),
+            info: bytes(b"info").ok().map(Bytes::copy_from_slice),
             peers: list(b"peers").iter().take(PEERS).filter_map(|peer| expand(peer.as_bytes()?)).collect(),
         })
     }
@@ -137,7 +151,7 @@ mod tests {
         verified.set(2);
         let files = vec![Some(FileStamp { length: 25, modified: -5 }), None];
         let peers = vec!["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()];
-        (layout, Resume { verified, files, uploaded: 7, downloaded: 8, peers })
+        (layout, Resume { verified, files, uploaded: 7, downloaded: 8, peers, info: Some(Bytes::from_static(b"de")) })
     }
 
     #[test]

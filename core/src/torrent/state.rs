@@ -1,21 +1,38 @@
 use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, choker::Choker, picker::Picker};
 use crate::{
+    choices::Choices,
+    command::TorrentSource,
     error::DiskError,
     id::{ConnectionId, TorrentId},
-    metainfo::Metainfo,
+    metadata::MetadataFetch,
+    metainfo::{InfoHash, Magnet, Metainfo, sanitise},
     rng::Rng,
     storage::{Allocation, FileStamp, Layout},
     time::Instant,
     tracker::{Announcer, Statistics},
     util::{Armed, Bitfield, RateMeter},
 };
-use alloc::{boxed::Box, collections::BTreeSet, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::BTreeSet,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use bytes::Bytes;
+use core::net::SocketAddr;
 
 /// One torrent, from its addition to its removal.
 #[derive(Debug)]
 pub(crate) struct Torrent {
     pub(crate) id: TorrentId,
-    pub(crate) metainfo: Metainfo,
+    pub(crate) info_hash: InfoHash,
+    pub(crate) source: TorrentSource,
+    /// It came as a magnet link: only resume data keeps its metadata.
+    pub(crate) from_magnet: bool,
+    pub(crate) choices: Choices,
+    /// What an earlier session saved, until there is metadata to read it by.
+    pub(crate) saved: Option<Bytes>,
     pub(crate) layout: Arc<Layout>,
     pub(crate) geometry: Geometry,
     pub(crate) folder: String,
@@ -72,6 +89,8 @@ pub(crate) struct Torrent {
 /// What a torrent is doing.
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// Peers are asked what the torrent consists of.
+    Metadata(Box<MetadataFetch<SocketAddr>>),
     /// Waits until the disk has answered everything from before.
     Settling,
     /// The disk looks at what files are there.
@@ -101,9 +120,50 @@ pub(crate) enum Ending {
     Trackers,
 }
 
+/// What trackers are told to be missing as long as there is no metadata, in bytes.
+const UNKNOWN_LENGTH: u64 = 16 << 10;
+
 impl Torrent {
+    /// Files and pieces of a torrent; `None` if its lengths do not fit together.
+    pub(crate) fn shape(metainfo: &Metainfo) -> Option<(Layout, Geometry)> {
+        let layout = Layout::of(&metainfo.info)?;
+        let geometry = Geometry::new(layout.total_length(), layout.piece_length())?;
+        Some((layout, geometry))
+    }
+
+    /// What it consists of, if that is known.
+    pub(crate) fn metainfo(&self) -> Option<&Metainfo> {
+        match &self.source {
+            TorrentSource::Metainfo(metainfo) => Some(metainfo),
+            TorrentSource::Magnet(_) => None,
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        match &self.source {
+            TorrentSource::Metainfo(metainfo) => metainfo.info.name().into(),
+            TorrentSource::Magnet(Magnet { name: Some(name), .. }) => sanitise(name.as_bytes()),
+            TorrentSource::Magnet(_) => self.info_hash.to_string(),
+        }
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        self.metainfo().is_some_and(|metainfo| metainfo.info.is_private())
+    }
+
+    /// Whether peers may be told of peers (BEP 11, BEP 27).
+    pub(crate) fn exchanges_peers(&self) -> bool {
+        self.choices.peer_exchange && !self.is_private()
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
-        self.verified.is_full()
+        self.verified.is_full() && self.metainfo().is_some()
+    }
+
+    /// Whether connections may be opened and taken in.
+    pub(crate) fn takes_peers(&self) -> bool {
+        matches!(self.phase, Phase::Active | Phase::Metadata(_))
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -112,6 +172,10 @@ impl Torrent {
 
     /// Bytes that are missing.
     pub(crate) fn left(&self) -> u64 {
+        if self.metainfo().is_none() {
+            // Nobody knows; but trackers take whoever lacks nothing for a seed.
+            return UNKNOWN_LENGTH;
+        }
         self.layout.total_length().saturating_sub(self.verified_bytes)
     }
 

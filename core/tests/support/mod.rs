@@ -29,7 +29,7 @@ use rustor_core::{
     peer::CloseReason,
     rng::Seed,
     status::{PeerStatus, TorrentState, TorrentStatus},
-    storage::{Allocation, DiskOperation},
+    storage::DiskOperation,
     time::{Duration, Instant},
     wire::PeerId,
 };
@@ -110,14 +110,7 @@ impl World {
 
     /// Adds a torrent with changes to how.
     pub fn adds(&self, content: &Content, change: impl FnOnce(&mut AddTorrent)) -> TorrentId {
-        let mut add = AddTorrent {
-            metainfo: content.metainfo(),
-            folder: "folder".to_owned(),
-            resume: None,
-            peers: Vec::new(),
-            allocation: Allocation::Sparse,
-            paused: false,
-        };
+        let mut add = AddTorrent::new(content.metainfo(), "folder");
         change(&mut add);
         match self.command(Command::Add(Box::new(add))) {
             Ok(Reply::Added(torrent)) => torrent,

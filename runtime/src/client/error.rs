@@ -52,6 +52,8 @@ pub enum ClientError {
     Command(CommandError),
     /// The torrent stopped because its disk failed.
     Disk(Box<DiskError>),
+    /// What the magnet link stands for cannot be fetched by anyone; why, in words for people.
+    Metadata(String),
     /// The folder's name is no Unicode text, and cannot be kept in resume data.
     Folder(PathBuf),
     /// The engine has stopped.
@@ -69,6 +71,7 @@ impl fmt::Display for ClientError {
         match self {
             ClientError::Command(error) => error.fmt(f),
             ClientError::Disk(error) => error.fmt(f),
+            ClientError::Metadata(reason) => write!(f, "the torrent's metadata is of no use: {reason}"),
             ClientError::Folder(folder) => write!(f, "the folder's name is not Unicode: {}", folder.display()),
             ClientError::Stopped => f.write_str("the engine has stopped"),
         }
@@ -80,7 +83,7 @@ impl Error for ClientError {
         match self {
             ClientError::Command(error) => Some(error),
             ClientError::Disk(error) => Some(error),
-            ClientError::Folder(_) | ClientError::Stopped => None,
+            ClientError::Metadata(_) | ClientError::Folder(_) | ClientError::Stopped => None,
         }
     }
 }
