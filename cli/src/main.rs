@@ -5,8 +5,10 @@ mod create;
 mod demo;
 mod download;
 mod failure;
+mod magnet;
 mod output;
 mod reporter;
+mod scrape;
 mod seed;
 mod session;
 mod show;
@@ -57,6 +59,8 @@ enum Command {
     Create(create::Create),
     Verify(verify::Verify),
     Show(show::Show),
+    Magnet(magnet::Magnet),
+    Scrape(scrape::Scrape),
     Tracker(tracker::Tracker),
     Demo(demo::Demo),
 }
@@ -70,6 +74,8 @@ fn main() -> ExitCode {
         Command::Create(create) => create.run(&output),
         Command::Verify(verify) => verify.run(&output),
         Command::Show(show) => show.run(&output),
+        Command::Magnet(magnet) => magnet.run(&output),
+        Command::Scrape(scrape) => scrape.run(&output),
         Command::Tracker(tracker) => tracker.run(&output),
         Command::Demo(demo) => demo.run(&output),
     };
