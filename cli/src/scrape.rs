@@ -76,12 +76,11 @@ impl Scrape {
         let http = HttpClient::new(Roots::system());
         let ask = |url: String| {
             let http = http.clone();
-            let answer = tokio::spawn(async move {
+            tokio::spawn(async move {
                 let response = rustor_runtime::scrape(&TokioRuntime::current(), &http, &url, &[info_hash]).await;
                 let counts = response.map(|response| response.swarms.into_iter().map(|(_, counts)| counts).next());
                 (url, counts)
-            });
-            answer
+            })
         };
         let under_way: Vec<_> = trackers.into_iter().map(ask).collect();
         let mut answers = Vec::with_capacity(under_way.len());
