@@ -66,11 +66,11 @@ impl Engine {
     }
 
     pub(super) fn have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
-        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
-        if torrent.metainfo().is_none() {
-            connection.early.get_or_insert_default().have(piece);
+        if let Some(early) = self.early(id) {
+            early.have(piece);
             return Ok(());
         }
+        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
         let pieces = torrent.geometry.piece_count();
         if piece >= pieces {
             return Err(ProtocolError::PieceOutOfRange);
@@ -92,11 +92,11 @@ impl Engine {
 
     /// A peer has everything.
     pub(super) fn have_all(&mut self, id: ConnectionId) {
-        let Some((connection, torrent)) = self.pair(id) else { return };
-        if torrent.metainfo().is_none() {
-            connection.early.get_or_insert_default().all = true;
+        if let Some(early) = self.early(id) {
+            early.all = true;
             return;
         }
+        let Some((connection, torrent)) = self.pair(id) else { return };
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::All;
         connection.cursor = PeerCursor::default();
@@ -107,11 +107,11 @@ impl Engine {
     }
 
     pub(super) fn bitfield(&mut self, id: ConnectionId, bytes: &Bytes) -> Result<(), ProtocolError> {
-        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
-        if torrent.metainfo().is_none() {
-            connection.early.get_or_insert_default().bitfield = Some(bytes.clone());
+        if let Some(early) = self.early(id) {
+            early.bitfield = Some(bytes.clone());
             return Ok(());
         }
+        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
         let pieces = Bitfield::from_bytes(torrent.geometry.piece_count(), bytes).ok_or(ProtocolError::Bitfield)?;
         // BEP 3: "bitfield is only ever sent as the first message". Real clients say other things before it, and aria2 sends another
         // one where it is shorter than the haves it stands for. A peer loses nothing by that, and pays with its own bytes.

@@ -141,6 +141,15 @@ impl Engine {
         self.event(Event::MetadataUnusable { torrent: id, reason: reason.into() });
     }
 
+    /// Where to note what a peer says of pieces, as long as we do not know how many there are.
+    pub(super) fn early(&mut self, id: ConnectionId) -> Option<&mut Early> {
+        let connection = self.connections.get_mut(id)?;
+        if self.torrents.get(connection.torrent?)?.metainfo().is_some() {
+            return None;
+        }
+        Some(connection.download(&self.config).early.get_or_insert_default())
+    }
+
     /// The number of pieces is known, after the handshake: takes in what the peer said of them.
     fn pieces_known(&mut self, id: ConnectionId) -> Result<(), ProtocolError> {
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
@@ -158,7 +167,7 @@ impl Engine {
                 extended.quota = Default::default();
             }
         }
-        let Some(early) = connection.early.take() else { return Ok(()) };
+        let Some(early) = connection.download.as_mut().and_then(|download| download.early.take()) else { return Ok(()) };
         let Early { all, bitfield, haves } = *early;
         if all {
             self.have_all(id);

@@ -1,4 +1,4 @@
-use super::{Download, Early, Extended, Holdings, Upload};
+use super::{Download, Extended, Holdings, Upload};
 use crate::{
     config::Config,
     id::TorrentId,
@@ -50,8 +50,6 @@ pub(crate) struct Connection {
     pub(crate) upload: Option<Box<Upload>>,
     /// There if the peer speaks the extension protocol.
     pub(crate) extended: Option<Box<Extended>>,
-    /// What it said of pieces before we knew how many there are.
-    pub(crate) early: Option<Box<Early>>,
 
     /// When the connection was begun; once it is open, when that was.
     pub(crate) since: Instant,
@@ -115,7 +113,6 @@ impl Connection {
             download: None,
             upload: None,
             extended: None,
-            early: None,
             since: now,
             last_received: now,
             last_sent: now,
