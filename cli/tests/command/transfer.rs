@@ -48,10 +48,12 @@ fn peers_find_each_other_by_our_own_tracker_and_torrents_by_their_urls() {
     let lab = Lab::new();
     let tracker = lab.start(&["tracker", "--bind", "127.0.0.1:0"]);
     let url = tracker.result(|line| line.starts_with("http://"));
+    let udp_url = tracker.result(|line| line.starts_with("udp://"));
+    assert_eq!(url.trim_start_matches("http"), udp_url.trim_start_matches("udp"));
     lab.file("from/one", &noise(200_000));
     lab.file("from/two", &noise(300_000));
     lab.succeed(&["create", "from/one", "-o", "one.torrent", "-t", &url]);
-    lab.succeed(&["create", "from/two", "-o", "two.torrent", "-t", &url]);
+    lab.succeed(&["create", "from/two", "-o", "two.torrent", "-t", &udp_url]);
     let (first, _) = seeder(&lab, "one.torrent", "from");
     let (second, _) = seeder(&lab, "two.torrent", "from");
     until_tracked(&url, 2);

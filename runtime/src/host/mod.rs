@@ -47,6 +47,7 @@ use self::{
     wake::{Mail, Source},
 };
 pub(crate) use self::{
+    errand::{get, look_up},
     request::{Outcome, Request},
     wake::Mailbox,
 };
