@@ -50,6 +50,9 @@ pub struct Config {
     pub optimistic_rounds: u32,
     /// A peer that owes us blocks and has sent none for so long is snubbing us. Default 60 s (BEP 3's "over a minute").
     pub snub_timeout: Duration,
+    /// A peer that owes us blocks and has brought none to its end for so long loses them to others, even if bytes come. Time in which
+    /// we do not read does not count. Default 3 min: 91 bytes a second.
+    pub block_timeout: Duration,
 
     /// Requests are sent for as much as the peer sends in this time. Default 3 s: rides out most pauses.
     pub request_queue_time: Duration,
@@ -59,8 +62,9 @@ pub struct Config {
     pub request_initial: u32,
     /// The most blocks requested ahead. Default 500: what other clients are known to queue for a peer.
     pub request_maximum: u32,
-    /// Requests of an unchoked peer that are queued, 12 bytes each; further ones are dropped. Default 65,536: a peer that is told no
-    /// limit of ours (BEP 10, `reqq`) may ask for ten seconds ahead, as Transmission does, and waits a minute for what was dropped.
+    /// Requests of a peer that wait to be answered, over which nothing more is read from it; none is ever dropped. Peers are told
+    /// (BEP 10, `reqq`). A peer that does not take what we send is read on up to four times as many: perhaps it listens only once it
+    /// has spoken. Default 2,000: 32 MiB ahead, and a cancel is found quickly.
     pub upload_queue_limit: u32,
     /// The longest block that a peer may request. Default 128 KiB; more closes the connection.
     pub upload_block_limit: u32,
@@ -83,6 +87,9 @@ pub struct Config {
     /// Have messages are gathered for so long and then sent together. Default 50 ms.
     pub have_delay: Duration,
 
+    /// Peers are told of others so long after they want to be, and of what changes after so long again, but once a minute at most (BEP 11).
+    /// Default 2 s: connections come in groups.
+    pub peer_exchange_delay: Duration,
     /// Verification jobs that are under way for a torrent. Default 4.
     pub checking_jobs: u32,
     /// Bytes that one verification job hashes. Default 4 MiB.
@@ -138,11 +145,12 @@ impl Default for Config {
             choke_interval: seconds(10),
             optimistic_rounds: 3,
             snub_timeout: seconds(60),
+            block_timeout: seconds(180),
             request_queue_time: seconds(3),
             request_minimum: 4,
             request_initial: 16,
             request_maximum: 500,
-            upload_queue_limit: 65_536,
+            upload_queue_limit: 2000,
             upload_block_limit: 128 << 10,
             upload_read_limit: 256 << 10,
             upload_buffer: 1 << 20,
@@ -152,6 +160,7 @@ impl Default for Config {
             begun_limit: 64 << 20,
             block_budget: 64 << 20,
             have_delay: Duration::from_millis(50),
+            peer_exchange_delay: seconds(2),
             checking_jobs: 4,
             checking_bytes: 4 << 20,
             resume_interval: seconds(30),

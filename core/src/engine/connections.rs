@@ -96,6 +96,9 @@ impl Engine {
         if !connection.is_open() {
             return self.issue_read(id, self.config.read_limit.max(1), 0);
         }
+        if connection.asks_too_much(self.now, &self.config) {
+            return self.withhold(id, Withheld::Requests);
+        }
         if self.blocks_held >= self.config.block_budget && self.storing > 0 {
             self.withheld.push_back(id);
             return self.withhold(id, Withheld::Disk);
@@ -115,6 +118,9 @@ impl Engine {
         let now = self.now;
         if let Some(connection) = self.connections.get_mut(id) {
             connection.withhold(now, reason);
+        }
+        if reason == Withheld::Requests {
+            self.arm_connection(id);
         }
     }
 
@@ -154,7 +160,6 @@ impl Engine {
             Err(error) => return self.close(id, CloseReason::Stream(error)),
         };
         connection.last_received = self.now;
-        let was_interested = connection.peer_interested;
         let length = data.len() as u64;
         if let Stage::Handshake(decoder) = &mut connection.stage {
             match decoder.push(&mut data) {
@@ -168,6 +173,12 @@ impl Engine {
         }
         // What a block costs the budget, for each of its bytes: its share of the whole allocation, in 1/256.
         let share = (u64::from(allocation).max(length) << 8) / length;
+        self.listen(id, data, share);
+    }
+
+    /// Takes in what a peer says, and reads on.
+    fn listen(&mut self, id: ConnectionId, data: Bytes, share: u64) {
+        let was_interested = self.connections.get(id).is_some_and(|connection| connection.peer_interested);
         self.messages(id, data, share);
         if let Some(connection) = self.connections.get_mut(id) {
             if connection.decoder.pending_piece().is_some()
@@ -185,10 +196,25 @@ impl Engine {
         }
     }
 
+    /// A peer that had asked for too much has taken some of it: goes on with what it said after that.
+    pub(super) fn listen_on(&mut self, id: ConnectionId) {
+        let (now, config) = (self.now, &self.config);
+        let resumes = |open: &&Connection| open.withheld == Some(Withheld::Requests) && !open.asks_too_much(now, config);
+        if self.connections.get(id).filter(resumes).is_some() {
+            self.listen_again(id);
+            // What the read was that brought these bytes is forgotten; blocks are rare behind so many requests.
+            self.listen(id, Bytes::new(), 1 << 8);
+        }
+    }
+
     fn messages(&mut self, id: ConnectionId, data: Bytes, share: u64) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.decoder.push(data);
         while let Some(connection) = self.connections.get_mut(id) {
+            if connection.asks_too_much(self.now, &self.config) {
+                // The rest stays in the decoder.
+                return;
+            }
             match connection.decoder.next() {
                 Ok(Some(message)) => {
                     if let Err(error) = self.message(id, message, share) {
@@ -267,7 +293,9 @@ impl Engine {
             let crossed = self.connections.get(other).is_some_and(|twin| twin.incoming != incoming && since.since(twin.since) < CROSSING);
             let ours_wins = self.peer_id > handshake.peer_id;
             if !crossed || ours_wins == incoming {
-                return self.close(id, CloseReason::Duplicate);
+                self.close(id, CloseReason::Duplicate);
+                // Where the other came from may have become known by this one.
+                return self.listens(other);
             }
             self.close(other, CloseReason::Duplicate);
         }
@@ -287,10 +315,12 @@ impl Engine {
         torrent.picker.peer_joined(connection.holdings.view());
         connection.have_cursor = torrent.have_announced;
         torrent.open += 1;
+        let torrent_id = torrent.id;
         if !incoming {
             torrent.peers.succeeded(remote);
+            self.listens(id);
         }
-        let torrent = torrent.id;
+        let torrent = torrent_id;
         self.event(Event::PeerConnected { torrent, remote });
         self.mark_dirty(id);
         self.arm_connection(id);
@@ -318,6 +348,7 @@ impl Engine {
                 if let Phase::Metadata(fetch) = &mut torrent.phase {
                     fetch.remove_peer(now, connection.remote);
                 }
+                self.exchange_gone(torrent_id, id, &mut connection);
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);
                 if !connection.am_choking {
@@ -340,12 +371,13 @@ impl Engine {
     /// What the end of a connection means for trying the peer again.
     fn remember(&mut self, id: TorrentId, connection: &Connection, reason: CloseReason) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        if connection.incoming {
-            return;
-        }
-        let (now, remote) = (self.now, connection.remote);
+        let listed = !connection.incoming || connection.extended.as_ref().is_some_and(|extended| extended.listed);
+        let Some(remote) = connection.listens_at().filter(|_| listed) else { return };
+        let now = self.now;
         match reason {
             CloseReason::Ourselves | CloseReason::Banned => {}
+            // It stays connected by another way.
+            CloseReason::Duplicate if connection.incoming => {}
             CloseReason::TorrentStopped => torrent.peers.disconnected(now, remote, Duration::ZERO),
             _ if connection.is_open() && !matches!(reason, CloseReason::Protocol(_)) => {
                 torrent.peers.disconnected(now, remote, self.config.reconnect_interval);

@@ -106,7 +106,10 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.writing = false;
         match result {
-            Ok(()) => self.mark_dirty(id),
+            Ok(()) => {
+                self.mark_dirty(id);
+                self.listen_on(id);
+            }
             Err(error) => self.close(id, CloseReason::Stream(error)),
         }
     }

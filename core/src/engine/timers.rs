@@ -78,6 +78,7 @@ impl Engine {
         if connection.snub_deadline(config).is_some_and(|at| at <= now) {
             self.snub(id);
         }
+        self.listen_on(id);
         // A keep-alive, if it is due, is for the next write to find.
         self.mark_dirty(id);
         self.arm_connection(id);
@@ -99,6 +100,7 @@ impl Engine {
             self.save_resume(id);
         }
         self.pump_metadata(id);
+        self.exchange_round(id);
         self.announce(id);
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -111,7 +113,8 @@ impl Engine {
             Phase::Metadata(fetch) => fetch.next_deadline(),
             _ => None,
         };
-        [torrent.choke_due, metadata, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
+        let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
+        [torrent.choke_due, metadata, exchange, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
             .into_iter()
             .flatten()
             .min()

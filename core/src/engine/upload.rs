@@ -25,7 +25,7 @@ impl Engine {
         if (connection.am_choking && connection.told_choking) || !torrent.verified.get(block.piece) {
             return Ok(());
         }
-        connection.upload().ask(block, config);
+        connection.upload().ask(block);
         self.mark_dirty(id);
         Ok(())
     }

@@ -2,7 +2,7 @@ use super::{Download, Extended, Holdings, Upload};
 use crate::{
     config::Config,
     id::TorrentId,
-    time::Instant,
+    time::{Duration, Instant},
     torrent::picker::PeerCursor,
     util::{Armed, Bitfield},
     wire::{Decoder, HandshakeDecoder, Limits, PeerId, Reserved},
@@ -76,7 +76,14 @@ pub(crate) enum Withheld {
     Disk,
     /// A rate limit.
     Rate,
+    /// It has asked for more than it takes.
+    Requests,
 }
+
+/// For so long a write may be under way before we listen to a peer that asks too much.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many times more it may ask for then.
+const PATIENT_FACTOR: usize = 4;
 
 /// From the share of one of 256 connections to all there is.
 const MOST_DOUBLINGS: u8 = 8;
@@ -142,6 +149,15 @@ impl Connection {
         }
     }
 
+    /// Where the peer accepts connections, as far as is known.
+    pub(crate) fn listens_at(&self) -> Option<SocketAddr> {
+        if !self.incoming {
+            return Some(self.remote);
+        }
+        let port = self.extended.as_ref()?.listen_port?;
+        Some(SocketAddr::new(self.remote.ip(), port))
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }
@@ -177,6 +193,22 @@ impl Connection {
 
     pub(crate) fn is_snubbed(&self) -> bool {
         self.download.as_ref().is_some_and(|download| download.snubbed)
+    }
+
+    /// Whether the peer has asked for so much that it is not listened to until it has taken some. If it takes nothing, it may be that
+    /// it waits for us to listen.
+    pub(crate) fn asks_too_much(&self, now: Instant, config: &Config) -> bool {
+        let Some(upload) = &self.upload else { return false };
+        let limit = config.upload_queue_limit as usize;
+        let stuck = self.writing && now.since(self.last_sent) >= PATIENCE;
+        upload.pending() > if stuck { limit.saturating_mul(PATIENT_FACTOR) } else { limit }
+    }
+
+    /// When a peer that asks too much is listened to although it takes nothing.
+    fn patience_deadline(&self, config: &Config) -> Option<Instant> {
+        let pending = self.upload.as_ref().filter(|_| self.writing && self.withheld == Some(Withheld::Requests))?.pending();
+        let may_ask = pending <= (config.upload_queue_limit as usize).saturating_mul(PATIENT_FACTOR);
+        may_ask.then(|| self.last_sent + PATIENCE)
     }
 
     /// A read that was paid for `granted` bytes brought `came`.
@@ -227,7 +259,8 @@ impl Connection {
                 let snub = self.snub_deadline(config).unwrap_or(Instant::MAX);
                 let keep_alive = if self.writing { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
                 let write = if self.writing { self.last_sent + config.write_timeout } else { Instant::MAX };
-                idle.min(keep_alive).min(write).min(snub)
+                let patience = self.patience_deadline(config).unwrap_or(Instant::MAX);
+                idle.min(keep_alive).min(write).min(snub).min(patience)
             }
         }
     }

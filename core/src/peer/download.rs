@@ -22,8 +22,10 @@ pub(crate) struct Download {
     meter: RateMeter,
     window: u32,
     ramp: Ramp,
-    /// When a block last came, or the first of a new batch was asked for.
+    /// When a part of a block last came, or the first of a new batch was asked for.
     progress: Instant,
+    /// When a whole block last came, or the first of a new batch was asked for.
+    last_block: Instant,
     pub(crate) snubbed: bool,
     /// Since when we do not read what the peer sends.
     unheard_since: Option<Instant>,
@@ -67,6 +69,7 @@ impl Download {
             window: config.request_initial,
             ramp: Ramp::Growing { rate: 0, compared: None },
             progress: Instant::ZERO,
+            last_block: Instant::ZERO,
             snubbed: false,
             unheard_since: None,
             early: None,
@@ -85,7 +88,7 @@ impl Download {
     /// `blocks` are asked for now.
     pub(crate) fn requested(&mut self, now: Instant, blocks: &[Block]) {
         if self.outstanding.is_empty() {
-            self.progress = now;
+            (self.progress, self.last_block) = (now, now);
         }
         self.outstanding.extend(blocks);
     }
@@ -100,7 +103,7 @@ impl Download {
             return Arrival::Late;
         };
         self.outstanding.remove(at);
-        self.progress = now;
+        (self.progress, self.last_block) = (now, now);
         self.snubbed = false;
         self.meter.add(now, u64::from(block.length));
         self.adapt(now, config);
@@ -126,8 +129,9 @@ impl Download {
 
     /// We read again: what the peer did not say meanwhile is not its fault.
     pub(crate) fn heard_again(&mut self, now: Instant) {
-        if self.unheard_since.take().is_some() {
+        if let Some(since) = self.unheard_since.take() {
             self.progress = now;
+            self.last_block += now.since(since);
         }
     }
 
@@ -147,20 +151,22 @@ impl Download {
         self.outstanding.drain(..).collect()
     }
 
-    /// The peer owes us blocks and sent none for so long that others shall fetch them. Returns the blocks; they are cancelled, and
+    /// The peer owes us blocks, and for so long sent none, or only parts, that others shall fetch them. Returns the blocks; they are cancelled, and
     /// until one comes only a single request at a time goes out.
     pub(crate) fn snub(&mut self, now: Instant) -> Vec<Block> {
         let blocks = self.release();
         self.cancels.extend(&blocks);
         self.snubbed = true;
         self.ramp = Ramp::Done;
-        self.progress = now;
+        (self.progress, self.last_block) = (now, now);
         blocks
     }
 
     /// When [`Download::snub`] is due, if the peer owes us anything.
     pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
-        (!self.outstanding.is_empty()).then(|| self.progress + config.snub_timeout)
+        let silent = self.progress + config.snub_timeout;
+        let slow = self.last_block + config.block_timeout;
+        (!self.outstanding.is_empty()).then(|| silent.min(slow))
     }
 
     /// Blocks that the peer owes us.

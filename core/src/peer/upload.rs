@@ -10,6 +10,8 @@ pub(crate) struct Upload {
     asked: VecDeque<Block>,
     reading: Vec<Reading>,
     ready: VecDeque<(Block, Bytes)>,
+    /// Blocks in all three.
+    pending: usize,
     /// The rest of a block whose beginning was handed out.
     unsent: Bytes,
     /// It stands in its torrent's lane until a rate limit lets it write on.
@@ -43,25 +45,31 @@ pub(crate) struct Run {
 }
 
 impl Upload {
-    /// The peer asks for a block; `false` if its queue is full.
-    pub(crate) fn ask(&mut self, block: Block, config: &Config) -> bool {
-        let room = self.asked.len() < config.upload_queue_limit as usize;
-        if room {
-            self.asked.push_back(block);
-        }
-        room
+    /// The peer asks for a block.
+    pub(crate) fn ask(&mut self, block: Block) {
+        self.asked.push_back(block);
+        self.pending += 1;
+    }
+
+    /// How many blocks the peer asked for that were neither handed out nor cancelled.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending
     }
 
     /// The peer no longer wants a block.
     pub(crate) fn cancel(&mut self, block: Block) {
         if let Some(at) = self.asked.iter().position(|asked| *asked == block) {
             self.asked.remove(at);
+            self.pending = self.pending.saturating_sub(1);
         } else if let Some(at) = self.ready.iter().position(|(ready, _)| *ready == block) {
             self.ready.remove(at);
+            self.pending = self.pending.saturating_sub(1);
             self.buffered = self.buffered.saturating_sub(block.length);
         } else {
             for reading in &mut self.reading {
+                let before = reading.blocks.len();
                 reading.blocks.retain(|(asked, _)| *asked != block);
+                self.pending = self.pending.saturating_sub(before - reading.blocks.len());
             }
         }
     }
@@ -70,6 +78,7 @@ impl Upload {
     pub(crate) fn clear(&mut self) {
         self.asked.clear();
         self.ready.clear();
+        self.pending = 0;
         for reading in &mut self.reading {
             reading.blocks.clear();
         }
@@ -110,6 +119,8 @@ impl Upload {
             if range.end <= data.len() {
                 self.buffered = self.buffered.saturating_add(block.length);
                 self.ready.push_back((block, data.slice(range)));
+            } else {
+                self.pending = self.pending.saturating_sub(1);
             }
         }
     }
@@ -151,6 +162,7 @@ impl Upload {
     /// Takes the next block out that can be written.
     pub(crate) fn take_ready(&mut self) -> Option<(Block, Bytes)> {
         let (block, data) = self.ready.pop_front()?;
+        self.pending = self.pending.saturating_sub(1);
         self.buffered = self.buffered.saturating_sub(block.length);
         Some((block, data))
     }
@@ -193,7 +205,7 @@ mod tests {
         let config = Config::default();
         let mut upload = Upload::default();
         for wanted in [block(0, 0), block(0, 16384), block(1, 0), block(3, 0)] {
-            assert!(upload.ask(wanted, &config));
+            upload.ask(wanted);
         }
         let run = upload.next_run(32768, &config).unwrap();
         assert_eq!((run.piece, run.offset, run.length), (0, 0, 3 * 16384));
@@ -206,8 +218,8 @@ mod tests {
     fn what_is_cancelled_while_it_is_read_is_not_sent() {
         let config = Config::default();
         let mut upload = Upload::default();
-        upload.ask(block(0, 0), &config);
-        upload.ask(block(0, 16384), &config);
+        upload.ask(block(0, 0));
+        upload.ask(block(0, 16384));
         let run = upload.next_run(32768, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
         upload.cancel(block(0, 0));
@@ -222,7 +234,7 @@ mod tests {
         let config = Config::default();
         let mut upload = Upload::default();
         for offset in [0, 16384, 40000] {
-            upload.ask(block(0, offset), &config);
+            upload.ask(block(0, offset));
         }
         let run = upload.next_run(1 << 20, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
@@ -236,8 +248,8 @@ mod tests {
     fn a_full_buffer_makes_the_disk_wait() {
         let config = Config { upload_buffer: 16384, ..Config::default() };
         let mut upload = Upload::default();
-        upload.ask(block(0, 0), &config);
-        upload.ask(block(5, 0), &config);
+        upload.ask(block(0, 0));
+        upload.ask(block(5, 0));
         let run = upload.next_run(1 << 20, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
         assert_eq!(upload.next_run(1 << 20, &config), None);
