@@ -182,6 +182,7 @@ impl Engine {
         torrent.choices = choices;
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
+        self.discover_locally(id);
         self.arm_torrent(id);
         Ok(())
     }
@@ -356,6 +357,7 @@ impl Engine {
         }
         self.blocks_freed(id, true);
         self.announce(id);
+        self.discover_locally(id);
         self.connect_peers(id);
         self.save_resume(id);
         self.arm_torrent(id);
@@ -382,6 +384,7 @@ impl Engine {
         }
         self.wanting.remove(&id);
         self.announce(id);
+        self.discover_locally(id);
         self.save_resume(id);
         self.arm_torrent(id);
         true

@@ -32,6 +32,7 @@ impl Engine {
         torrent.announcer.start(now);
         torrent.peers.restart(now);
         self.announce(id);
+        self.discover_locally(id);
         self.connect_peers(id);
         self.arm_torrent(id);
     }
@@ -133,6 +134,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.peers.clear();
         torrent.announcer.update(now);
+        self.discover_locally(id);
     }
 
     /// Nobody can help that: the torrent fails.

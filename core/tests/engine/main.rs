@@ -13,6 +13,7 @@ mod downloads;
 mod handshakes;
 mod holdings;
 mod lifecycle;
+mod local_discovery;
 mod misbehaviour;
 mod resume;
 mod shapes;
