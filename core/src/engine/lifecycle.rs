@@ -195,6 +195,7 @@ impl Engine {
         if switched {
             self.peer_exchange_changed(id);
         }
+        self.discover_locally(id);
         self.arm_torrent(id);
         Ok(())
     }
@@ -369,6 +370,7 @@ impl Engine {
         }
         self.blocks_freed(id, true);
         self.announce(id);
+        self.discover_locally(id);
         self.connect_peers(id);
         self.save_resume(id);
         self.arm_torrent(id);
@@ -395,6 +397,7 @@ impl Engine {
         }
         self.wanting.remove(&id);
         self.announce(id);
+        self.discover_locally(id);
         self.save_resume(id);
         self.arm_torrent(id);
         true

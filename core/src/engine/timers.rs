@@ -15,14 +15,19 @@ pub(super) enum Timer {
     Torrent(TorrentId),
     /// Retransmissions to UDP trackers.
     Udp,
+<<<<<<< HEAD
     /// A rate limit of the whole engine.
     Rate(Direction),
     /// A rate limit of a torrent.
     TorrentRate(Direction, TorrentId),
+=======
+    /// Announces to the local network.
+    Local,
+>>>>>>> main
 }
 
 /// Whatever is due again is due no sooner than this, so that after a drain the next deadline lies in the future.
-const STEP: Duration = Duration::from_millis(1);
+pub(super) const STEP: Duration = Duration::from_millis(1);
 
 impl Engine {
     /// Lets everything happen that is due. Each object fires once and arms itself for later.
@@ -32,8 +37,12 @@ impl Engine {
                 Timer::Connection(id) => self.connection_due(id),
                 Timer::Torrent(id) => self.torrent_due(id),
                 Timer::Udp => self.udp_due(),
+<<<<<<< HEAD
                 Timer::Rate(direction) => self.rate_due(direction),
                 Timer::TorrentRate(direction, id) => self.torrent_rate_due(direction, id),
+=======
+                Timer::Local => self.local_due(),
+>>>>>>> main
             }
         }
     }
