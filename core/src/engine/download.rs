@@ -211,6 +211,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.announcer.complete(now);
         self.event(Event::Finished { torrent: id });
+        self.watch_goal(id);
         self.save_resume(id);
         self.announce(id);
         let Some(torrent) = self.torrents.get(id) else { return };

@@ -47,7 +47,8 @@ impl Engine {
         if let Some(upload) = connection.upload.as_mut().filter(|upload| upload.is_cut()) {
             // Nothing can be said in the midst of a block, not even that we are still there.
             let slice = upload.take_unsent(if silent { room.max(SIGN_OF_LIFE) } else { room });
-            return if slice.is_empty() { 0 } else { self.write(id, Vec::from([slice])) };
+            let length = slice.len() as u64;
+            return if slice.is_empty() { 0 } else { self.write(id, Vec::from([slice]), length) };
         }
         // Interest comes before the requests that it allows.
         connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_complete() && torrent.is_active();
@@ -71,10 +72,6 @@ impl Engine {
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
             sent = blocks(connection, now, room, &mut encoder);
-            torrent.uploaded += sent;
-            if sent > 0 {
-                torrent.upload_meter.add(now, sent);
-            }
             if encoder.is_empty() && silent {
                 encoder.push(Message::KeepAlive);
             }
@@ -84,11 +81,11 @@ impl Engine {
             upload.cut(&mut buffers, more as usize);
         }
         self.encoder = encoder;
-        self.write(id, buffers)
+        self.write(id, buffers, sent.min(room))
     }
 
-    /// Hands a write to the host; returns how many bytes it has.
-    fn write(&mut self, id: ConnectionId, buffers: Vec<Bytes>) -> u64 {
+    /// Hands a write to the host, with so much payload in it; returns how many bytes it has in all.
+    fn write(&mut self, id: ConnectionId, buffers: Vec<Bytes>, payload: u64) -> u64 {
         let now = self.now;
         let bytes: usize = buffers.iter().map(Bytes::len).sum();
         let Some((connection, torrent)) = self.pair(id).filter(|_| bytes > 0) else { return 0 };
@@ -96,6 +93,7 @@ impl Engine {
         let torrent = torrent.id;
         self.actions.push_back(Action::Write { connection: id, buffers });
         self.count_upload(torrent, bytes);
+        self.count_payload(torrent, payload);
         // What was handed out has made room to read ahead.
         self.read_ahead(id);
         self.arm_connection(id);

@@ -11,7 +11,7 @@ use crate::{
     rng::Purpose,
     storage::{DiskOperation, FileStamp, Layout},
     torrent::{
-        Assembly, Blame, Checking, Ending, Geometry, PeerList, PeerSource, Phase, Resume, ResumePeer, Torrent,
+        Assembly, Blame, Checking, Ending, Geometry, GoalWatch, PeerList, PeerSource, Phase, Resume, ResumePeer, Torrent,
         choker::Choker,
         picker::{PeerCursor, Picker},
     },
@@ -103,6 +103,7 @@ impl Engine {
             resume,
             resume_changed: false,
             resume_due: None,
+            goal: GoalWatch::default(),
             downloaded: 0,
             uploaded: 0,
             wasted: 0,
@@ -192,6 +193,7 @@ impl Engine {
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
         self.set_torrent_rates(id, rates);
+        self.watch_goal(id);
         if switched {
             self.peer_exchange_changed(id);
         }
@@ -367,6 +369,7 @@ impl Engine {
         let complete = torrent.is_complete();
         if complete {
             self.event(Event::Finished { torrent: id });
+            self.watch_goal(id);
         }
         self.blocks_freed(id, true);
         self.announce(id);
@@ -384,6 +387,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| !matches!(torrent.phase, Phase::Ending(_))) else { return false };
         torrent.phase = phase;
         torrent.announcer.stop(now);
+        torrent.goal.stop(now);
         torrent.choke_due = None;
         let charge = torrent.assembly.clear();
         self.close_all(id, CloseReason::TorrentStopped);

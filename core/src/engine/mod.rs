@@ -9,7 +9,7 @@
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
-//! - `rates`: rate limits
+//! - `rates`: rate limits; `goal`: when seeding ends
 //! - `trackers`: announces
 //! - `local`: peers of the local network; `peer_exchange`: peers that peers name
 //! - `query`: what the owner may ask; `explain`: why things are as they are
@@ -20,6 +20,7 @@ mod download;
 mod explain;
 mod extended;
 mod flush;
+mod goal;
 mod lifecycle;
 mod local;
 mod messages;

@@ -15,15 +15,12 @@ pub(super) enum Timer {
     Torrent(TorrentId),
     /// Retransmissions to UDP trackers.
     Udp,
-<<<<<<< HEAD
     /// A rate limit of the whole engine.
     Rate(Direction),
     /// A rate limit of a torrent.
     TorrentRate(Direction, TorrentId),
-=======
     /// Announces to the local network.
     Local,
->>>>>>> main
 }
 
 /// Whatever is due again is due no sooner than this, so that after a drain the next deadline lies in the future.
@@ -37,12 +34,9 @@ impl Engine {
                 Timer::Connection(id) => self.connection_due(id),
                 Timer::Torrent(id) => self.torrent_due(id),
                 Timer::Udp => self.udp_due(),
-<<<<<<< HEAD
                 Timer::Rate(direction) => self.rate_due(direction),
                 Timer::TorrentRate(direction, id) => self.torrent_rate_due(direction, id),
-=======
                 Timer::Local => self.local_due(),
->>>>>>> main
             }
         }
     }
@@ -108,6 +102,7 @@ impl Engine {
         if resume {
             self.save_resume(id);
         }
+        self.goal_due(id);
         self.pump_metadata(id);
         self.exchange_round(id);
         self.announce(id);
@@ -123,9 +118,18 @@ impl Engine {
             _ => None,
         };
         let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
-        [torrent.choke_due, metadata, exchange, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            torrent.choke_due,
+            torrent.goal.deadline(),
+            metadata,
+            exchange,
+            torrent.have_due,
+            torrent.resume_due,
+            torrent.announcer.next_deadline(),
+            connect,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }

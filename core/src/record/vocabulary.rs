@@ -86,6 +86,7 @@ form! { enum Event {
     11 => ShutDown,
     12 => MetadataReceived { torrent },
     13 => MetadataUnusable { torrent, reason },
+    14 => GoalReached { torrent },
 } }
 
 form! { struct Config {

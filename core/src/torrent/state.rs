@@ -1,9 +1,9 @@
 use super::{
-    Assembly, Blame, Checking, Geometry, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, choker::Choker,
+    Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, choker::Choker,
     picker::Picker,
 };
 use crate::{
-    choices::Choices,
+    choices::{Choices, Priority},
     command::TorrentSource,
     config::Config,
     error::DiskError,
@@ -84,6 +84,7 @@ pub(crate) struct Torrent {
     pub(crate) resume_changed: bool,
     pub(crate) resume_due: Option<Instant>,
 
+    pub(crate) goal: GoalWatch,
     pub(crate) downloaded: u64,
     pub(crate) uploaded: u64,
     pub(crate) wasted: u64,
@@ -191,6 +192,18 @@ impl Torrent {
     /// Whether connections may be opened and taken in.
     pub(crate) fn takes_peers(&self) -> bool {
         matches!(self.phase, Phase::Active | Phase::Metadata(_))
+    }
+
+    /// Bytes of the files that the owner wants.
+    pub(crate) fn wanted_length(&self) -> u64 {
+        let wanted = |(place, _): &(usize, _)| self.choices.file(u32::try_from(*place).unwrap_or(u32::MAX)) != Priority::Skip;
+        let files = self.layout.files().iter().enumerate().filter(|(_, file)| !file.padding);
+        files.filter(wanted).map(|(_, file)| file.length).sum()
+    }
+
+    /// Whether it gives and takes nothing.
+    pub(crate) fn is_seeding(&self) -> bool {
+        self.is_active() && self.is_complete()
     }
 
     pub(crate) fn is_active(&self) -> bool {

@@ -19,6 +19,7 @@ mod misbehaviour;
 mod peer_exchange;
 mod rate_limits;
 mod resume;
+mod seeding_goals;
 mod shapes;
 mod trackers;
 mod uploads;
