@@ -42,6 +42,11 @@ pub struct Config {
     pub reconnect_maximum: Duration,
     /// Forget a peer after so many failures in a row. Default 5.
     pub reconnect_attempts: u8,
+    /// Where there is room for no further connection, one that was of no use for so long makes room for a peer that was not tried
+    /// yet. Default 5 min: a few rounds of optimistic unchokes.
+    pub useless_time: Duration,
+    /// At most one connection makes room in so long a time, in each torrent and in the whole engine. Default 20 s.
+    pub turnover_interval: Duration,
     /// Connections being opened at once, in the whole engine. Default 30: home routers dislike more.
     pub half_open_limit: u32,
     /// Peers remembered for each torrent. Default 1,000.
@@ -144,6 +149,8 @@ impl Default for Config {
             reconnect_interval: seconds(30),
             reconnect_maximum: seconds(3600),
             reconnect_attempts: 5,
+            useless_time: seconds(300),
+            turnover_interval: seconds(20),
             half_open_limit: 30,
             known_peers_limit: 1000,
             choke_interval: seconds(10),

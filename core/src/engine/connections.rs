@@ -29,14 +29,24 @@ impl Engine {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
                 break;
             }
-            if torrent.connections.len() >= limits.connections_per_torrent as usize
-                || self.connections.len() >= limits.connections as usize
-                || self.half_open >= self.config.half_open_limit
-            {
+            let complete = torrent.is_complete();
+            if self.half_open >= self.config.half_open_limit {
                 self.wanting.insert(id);
                 return;
             }
-            let complete = torrent.is_complete();
+            let torrent_full = torrent.connections.len() >= limits.connections_per_torrent as usize;
+            if torrent_full || self.connections.len() >= limits.connections as usize {
+                let candidate = torrent.peers.peek(self.now, complete);
+                let scope = torrent_full.then_some(id);
+                if candidate.is_some_and(|candidate| self.make_room(scope, candidate.ip())) {
+                    continue;
+                }
+                self.wanting.insert(id);
+                if let Some(torrent) = self.torrents.get_mut(id).filter(|_| candidate.is_some()) {
+                    torrent.room_due.get_or_insert(self.now + self.config.turnover_interval);
+                }
+                return;
+            }
             let Some(remote) = torrent.peers.next(self.now, complete) else { break };
             let connection = self.connections.insert(Connection::outgoing(self.now, remote, id));
             torrent.connections.insert(connection);
@@ -75,7 +85,7 @@ impl Engine {
 
     pub(super) fn on_incoming(&mut self, incoming: IncomingId, remote: SocketAddr) {
         let full = self.connections.len() >= self.config.limits.connections as usize;
-        if full || self.shutting_down {
+        if self.shutting_down || (full && !self.make_room(None, remote.ip().to_canonical())) {
             self.actions.push_back(Action::Refuse { incoming });
             return;
         }
@@ -252,12 +262,19 @@ impl Engine {
             }
             return right;
         }
+        let remote = connection.remote;
         let limit = self.config.limits.connections_per_torrent as usize;
+        let full = known.and_then(|known| self.torrents.get(known)).filter(|torrent| {
+            let welcome = torrent.takes_peers() && !torrent.peers.is_banned(remote);
+            welcome && torrent.connections.len() >= limit
+        });
+        let full = full.is_some() && !self.make_room(known, remote.ip());
+        let Some(connection) = self.connections.get_mut(id) else { return false };
         let torrent = known.and_then(|known| self.torrents.get_mut(known)).filter(|torrent| torrent.takes_peers());
         let reason = match torrent {
             None => CloseReason::UnknownTorrent,
             Some(torrent) if torrent.peers.is_banned(connection.remote) => CloseReason::Banned,
-            Some(torrent) if torrent.connections.len() >= limit => CloseReason::Limit,
+            Some(_) if full => CloseReason::Limit,
             Some(torrent) => {
                 torrent.connections.insert(id);
                 connection.torrent = known;
@@ -363,7 +380,7 @@ impl Engine {
             self.leave_lane_of(torrent, id, connection.withheld == Some(Withheld::Rate), waits_to_write);
             self.settle_read(connection.torrent, connection.read_granted, 0);
         }
-        if !self.wanting.is_empty() {
+        if !self.wanting.is_empty() && !self.turnover.reserved {
             self.connect_wanting();
         }
     }
@@ -379,6 +396,7 @@ impl Engine {
             // It stays connected by another way.
             CloseReason::Duplicate if connection.incoming => {}
             CloseReason::TorrentStopped => torrent.peers.disconnected(now, remote, Duration::ZERO),
+            CloseReason::NoUse => torrent.peers.disconnected(now, remote, self.config.reconnect_maximum),
             _ if connection.is_open() && !matches!(reason, CloseReason::Protocol(_)) => {
                 torrent.peers.disconnected(now, remote, self.config.reconnect_interval);
             }

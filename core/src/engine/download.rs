@@ -79,6 +79,7 @@ impl Engine {
             torrent.wasted += length;
             return Ok(());
         };
+        connection.last_useful = now;
         let charge = (length * share) >> 8;
         let source = Source { connection: id, remote: connection.remote };
         let blocks = torrent.geometry.blocks_in(block.piece);

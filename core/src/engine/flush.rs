@@ -51,7 +51,11 @@ impl Engine {
             return if slice.is_empty() { 0 } else { self.write(id, Vec::from([slice]), length) };
         }
         // Interest comes before the requests that it allows.
+        let was_interested = connection.am_interested;
         connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_complete() && torrent.is_active();
+        if was_interested && !connection.am_interested {
+            connection.last_useful = now;
+        }
         let mut requests = Vec::new();
         self.pick(id, &mut requests);
         let (now, config, peer_id) = (self.now, &self.config, self.peer_id);
@@ -164,6 +168,7 @@ fn blocks(connection: &mut Connection, now: crate::time::Instant, room: u64, enc
     }
     if sent > 0 {
         upload.sent(now, sent);
+        connection.last_useful = now;
     }
     sent
 }

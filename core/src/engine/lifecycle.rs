@@ -61,7 +61,8 @@ impl Engine {
             announcer_config.reach = Reach::OneTracker;
         }
         let announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
-        let peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
+        let mut peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
+        peers.set_own(self.own_addresses);
         let choker = Choker::new(self.rng.fork(Purpose::Choker, number));
         let rates = choices.rates;
         let picker = Picker::new(geometry, (&self.config).into());
@@ -103,6 +104,8 @@ impl Engine {
             resume,
             resume_changed: false,
             resume_due: None,
+            next_turnover: self.now,
+            room_due: None,
             goal: GoalWatch::default(),
             downloaded: 0,
             uploaded: 0,
@@ -400,6 +403,9 @@ impl Engine {
             }
         }
         self.wanting.remove(&id);
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            torrent.room_due = None;
+        }
         self.announce(id);
         self.discover_locally(id);
         self.save_resume(id);

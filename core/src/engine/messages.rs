@@ -24,7 +24,11 @@ impl Engine {
             }
             // What follows from that is drawn once all messages of the read are through.
             Message::Interested | Message::NotInterested => {
+                let now = self.now;
                 if let Some(connection) = self.connections.get_mut(id) {
+                    if connection.peer_interested && message == Message::NotInterested {
+                        connection.last_useful = now;
+                    }
                     connection.peer_interested = message == Message::Interested;
                 }
                 Ok(())

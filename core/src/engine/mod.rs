@@ -3,7 +3,7 @@
 //! What happens for an input is spread over the files of this room by subject:
 //!
 //! - `lifecycle`: torrents come, are checked, start, pause, fail, end; resume data
-//! - `connections`: opening, accepting, handshakes, closing
+//! - `connections`: opening, accepting, handshakes, closing; `turnover`: which are kept
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
 //! - `download`: requests, blocks, pieces, haves
@@ -30,6 +30,7 @@ mod query;
 mod rates;
 mod timers;
 mod trackers;
+mod turnover;
 mod upload;
 
 use crate::{
@@ -41,7 +42,7 @@ use crate::{
     input::Input,
     local_discovery::LocalDiscovery,
     metainfo::InfoHash,
-    peer::Connection,
+    peer::{Connection, OwnAddresses},
     rng::{Purpose, Rng, Seed},
     time::Instant,
     torrent::{PeerSource, Torrent},
@@ -58,6 +59,7 @@ pub use explain::{DownloadReason, Explanation, PeerExplanation, TorrentReason, U
 use rates::Lanes;
 use timers::Timer;
 use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};
+use turnover::Turnover;
 
 /// A BitTorrent engine: any number of torrents, all their peers and trackers. Does no I/O itself.
 ///
@@ -69,6 +71,7 @@ pub struct Engine {
     now: Instant,
     peer_id: PeerId,
     listening: Vec<core::net::SocketAddr>,
+    own_addresses: OwnAddresses,
     shutting_down: bool,
 
     torrents: Slab<TorrentKind, Torrent>,
@@ -81,6 +84,7 @@ pub struct Engine {
     half_open: u32,
     /// Torrents that know peers to try and found no room for another connection.
     wanting: BTreeSet<TorrentId>,
+    turnover: Turnover,
     /// Connections with something to say.
     dirty: Vec<ConnectionId>,
     /// Connections whose next read waits for the disk.
@@ -124,6 +128,7 @@ impl Engine {
             now,
             peer_id,
             listening: Vec::new(),
+            own_addresses: OwnAddresses::default(),
             shutting_down: false,
             torrents: Slab::new(),
             by_info_hash: BTreeMap::new(),
@@ -131,6 +136,7 @@ impl Engine {
             connections: Slab::new(),
             half_open: 0,
             wanting: BTreeSet::new(),
+            turnover: Turnover::default(),
             dirty: Vec::new(),
             withheld: VecDeque::new(),
             lanes,
@@ -159,6 +165,8 @@ impl Engine {
             Input::Timeout => {}
             Input::Listening(address) => {
                 self.listening.push(address);
+                self.own_addresses.listening(address);
+                self.own_addresses_changed();
                 self.arm_local();
             }
             Input::Incoming { incoming, remote } => self.on_incoming(incoming, remote),
@@ -192,6 +200,7 @@ impl Engine {
             Command::SetLimits(limits) => {
                 self.config.limits = limits;
                 self.set_rates(limits.rates);
+                self.enforce_limits();
                 self.connect_wanting();
             }
             Command::ShutDown => self.shut_down(),

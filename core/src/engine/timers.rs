@@ -92,6 +92,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.armed = None;
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        torrent.room_due = torrent.room_due.filter(|at| *at > now);
         let (choke, have, resume) = (due(torrent.choke_due), due(torrent.have_due), due(torrent.resume_due));
         if have {
             self.announce_haves(id);
@@ -120,6 +121,7 @@ impl Engine {
         let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
         [
             torrent.choke_due,
+            torrent.room_due,
             torrent.goal.deadline(),
             metadata,
             exchange,

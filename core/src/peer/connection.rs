@@ -55,6 +55,8 @@ pub(crate) struct Connection {
     pub(crate) since: Instant,
     pub(crate) last_received: Instant,
     pub(crate) last_sent: Instant,
+    /// When a block last went by that was of use, either way, or an interest ended.
+    pub(crate) last_useful: Instant,
     /// A write is under way; it was handed out at `last_sent`.
     pub(crate) writing: bool,
     pub(crate) reading: bool,
@@ -139,6 +141,7 @@ impl Connection {
             since: now,
             last_received: now,
             last_sent: now,
+            last_useful: now,
             writing: false,
             reading: false,
             withheld: None,

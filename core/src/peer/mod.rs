@@ -9,7 +9,9 @@ mod connection;
 mod download;
 mod extended;
 mod holdings;
+mod own_addresses;
 mod priority;
+mod standing;
 mod upload;
 
 pub use client_name::client_name;
@@ -18,5 +20,7 @@ pub(crate) use connection::{Connection, Stage, Withheld};
 pub(crate) use download::{Arrival, Download};
 pub(crate) use extended::{Early, Extended};
 pub(crate) use holdings::Holdings;
+pub use own_addresses::OwnAddresses;
 pub use priority::canonical_priority;
+pub(crate) use standing::Standing;
 pub(crate) use upload::Upload;

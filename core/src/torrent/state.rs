@@ -73,6 +73,10 @@ pub(crate) struct Torrent {
     /// Those of them that have shaken hands.
     pub(crate) open: u32,
     pub(crate) peers: PeerList,
+    /// When a connection may make room for another at the earliest.
+    pub(crate) next_turnover: Instant,
+    /// When to look whether one can, if there are peers to try and no room.
+    pub(crate) room_due: Option<Instant>,
     /// Never there where peers may not be told of peers; and not before one wants to be.
     pub(crate) exchange: Option<Box<PeerExchange>>,
     pub(crate) choker: Choker,

@@ -22,6 +22,7 @@ mod resume;
 mod seeding_goals;
 mod shapes;
 mod trackers;
+mod turnover;
 mod uploads;
 
 /// What a block is long.
