@@ -158,7 +158,13 @@ impl Engine {
                 extended.quota = Default::default();
             }
         }
-        let Some(early) = connection.early.take() else { return Ok(()) };
+        if let Some(fast) = &mut connection.fast {
+            fast.limit_to(pieces);
+        }
+        let Some(early) = connection.early.take() else {
+            self.grant_fast(id);
+            return Ok(());
+        };
         let Early { all, bitfield, haves } = *early;
         if all {
             self.have_all(id);

@@ -6,6 +6,7 @@
 //! - `connections`: opening, accepting, handshakes, closing
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for
+//! - `fast`: the fast extension
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
@@ -16,6 +17,7 @@ mod connections;
 mod disk;
 mod download;
 mod extended;
+mod fast;
 mod flush;
 mod lifecycle;
 mod messages;

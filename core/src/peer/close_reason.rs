@@ -53,6 +53,10 @@ pub enum ProtocolError {
     Block,
     /// A message of an extension that was not agreed on.
     Unexpected,
+    /// It rejected a request that was never made (BEP 6).
+    Reject,
+    /// It asks for ever and does not read the answers.
+    Flood,
 }
 
 impl fmt::Display for CloseReason {
@@ -87,6 +91,8 @@ impl fmt::Display for ProtocolError {
             ProtocolError::Request => "asked for an impossible block",
             ProtocolError::Block => "sent an impossible block",
             ProtocolError::Unexpected => "used an extension that was not agreed on",
+            ProtocolError::Reject => "rejected a request that was never made",
+            ProtocolError::Flood => "asked on and on without reading the answers",
         })
     }
 }
