@@ -5,6 +5,7 @@ mod bad_input;
 mod demo;
 mod files;
 mod lab;
+mod links;
 mod peer;
 #[cfg(unix)]
 mod transfer;

@@ -354,6 +354,7 @@ impl Engine {
         if complete {
             self.event(Event::Finished { torrent: id });
         }
+        self.wants_changed(id);
         self.blocks_freed(id, true);
         self.announce(id);
         self.connect_peers(id);

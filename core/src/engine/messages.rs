@@ -1,7 +1,7 @@
 use super::Engine;
 use crate::{
     id::ConnectionId,
-    peer::{CloseReason, Holdings, ProtocolError},
+    peer::{Holdings, ProtocolError},
     torrent::picker::PeerCursor,
     util::Bitfield,
     wire::{Block, Message},
@@ -70,11 +70,11 @@ impl Engine {
     }
 
     pub(super) fn have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
-        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
-        if torrent.metainfo().is_none() {
-            connection.early.get_or_insert_default().have(piece);
+        if let Some(early) = self.early(id) {
+            early.change(piece, true);
             return Ok(());
         }
+        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
         let pieces = torrent.geometry.piece_count();
         if piece >= pieces {
             return Err(ProtocolError::PieceOutOfRange);
@@ -94,13 +94,48 @@ impl Engine {
         Ok(())
     }
 
+    /// A peer has a piece no longer (BEP 54).
+    pub(super) fn dont_have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
+        if let Some(early) = self.early(id) {
+            early.change(piece, false);
+            return Ok(());
+        }
+        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
+        let pieces = torrent.geometry.piece_count();
+        if piece >= pieces {
+            return Err(ProtocolError::PieceOutOfRange);
+        }
+        if !connection.holdings.has(piece) {
+            return Ok(());
+        }
+        let rest = connection.holdings.without(&[piece], pieces);
+        torrent.picker.peer_lost(&rest, piece);
+        connection.holdings = Holdings::Some(rest);
+        if !torrent.has_announced(piece) {
+            connection.interesting = connection.interesting.saturating_sub(1);
+        }
+        if !connection.incoming {
+            torrent.peers.set_seed(connection.remote, false);
+        }
+        // With the fast extension it rejects what it was asked for, as usual; without, that is understood.
+        let asked_for = match &mut connection.download {
+            Some(download) if !connection.is_fast => download.release_piece(piece),
+            _ => Vec::new(),
+        };
+        let any = torrent.picker.peer_gone(id, asked_for);
+        let torrent = torrent.id;
+        self.blocks_freed(torrent, any);
+        self.mark_dirty(id);
+        Ok(())
+    }
+
     /// A peer has everything.
     pub(super) fn have_all(&mut self, id: ConnectionId) {
-        let Some((connection, torrent)) = self.pair(id) else { return };
-        if torrent.metainfo().is_none() {
-            connection.early.get_or_insert_default().all = true;
+        if let Some(early) = self.early(id) {
+            early.all = true;
             return;
         }
+        let Some((connection, torrent)) = self.pair(id) else { return };
         if connection.holdings.is_seed() {
             return;
         }
@@ -114,11 +149,11 @@ impl Engine {
     }
 
     pub(super) fn bitfield(&mut self, id: ConnectionId, bytes: &Bytes) -> Result<(), ProtocolError> {
-        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
-        if torrent.metainfo().is_none() {
-            connection.early.get_or_insert_default().bitfield = Some(bytes.clone());
+        if let Some(early) = self.early(id) {
+            early.bitfield = Some(bytes.clone());
             return Ok(());
         }
+        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
         let pieces = Bitfield::from_bytes(torrent.geometry.piece_count(), bytes).ok_or(ProtocolError::Bitfield)?;
         // BEP 3: "bitfield is only ever sent as the first message". Real clients say other things before it, and aria2 sends another
         // one where it is shorter than the haves it stands for. A peer loses nothing by that, and pays with its own bytes.
@@ -148,16 +183,13 @@ impl Engine {
     fn holdings_changed(&mut self, id: ConnectionId) {
         let Some((connection, torrent)) = self.pair(id) else { return };
         let seed = connection.holdings.is_seed();
-        if let Some(fast) = &mut connection.fast {
+        if let Some(fast) = connection.fast_mut() {
             fast.cursor = PeerCursor::default();
         }
         if !connection.incoming {
             torrent.peers.set_seed(connection.remote, seed);
         }
-        if seed && torrent.is_complete() {
-            // Two seeds have nothing to say to each other.
-            return self.close(id, CloseReason::NoUse);
-        }
         self.mark_dirty(id);
+        self.part_if_useless(id);
     }
 }

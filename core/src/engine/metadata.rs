@@ -141,6 +141,15 @@ impl Engine {
         self.event(Event::MetadataUnusable { torrent: id, reason: reason.into() });
     }
 
+    /// Where to note what a peer says of pieces, as long as we do not know how many there are.
+    pub(super) fn early(&mut self, id: ConnectionId) -> Option<&mut Early> {
+        let connection = self.connections.get_mut(id)?;
+        if self.torrents.get(connection.torrent?)?.metainfo().is_some() {
+            return None;
+        }
+        Some(connection.download(&self.config).early.get_or_insert_default())
+    }
+
     /// The number of pieces is known, after the handshake: takes in what the peer said of them.
     fn pieces_known(&mut self, id: ConnectionId) -> Result<(), ProtocolError> {
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
@@ -158,20 +167,20 @@ impl Engine {
                 extended.quota = Default::default();
             }
         }
-        if let Some(fast) = &mut connection.fast {
+        if let Some(fast) = connection.fast_mut() {
             fast.limit_to(pieces);
         }
-        let Some(early) = connection.early.take() else {
+        let Some(early) = connection.download.as_mut().and_then(|download| download.early.take()) else {
             self.grant_fast(id);
             return Ok(());
         };
-        let Early { all, bitfield, haves } = *early;
+        let Early { all, bitfield, changes } = *early;
         if all {
             self.have_all(id);
         } else if let Some(bitfield) = bitfield {
             self.bitfield(id, &bitfield)?;
         }
-        haves.into_iter().try_for_each(|piece| self.have(id, piece))
+        changes.into_iter().try_for_each(|(piece, has)| if has { self.have(id, piece) } else { self.dont_have(id, piece) })
     }
 }
 

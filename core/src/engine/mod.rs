@@ -6,22 +6,24 @@
 //! - `connections`: opening, accepting, handshakes, closing
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for
-//! - `fast`: the fast extension
+//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
-//! - `query`: what the owner may ask
+//! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
 mod disk;
 mod download;
+mod explain;
 mod extended;
 mod fast;
 mod flush;
 mod lifecycle;
 mod messages;
 mod metadata;
+mod partial_seeds;
 mod query;
 mod timers;
 mod trackers;
@@ -48,6 +50,7 @@ use alloc::{
     vec::Vec,
 };
 use disk::DiskJob;
+pub use explain::{DownloadReason, Explanation, PeerExplanation, TorrentReason, UploadReason};
 use timers::Timer;
 use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};
 

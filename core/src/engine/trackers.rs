@@ -10,7 +10,10 @@ use crate::{
     input::HttpReply,
     metainfo::HostPort,
     torrent::canonical,
-    tracker::{Announce, AnnounceId, AnnounceRequest, AnnounceResponse, Handled, TrackerFailure, http, udp::UdpAnswer},
+    tracker::{
+        Announce, AnnounceId, AnnounceRequest, AnnounceResponse, Handled, TrackerFailure, http,
+        udp::{UdpAnswer, authority_of},
+    },
     util::Key,
 };
 use alloc::{
@@ -82,7 +85,7 @@ impl Engine {
         let port = self.listening.first().map_or(0, |address| address.port());
         let request = announce.request(state.info_hash, self.peer_id.0, port);
         let pending = PendingAnnounce { torrent, id: announce.id, url: announce.url, parts: 1, response: None, failure: None };
-        if let Some(authority) = udp_authority(&pending.url) {
+        if let Some(authority) = authority_of(&pending.url) {
             let address = HostPort::from_str(authority);
             let url = pending.url.clone();
             let key = self.announces.insert(pending);
@@ -266,11 +269,4 @@ impl Engine {
             self.close_all(torrent, crate::peer::CloseReason::TorrentStopped);
         }
     }
-}
-
-/// Host and port of a UDP tracker's URL; `None` for other URLs.
-fn udp_authority(url: &str) -> Option<&str> {
-    let (scheme, rest) = url.split_once("://")?;
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    rest.get(..end).filter(|_| scheme.eq_ignore_ascii_case("udp"))
 }

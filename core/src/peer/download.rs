@@ -1,10 +1,11 @@
+use super::{Early, Fast};
 use crate::{
     config::Config,
     time::{Duration, Instant},
     util::RateMeter,
     wire::{BLOCK_LENGTH, Block},
 };
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 /// The blocks that we fetch from one peer: which it owes us, and how many to ask for ahead.
 ///
@@ -32,6 +33,10 @@ pub(crate) struct Download {
     /// When a block last came, or the first of a new batch was asked for.
     progress: Instant,
     pub(crate) snubbed: bool,
+    /// What the peer said of its pieces before we knew how many there are.
+    pub(crate) early: Option<Box<Early>>,
+    /// What the fast extension adds; here because an idle connection does without it.
+    pub(crate) fast: Option<Box<Fast>>,
     /// Bytes of payload that came, of use or not.
     pub(crate) total: u64,
     /// What `total` was at the last choke round and at the one before.
@@ -75,6 +80,8 @@ impl Download {
             ramp: Ramp::Growing { rate: 0, compared: None },
             progress: Instant::ZERO,
             snubbed: false,
+            early: None,
+            fast: None,
             total: 0,
             total_at_round: [0; 2],
         }
