@@ -61,6 +61,14 @@ pub struct Config {
     /// A peer that owes us blocks and has brought none to its end for so long loses them to others, even if bytes come. Time in which
     /// we do not read does not count. Default 3 min: 91 bytes a second.
     pub block_timeout: Duration,
+    /// A peer with the fast extension that chokes us rejects what we asked for (BEP 6). If it has not done so by then, nor sent any of it,
+    /// others are asked. Default 30 s: a full send buffer may come first.
+    pub reject_timeout: Duration,
+    /// A piece that a peer rejects although it let us ask is not asked of it again for so long, doubled for each time that no block came
+    /// between, up to 64 times. Default 10 s.
+    pub reject_interval: Duration,
+    /// Pieces that a peer which has few may fetch while it is choked (BEP 6). Default 10, as the specification has it; 0 for none.
+    pub allowed_fast_pieces: u32,
 
     /// Requests are sent for as much as the peer sends in this time. Default 3 s: rides out most pauses.
     pub request_queue_time: Duration,
@@ -157,6 +165,9 @@ impl Default for Config {
             optimistic_rounds: 3,
             snub_timeout: seconds(60),
             block_timeout: seconds(180),
+            reject_timeout: seconds(30),
+            reject_interval: seconds(10),
+            allowed_fast_pieces: 10,
             request_queue_time: seconds(3),
             request_minimum: 4,
             request_initial: 16,

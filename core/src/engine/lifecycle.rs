@@ -374,6 +374,7 @@ impl Engine {
             self.event(Event::Finished { torrent: id });
             self.watch_goal(id);
         }
+        self.wants_changed(id);
         self.blocks_freed(id, true);
         self.announce(id);
         self.discover_locally(id);

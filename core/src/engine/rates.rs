@@ -180,9 +180,8 @@ impl Engine {
         if connection.writing || !connection.is_open() {
             return 0;
         }
-        let choking = connection.am_choking;
         let Some(upload) = &mut connection.upload else { return 0 };
-        let want = upload.sendable(now, choking);
+        let want = upload.sendable(now);
         if want == 0 || upload.waits {
             return 0;
         }

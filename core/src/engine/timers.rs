@@ -82,6 +82,9 @@ impl Engine {
             self.snub(id);
         }
         self.listen_on(id);
+        if let Some(download) = self.connections.get_mut(id).and_then(|connection| connection.download.as_mut()) {
+            download.end_refusals(now);
+        }
         // A keep-alive, if it is due, is for the next write to find.
         self.mark_dirty(id);
         self.arm_connection(id);
