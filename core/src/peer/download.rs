@@ -307,7 +307,13 @@ mod tests {
         let config = Config::default();
         let mut download = Download::new(&config);
         download.requested(at(0), &[block(0), block(1)]);
-        assert_eq!(download.snub_deadline(config.snub_timeout), Some(at(60_000)));
+        let deadline = |download: &Download| download.snub_deadline(config.snub_timeout, config.block_timeout);
+        assert_eq!(deadline(&download), Some(at(60_000)));
+        download.progressed(at(150_000));
+        assert_eq!(deadline(&download), Some(at(180_000)), "bytes alone are not enough");
+        download.not_heard(at(150_000));
+        download.heard_again(at(160_000));
+        assert_eq!(deadline(&download), Some(at(190_000)), "time in which we do not read does not count");
         assert_eq!(download.snub(at(60_000)), [block(0), block(1)]);
         assert_eq!(download.room(&config), 1);
         assert_eq!(download.arrived(at(60_001), block(0), &config), Arrival::Late);

@@ -298,16 +298,19 @@ mod tests {
         let config = Config::default();
         let mut upload = Upload::default();
         for wanted in [block(0, 0), block(1, 0), block(3, 0)] {
-            upload.ask(wanted, &config);
+            upload.ask(wanted);
         }
         let run = upload.next_run(16384, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
+        assert_eq!(upload.pending(), 3);
         upload.choke(|block| block.piece != 0);
+        assert_eq!(upload.pending(), 3, "a reject is an answer once it goes out");
         assert_eq!(upload.take_rejects().collect::<Vec<_>>(), [block(0, 0)]);
         upload.read(Key::from_bits(1), &Bytes::from(alloc::vec![7; 32768]));
         upload.choke(|_| true);
         assert_eq!(upload.buffered, 16384);
         assert_eq!(upload.take_ready().map(|(block, _)| block), Some(block(1, 0)));
+        assert_eq!(upload.pending(), 1);
         assert_eq!(upload.next_run(16384, &config).map(|run| run.piece), Some(3));
     }
 
@@ -315,7 +318,7 @@ mod tests {
     fn a_read_that_brings_too_little_is_a_reject() {
         let config = Config::default();
         let mut upload = Upload::default();
-        upload.ask(block(0, 0), &config);
+        upload.ask(block(0, 0));
         let run = upload.next_run(16384, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
         upload.read(Key::from_bits(1), &Bytes::new());
