@@ -7,6 +7,7 @@ mod download;
 mod failure;
 mod magnet;
 mod output;
+mod replay;
 mod reporter;
 mod scrape;
 mod seed;
@@ -63,6 +64,7 @@ enum Command {
     Scrape(scrape::Scrape),
     Tracker(tracker::Tracker),
     Demo(demo::Demo),
+    Replay(replay::Replay),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Scrape(scrape) => scrape.run(&output),
         Command::Tracker(tracker) => tracker.run(&output),
         Command::Demo(demo) => demo.run(&output),
+        Command::Replay(replay) => replay.run(&output),
     };
     let exit = exit.unwrap_or_else(|failure| {
         output.error(&failure);

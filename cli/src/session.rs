@@ -36,6 +36,9 @@ pub(crate) struct Network {
     /// Folder for what is remembered from one run to the next [default: the system's place for such things]
     #[arg(long, value_name = "DIR", help_heading = "Network")]
     state_dir: Option<PathBuf>,
+    /// Write down all that happens, the data itself left out, for 'rustor replay'. Names and addresses stand in it
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    record: Option<PathBuf>,
 }
 
 impl Network {
@@ -48,6 +51,7 @@ impl Network {
         if let Some(folder) = &self.state_dir {
             config.state_folder = Some(folder.clone());
         }
+        config.record.clone_from(&self.record);
         // Nobody wants to wait for a tracker on the way out.
         config.engine.announcer.stop_timeout = Duration::from_secs(2);
         let client = match self.port {

@@ -69,6 +69,32 @@ fn peers_find_each_other_by_our_own_tracker_and_torrents_by_their_urls() {
     assert_eq!(tracker.end().0.code(), Some(0));
 }
 
+#[test]
+fn a_recorded_download_is_replayed_and_explained() {
+    let lab = Lab::new();
+    lab.file("from/film", &noise(400_000));
+    lab.succeed(&["create", "from/film", "-o", "film.torrent"]);
+    let (_seeder, peer) = seeder(&lab, "film.torrent", "from");
+    lab.succeed(&[&download("film.torrent", "to", &peer)[..], &["--record", "session"]].concat());
+    let text = lab.succeed(&["replay", "session", "--events"]);
+    assert!(text.contains("Finished") && text.contains("checkpoints agree"), "{text}");
+    let entries = |arguments: &[&str]| {
+        let told: Value = serde_json::from_str(&lab.succeed(&[&["replay", "session", "--json"], arguments].concat())).unwrap();
+        told["entries"].as_u64().unwrap()
+    };
+    assert_eq!(entries(&["--at", "0"]), 0);
+    assert!(entries(&[]) > 50);
+    // A recording that was cut off goes as far as it goes; one that was changed does not go unnoticed.
+    let whole = fs::read(lab.path("session")).unwrap();
+    lab.file("short", &whole[..whole.len() - 30]);
+    lab.succeed(&["replay", "short"]);
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    lab.file("other", &other);
+    lab.run(&["replay", "other"]).is_one_line(1, "went another way");
+    lab.run(&["replay", "film.torrent"]).is_one_line(1, "not a recording");
+}
+
 /// Waits until the tracker knows so many peers.
 fn until_tracked(url: &str, peers: usize) {
     let address = url.trim_start_matches("http://").trim_end_matches("/announce");

@@ -11,11 +11,12 @@
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
 //! - `local`: peers of the local network
-//! - `query`: what the owner may ask
+//! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
 mod disk;
 mod download;
+mod explain;
 mod extended;
 mod flush;
 mod lifecycle;
@@ -49,6 +50,7 @@ use alloc::{
     vec::Vec,
 };
 use disk::DiskJob;
+pub use explain::{DownloadReason, Explanation, PeerExplanation, TorrentReason, UploadReason};
 use timers::Timer;
 use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};
 

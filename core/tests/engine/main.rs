@@ -10,6 +10,7 @@ mod choking;
 mod connections;
 mod disk_faults;
 mod downloads;
+mod explanations;
 mod handshakes;
 mod holdings;
 mod lifecycle;

@@ -105,6 +105,7 @@ macro_rules! conformance {
             the_last_handle_to_go_shuts_the_engine_down
             a_host_that_is_dropped_leaves_nobody_waiting
             what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer
+            a_recorded_session_replays_to_the_same_actions
             a_port_in_use_is_named
             all_addresses_get_the_same_port
         }
