@@ -19,6 +19,7 @@ mod misbehaviour;
 mod resume;
 mod shapes;
 mod trackers;
+mod udp_trackers;
 mod uploads;
 
 /// What a block is long.
