@@ -8,7 +8,7 @@ use crate::{
     action::{Action, AddressFamily},
     id::TorrentId,
     local_discovery::{LOCAL_GROUPS, LocalAnnounce},
-    torrent::Torrent,
+    torrent::{PeerSource, Torrent},
 };
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -44,7 +44,7 @@ impl Engine {
         for (info_hash, peer) in local.handle(remote, payload) {
             let Some(id) = self.by_info_hash.get(&info_hash).copied() else { continue };
             let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_discovered_locally()) else { continue };
-            torrent.peers.add(self.now, peer, &self.config);
+            torrent.learn(self.now, peer, PeerSource::LocalDiscovery, &self.config);
             self.connect_peers(id);
             self.arm_torrent(id);
         }
@@ -71,6 +71,6 @@ impl Engine {
 impl Torrent {
     /// Whether peers are looked for in the local network. A magnet link's torrent may be private, which only its metadata tells.
     fn is_discovered_locally(&self) -> bool {
-        self.choices.local_discovery && self.takes_peers() && !self.is_private()
+        self.choices.local_discovery && self.takes_peers() && self.is_public()
     }
 }

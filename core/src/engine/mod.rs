@@ -5,7 +5,7 @@
 //! - `lifecycle`: torrents come, are checked, start, pause, fail, end; resume data
 //! - `connections`: opening, accepting, handshakes, closing
 //! - `messages`: what a peer's message means
-//! - `extended`: the extension protocol; `metadata`: what a magnet link stands for
+//! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
@@ -23,6 +23,7 @@ mod lifecycle;
 mod local;
 mod messages;
 mod metadata;
+mod peer_exchange;
 mod query;
 mod timers;
 mod trackers;
@@ -40,7 +41,7 @@ use crate::{
     peer::Connection,
     rng::{Purpose, Rng, Seed},
     time::Instant,
-    torrent::Torrent,
+    torrent::{PeerSource, Torrent},
     tracker::udp::{UdpExchangeId, UdpTrackerClient},
     util::{Armed, Deadlines, Key, Slab},
     wire::{Encoder, PeerId},
@@ -177,7 +178,7 @@ impl Engine {
             Command::Resume(torrent) => self.resume(torrent)?,
             Command::Remove { torrent, delete_data } => self.remove(torrent, delete_data)?,
             Command::Recheck(torrent) => self.recheck(torrent)?,
-            Command::AddPeers { torrent, peers } => self.add_peers(torrent, peers)?,
+            Command::AddPeers { torrent, peers } => self.add_peers(torrent, peers, PeerSource::Owner)?,
             Command::Announce(torrent) => self.announce_now(torrent)?,
             Command::Choose { torrent, choices } => self.choose(torrent, *choices)?,
             Command::SetLimits(limits) => {

@@ -91,6 +91,7 @@ impl Engine {
             self.save_resume(id);
         }
         self.pump_metadata(id);
+        self.exchange_round(id);
         self.announce(id);
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -103,7 +104,8 @@ impl Engine {
             Phase::Metadata(fetch) => fetch.next_deadline(),
             _ => None,
         };
-        [torrent.choke_due, metadata, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
+        let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
+        [torrent.choke_due, metadata, exchange, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
             .into_iter()
             .flatten()
             .min()

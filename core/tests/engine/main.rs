@@ -16,6 +16,7 @@ mod holdings;
 mod lifecycle;
 mod local_discovery;
 mod misbehaviour;
+mod peer_exchange;
 mod resume;
 mod shapes;
 mod trackers;

@@ -6,6 +6,7 @@
 mod audit;
 mod content;
 mod disk;
+mod extended;
 mod peer;
 mod trackers;
 
