@@ -10,7 +10,7 @@
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
-//! - `local`: peers of the local network
+//! - `local`: peers of the local network; `peer_exchange`: peers that peers name
 //! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
