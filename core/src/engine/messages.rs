@@ -32,37 +32,41 @@ impl Engine {
             Message::Have(piece) => self.have(id, piece),
             Message::Bitfield(bytes) => self.bitfield(id, &bytes),
             Message::Request(block) => self.requested(id, block),
-            Message::Cancel(block) => {
-                if let Some(upload) = self.pair(id).and_then(|(connection, _)| connection.upload.as_mut()) {
-                    upload.cancel(block);
-                }
-                Ok(())
-            }
+            Message::Cancel(block) => self.cancelled(id, block),
             Message::Piece { piece, offset, data } => {
                 let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
                 self.block_arrived(id, Block { piece, offset, length }, data, share)
             }
             // The DHT is not spoken here; a port costs nothing.
             Message::Port(_) => Ok(()),
-            // Extensions that our handshake does not offer.
             Message::Suggest(_) | Message::HaveAll | Message::HaveNone | Message::Reject(_) | Message::AllowedFast(_) => {
-                Err(ProtocolError::Unexpected)
+                self.fast_message(id, &message)
             }
             Message::Extended { id: kind, payload } => self.extended(id, kind, &payload),
         }
     }
 
     fn choked(&mut self, id: ConnectionId, choking: bool) {
+        let now = self.now;
         let Some((connection, torrent)) = self.pair(id) else { return };
         connection.peer_choking = choking;
         if !choking {
             return;
         }
-        // What was asked for is answered no more (BEP 3), so others may be asked.
-        let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
+        let asked_for = match &mut connection.download {
+            // The peer will reject each request, or answer it yet (BEP 6); what is kept for it should not have to wait so long.
+            Some(download) if connection.is_fast => {
+                download.progressed(now);
+                Vec::new()
+            }
+            // What was asked for is answered no more (BEP 3), so others may be asked.
+            Some(download) => download.release(),
+            None => Vec::new(),
+        };
         let any = torrent.picker.peer_gone(id, asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, any);
+        self.arm_connection(id);
     }
 
     pub(super) fn have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
@@ -97,6 +101,9 @@ impl Engine {
             return;
         }
         let Some((connection, torrent)) = self.pair(id) else { return };
+        if connection.holdings.is_seed() {
+            return;
+        }
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::All;
         connection.cursor = PeerCursor::default();
@@ -132,6 +139,7 @@ impl Engine {
             Holdings::All => announced.len() - announced.count(),
             Holdings::Some(pieces) => pieces.iter().filter(|piece| !announced.get(*piece)).count() as u32,
         };
+        self.grant_fast(id);
         self.holdings_changed(id);
         Ok(())
     }
@@ -140,6 +148,9 @@ impl Engine {
     fn holdings_changed(&mut self, id: ConnectionId) {
         let Some((connection, torrent)) = self.pair(id) else { return };
         let seed = connection.holdings.is_seed();
+        if let Some(fast) = &mut connection.fast {
+            fast.cursor = PeerCursor::default();
+        }
         if !connection.incoming {
             torrent.peers.set_seed(connection.remote, seed);
         }

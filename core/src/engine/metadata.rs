@@ -187,7 +187,13 @@ impl Engine {
                 extended.quota = Default::default();
             }
         }
-        let Some(early) = connection.download.as_mut().and_then(|download| download.early.take()) else { return Ok(()) };
+        if let Some(fast) = &mut connection.fast {
+            fast.limit_to(pieces);
+        }
+        let Some(early) = connection.download.as_mut().and_then(|download| download.early.take()) else {
+            self.grant_fast(id);
+            return Ok(());
+        };
         let Early { all, bitfield, haves } = *early;
         if all {
             self.have_all(id);

@@ -1,11 +1,11 @@
-use super::{Download, Extended, Holdings, Upload};
+use super::{Download, Extended, Fast, Holdings, Upload};
 use crate::{
     config::Config,
     id::TorrentId,
     time::Instant,
     torrent::picker::PeerCursor,
     util::{Armed, Bitfield},
-    wire::{Decoder, HandshakeDecoder, Limits, PeerId, Reserved},
+    wire::{Decoder, HandshakeDecoder, Limits, PeerId},
 };
 use alloc::boxed::Box;
 use core::net::SocketAddr;
@@ -21,7 +21,8 @@ pub(crate) struct Connection {
     pub(crate) stage: Stage,
     pub(crate) incoming: bool,
     pub(crate) peer_id: PeerId,
-    pub(crate) reserved: Reserved,
+    /// The fast extension is on (BEP 6): we offer it always, so that is up to the peer.
+    pub(crate) is_fast: bool,
     pub(crate) decoder: Decoder,
 
     /// What the peer has.
@@ -50,6 +51,8 @@ pub(crate) struct Connection {
     pub(crate) upload: Option<Box<Upload>>,
     /// There if the peer speaks the extension protocol.
     pub(crate) extended: Option<Box<Extended>>,
+    /// There once the fast extension needs it: see [`Connection::fast`].
+    pub(crate) fast: Option<Box<Fast>>,
 
     /// When the connection was begun; once it is open, when that was.
     pub(crate) since: Instant,
@@ -95,7 +98,7 @@ impl Connection {
             stage,
             incoming: false,
             peer_id: PeerId([0; 20]),
-            reserved: Reserved::default(),
+            is_fast: false,
             decoder: Decoder::new(Limits::default()),
             holdings: Holdings::Some(Bitfield::new(0)),
             cursor: PeerCursor::default(),
@@ -113,6 +116,7 @@ impl Connection {
             download: None,
             upload: None,
             extended: None,
+            fast: None,
             since: now,
             last_received: now,
             last_sent: now,
@@ -135,6 +139,16 @@ impl Connection {
 
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
+    }
+
+    /// The part for the fast extension, made at its first use.
+    pub(crate) fn fast(&mut self) -> &mut Fast {
+        self.fast.get_or_insert_default()
+    }
+
+    /// Whether it lets us ask for anything now.
+    pub(crate) fn lets_us_ask(&self) -> bool {
+        !self.peer_choking || self.fast.as_ref().is_some_and(|fast| !fast.allowed().is_empty())
     }
 
     /// The part for blocks that we fetch, made at its first use.
@@ -170,9 +184,15 @@ impl Connection {
         self.download.as_ref().is_some_and(|download| download.snubbed)
     }
 
-    /// When the peer's silence becomes snubbing, if it owes us blocks and we listen.
+    /// When the peer's silence becomes snubbing, if it owes us blocks and we listen. Who chokes us owes us at least rejects.
     pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
-        self.download.as_ref().filter(|_| !self.read_withheld)?.snub_deadline(config)
+        let patience = if self.peer_choking { config.reject_timeout } else { config.snub_timeout };
+        self.download.as_ref().filter(|_| !self.read_withheld)?.snub_deadline(patience)
+    }
+
+    /// When pieces that the peer has rejected may be asked for again.
+    pub(crate) fn refusal_deadline(&self) -> Option<Instant> {
+        self.download.as_ref()?.refusal_deadline()
     }
 
     /// Ends a choke round: what the peer has sent in this one and the one before.
@@ -188,9 +208,10 @@ impl Connection {
             Stage::Open => {
                 let idle = if self.read_withheld { Instant::MAX } else { self.last_received + config.idle_timeout };
                 let snub = self.snub_deadline(config).unwrap_or(Instant::MAX);
+                let refusal = self.refusal_deadline().unwrap_or(Instant::MAX);
                 let keep_alive = if self.writing_since.is_some() { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
                 let write = self.writing_since.map_or(Instant::MAX, |since| since + config.write_timeout);
-                idle.min(keep_alive).min(write).min(snub)
+                idle.min(keep_alive).min(write).min(snub).min(refusal)
             }
         }
     }
