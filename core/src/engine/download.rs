@@ -4,7 +4,7 @@ use super::{Engine, disk::DiskPurpose};
 use crate::{
     event::Event,
     id::{ConnectionId, TorrentId},
-    peer::{Arrival, CloseReason, Connection, Download, ProtocolError},
+    peer::{Arrival, Connection, Download, ProtocolError},
     storage::{DiskOperation, Fingerprint},
     torrent::{
         Source,
@@ -46,7 +46,7 @@ impl Engine {
             return;
         }
         let speed = speed(download.rate(now), torrent.geometry.piece_length());
-        if connection.fast.is_some() {
+        if connection.fast().is_some() {
             self.pick_few(id, room, speed, out);
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
@@ -179,7 +179,7 @@ impl Engine {
         let asked_for = if connection.peer_choking {
             // It has forgotten to reject what it will not send.
             let asked_for = download.release();
-            let fast = connection.fast.iter_mut();
+            let fast = download.fast.iter_mut();
             fast.for_each(|fast| asked_for.iter().for_each(|block| fast.disallow(block.piece)));
             asked_for
         } else {
@@ -238,11 +238,6 @@ impl Engine {
         self.event(Event::Finished { torrent: id });
         self.save_resume(id);
         self.announce(id);
-        let Some(torrent) = self.torrents.get(id) else { return };
-        let seed = |connection: &&ConnectionId| self.connections.get(**connection).is_some_and(|open| open.holdings.is_seed());
-        let seeds: Vec<ConnectionId> = torrent.connections.iter().filter(seed).copied().collect();
-        for connection in seeds {
-            self.close(connection, CloseReason::NoUse);
-        }
+        self.wants_changed(id);
     }
 }

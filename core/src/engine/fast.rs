@@ -20,7 +20,9 @@ use alloc::vec::Vec;
 impl Engine {
     /// A message of the fast extension.
     pub(super) fn fast_message(&mut self, id: ConnectionId, message: &Message) -> Result<(), ProtocolError> {
-        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
+        let config = &self.config;
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return Ok(()) };
         if !connection.is_fast {
             return Err(ProtocolError::Unexpected);
         }
@@ -30,8 +32,8 @@ impl Engine {
             Message::HaveAll => self.have_all(id),
             Message::HaveNone => return self.have_none(id),
             Message::Suggest(piece) | Message::AllowedFast(piece) if !exists(piece) => return Err(ProtocolError::PieceOutOfRange),
-            Message::Suggest(piece) => connection.fast().suggest(piece),
-            Message::AllowedFast(piece) => connection.fast().allow(piece),
+            Message::Suggest(piece) => connection.make_fast(config).suggest(piece),
+            Message::AllowedFast(piece) => connection.make_fast(config).allow(piece),
             Message::Reject(block) => return self.rejected(id, block),
             _ => {}
         }
@@ -42,9 +44,8 @@ impl Engine {
     /// A peer has nothing: it can only say so before it says that it has something.
     fn have_none(&mut self, id: ConnectionId) -> Result<(), ProtocolError> {
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
-        if connection.holdings.count(torrent.geometry.piece_count()) > 0
-            || connection.download.as_ref().is_some_and(|download| download.early.is_some())
-        {
+        let early = connection.download.as_ref().is_some_and(|download| download.early.is_some());
+        if early || connection.holdings.count(torrent.geometry.piece_count()) > 0 {
             return Err(ProtocolError::Bitfield);
         }
         self.grant_fast(id);
@@ -63,11 +64,13 @@ impl Engine {
             Arrival::Expected => {}
         }
         torrent.picker.released(id, block);
-        match (&mut connection.fast, &mut connection.download) {
-            // It thought better of it.
-            (Some(fast), _) if connection.peer_choking => fast.disallow(block.piece),
-            (_, Some(download)) if !connection.peer_choking => download.refuses(now, block.piece, config),
-            _ => {}
+        if let Some(download) = &mut connection.download {
+            match &mut download.fast {
+                // It thought better of it.
+                Some(fast) if connection.peer_choking => fast.disallow(block.piece),
+                _ if connection.peer_choking => {}
+                _ => download.refuses(now, block.piece, config),
+            }
         }
         self.arm_connection(id);
         Ok(())
@@ -75,15 +78,16 @@ impl Engine {
 
     /// Lets a peer that has few pieces fetch some while it is choked, as soon as it is known what it has.
     pub(super) fn grant_fast(&mut self, id: ConnectionId) {
-        let few = self.config.allowed_fast_pieces;
-        let Some((connection, torrent)) = self.pair(id) else { return };
-        let granted = connection.fast.as_ref().is_some_and(|fast| fast.grants());
+        let (config, few) = (&self.config, self.config.allowed_fast_pieces);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        let granted = connection.fast().is_some_and(|fast| fast.grants());
         if granted || !connection.is_fast || torrent.metainfo().is_none() || !has_few(connection, torrent, few) {
             return;
         }
         for piece in allowed_fast(connection.remote.ip(), &torrent.info_hash, torrent.geometry.piece_count(), few) {
             if !connection.holdings.has(piece) {
-                connection.fast().grant(piece, torrent.geometry.piece_size(piece));
+                connection.make_fast(config).grant(piece, torrent.geometry.piece_size(piece));
             }
         }
         self.mark_dirty(id);
@@ -92,8 +96,10 @@ impl Engine {
     /// Adds to `out` blocks of the pieces that a peer lets us fetch while it chokes us, or of those that it suggests: at most `room`.
     pub(super) fn pick_few(&mut self, id: ConnectionId, room: usize, speed: Speed, out: &mut Vec<Block>) {
         let Some((connection, torrent)) = self.pair(id) else { return };
-        let (Some(fast), Some(download)) = (&mut connection.fast, &mut connection.download) else { return };
-        let (choking, holdings, refused) = (connection.peer_choking, &connection.holdings, download.refused());
+        let Some(download) = &mut connection.download else { return };
+        let refused = download.refused().to_vec();
+        let Some(fast) = &mut download.fast else { return };
+        let (choking, holdings) = (connection.peer_choking, &connection.holdings);
         let picker = &mut torrent.picker;
         let of_use = |piece: &u32| holdings.has(*piece) && picker.wants(*piece) && !refused.contains(piece);
         let pieces: Vec<u32> = if choking {

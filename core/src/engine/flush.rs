@@ -123,7 +123,7 @@ fn greet(connection: &mut Connection, torrent: &Torrent, config: &Config, encode
             upload.drop_rejects();
         }
     }
-    for piece in connection.fast.iter_mut().flat_map(|fast| fast.tell()) {
+    for piece in connection.fast_mut().into_iter().flat_map(|fast| fast.tell()) {
         encoder.push(Message::AllowedFast(piece));
     }
     let announced = torrent.have_log.get(..torrent.have_announced as usize).unwrap_or(&torrent.have_log);

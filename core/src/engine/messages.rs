@@ -1,7 +1,7 @@
 use super::Engine;
 use crate::{
     id::ConnectionId,
-    peer::{CloseReason, Holdings, ProtocolError},
+    peer::{Holdings, ProtocolError},
     torrent::picker::PeerCursor,
     util::Bitfield,
     wire::{Block, Message},
@@ -71,7 +71,7 @@ impl Engine {
 
     pub(super) fn have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
         if let Some(early) = self.early(id) {
-            early.have(piece);
+            early.change(piece, true);
             return Ok(());
         }
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
@@ -91,6 +91,41 @@ impl Engine {
             connection.interesting += 1;
         }
         self.holdings_changed(id);
+        Ok(())
+    }
+
+    /// A peer has a piece no longer (BEP 54).
+    pub(super) fn dont_have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
+        if let Some(early) = self.early(id) {
+            early.change(piece, false);
+            return Ok(());
+        }
+        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
+        let pieces = torrent.geometry.piece_count();
+        if piece >= pieces {
+            return Err(ProtocolError::PieceOutOfRange);
+        }
+        if !connection.holdings.has(piece) {
+            return Ok(());
+        }
+        let rest = connection.holdings.without(&[piece], pieces);
+        torrent.picker.peer_lost(&rest, piece);
+        connection.holdings = Holdings::Some(rest);
+        if !torrent.has_announced(piece) {
+            connection.interesting = connection.interesting.saturating_sub(1);
+        }
+        if !connection.incoming {
+            torrent.peers.set_seed(connection.remote, false);
+        }
+        // With the fast extension it rejects what it was asked for, as usual; without, that is understood.
+        let asked_for = match &mut connection.download {
+            Some(download) if !connection.is_fast => download.release_piece(piece),
+            _ => Vec::new(),
+        };
+        let any = torrent.picker.peer_gone(id, asked_for);
+        let torrent = torrent.id;
+        self.blocks_freed(torrent, any);
+        self.mark_dirty(id);
         Ok(())
     }
 
@@ -148,20 +183,16 @@ impl Engine {
     fn holdings_changed(&mut self, id: ConnectionId) {
         let Some((connection, torrent)) = self.pair(id) else { return };
         let seed = connection.holdings.is_seed();
-        if let Some(fast) = &mut connection.fast {
+        if let Some(fast) = connection.fast_mut() {
             fast.cursor = PeerCursor::default();
         }
         if !connection.incoming {
             torrent.peers.set_seed(connection.remote, seed);
         }
-        let complete = torrent.is_complete();
         if seed {
             self.update_flags(id);
         }
-        if seed && complete {
-            // Two seeds have nothing to say to each other.
-            return self.close(id, CloseReason::NoUse);
-        }
         self.mark_dirty(id);
+        self.part_if_useless(id);
     }
 }

@@ -6,7 +6,7 @@
 //! - `connections`: opening, accepting, handshakes, closing
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
-//! - `fast`: the fast extension
+//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
@@ -25,6 +25,7 @@ mod lifecycle;
 mod local;
 mod messages;
 mod metadata;
+mod partial_seeds;
 mod peer_exchange;
 mod query;
 mod timers;

@@ -172,5 +172,5 @@ impl Engine {
 
 /// Whether a peer may have a block although we choke it: of a piece that it was granted, as long as it has few.
 pub(super) fn given_while_choked(connection: &mut Connection, torrent: &Torrent, config: &Config, block: Block) -> bool {
-    has_few(connection, torrent, config.allowed_fast_pieces) && connection.fast.as_mut().is_some_and(|fast| fast.spend(block))
+    has_few(connection, torrent, config.allowed_fast_pieces) && connection.fast_mut().is_some_and(|fast| fast.spend(block))
 }

@@ -51,8 +51,6 @@ pub(crate) struct Connection {
     pub(crate) upload: Option<Box<Upload>>,
     /// There if the peer speaks the extension protocol.
     pub(crate) extended: Option<Box<Extended>>,
-    /// There once the fast extension needs it: see [`Connection::fast`].
-    pub(crate) fast: Option<Box<Fast>>,
 
     /// When the connection was begun; once it is open, when that was.
     pub(crate) since: Instant,
@@ -116,7 +114,6 @@ impl Connection {
             download: None,
             upload: None,
             extended: None,
-            fast: None,
             since: now,
             last_received: now,
             last_sent: now,
@@ -141,14 +138,24 @@ impl Connection {
         matches!(self.stage, Stage::Open)
     }
 
+    /// What the fast extension adds, if it was used yet.
+    pub(crate) fn fast(&self) -> Option<&Fast> {
+        self.download.as_ref()?.fast.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn fast_mut(&mut self) -> Option<&mut Fast> {
+        self.download.as_mut()?.fast.as_deref_mut()
+    }
+
     /// The part for the fast extension, made at its first use.
-    pub(crate) fn fast(&mut self) -> &mut Fast {
-        self.fast.get_or_insert_default()
+    pub(crate) fn make_fast(&mut self, config: &Config) -> &mut Fast {
+        self.download(config).fast.get_or_insert_default()
     }
 
     /// Whether it lets us ask for anything now.
     pub(crate) fn lets_us_ask(&self) -> bool {
-        !self.peer_choking || self.fast.as_ref().is_some_and(|fast| !fast.allowed().is_empty())
+        !self.peer_choking || self.fast().is_some_and(|fast| !fast.allowed().is_empty())
     }
 
     /// The part for blocks that we fetch, made at its first use.

@@ -1,4 +1,4 @@
-use super::Early;
+use super::{Early, Fast};
 use crate::{
     config::Config,
     time::{Duration, Instant},
@@ -35,6 +35,8 @@ pub(crate) struct Download {
     pub(crate) snubbed: bool,
     /// What the peer said of its pieces before we knew how many there are.
     pub(crate) early: Option<Box<Early>>,
+    /// What the fast extension adds; here because an idle connection does without it.
+    pub(crate) fast: Option<Box<Fast>>,
     /// Bytes of payload that came, of use or not.
     pub(crate) total: u64,
     /// What `total` was at the last choke round and at the one before.
@@ -79,6 +81,7 @@ impl Download {
             progress: Instant::ZERO,
             snubbed: false,
             early: None,
+            fast: None,
             total: 0,
             total_at_round: [0; 2],
         }
