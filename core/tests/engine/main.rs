@@ -24,6 +24,7 @@ mod seeding_goals;
 mod shapes;
 mod trackers;
 mod turnover;
+mod udp_trackers;
 mod uploads;
 
 /// What a block is long.
