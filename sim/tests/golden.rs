@@ -28,8 +28,7 @@ fn udp_tracker() -> World {
     let payload = Payload::with_tracker("file", 1_000_000, 32_768, 1, "udp://tracker.sim:6969/announce");
     let mut world = World::new(1);
     world.add_tracker();
-    world.set_datagram_loss(20);
-    let (seed, leecher) = (world.node(Link::default()), world.node(Link::default()));
+    let (seed, leecher) = (world.node(Link::lossy(20)), world.node(Link::lossy(20)));
     world.add_seed(seed, &payload);
     world.add(leecher, &payload, &[]);
     assert!(world.run_until(|world| world.is_complete(leecher, &payload), 600));
@@ -39,9 +38,9 @@ fn udp_tracker() -> World {
 fn slow_swarm() -> World {
     let payload = Payload::new("file", 1_000_000, 32_768, 2);
     let mut world = World::new(2);
-    let slow = Link { upload: Some(128 << 10), ..Link::default() };
-    let seed = world.node(slow);
-    let leechers = [(); 3].map(|()| world.node(slow));
+    let slow = Link::uploading(128 << 10);
+    let seed = world.node(slow.clone());
+    let leechers = [(); 3].map(|()| world.node(slow.clone()));
     world.add_seed(seed, &payload);
     let addresses: Vec<_> = leechers.iter().chain([&seed]).map(|node| world.address(*node)).collect();
     for leecher in &leechers {
