@@ -9,6 +9,11 @@ fn main() {
         let report = Scenario::draw(seed).run();
         if report.cost.seconds > 2.0 || !report.is_good() {
             println!("{report}");
+            if numbers.len() > 2 {
+                if let Some(shrunk) = Scenario::draw(seed).shrink(500) {
+                    println!("{}\n# {}\n# {} tried, {} steps", shrunk.scenario, shrunk.violation, shrunk.tried, shrunk.steps);
+                }
+            }
         }
     }
 }

@@ -273,7 +273,7 @@ impl World {
     /// What an engine counts of its peers is what was said.
     pub(crate) fn recount(&mut self, node: usize) {
         let (now, pieces) = (self.now(), self.pieces(node));
-        let Node { name, brain: Brain::Engine(host), torrents, .. } = &self.nodes[node] else { return };
+        let Node { name, brain: Brain::Engine(host), torrents, alive: true, .. } = &self.nodes[node] else { return };
         for (torrent, _) in torrents {
             let active = |state| matches!(state, TorrentState::Downloading | TorrentState::Seeding);
             if !host.engine.torrent(*torrent).is_some_and(|status| active(status.state)) {

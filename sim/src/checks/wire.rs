@@ -256,7 +256,7 @@ impl Follower {
                     } else if *filled >= 5 && u32::from(*filled) >= 4 + length.min(numbered(bytes[4], *filled)) {
                         let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
                         let head = Head { id: MessageId(bytes[4]), length, numbers: [number(5), number(9), number(13)] };
-                        let left = 4 + length - u32::from(*filled);
+                        let left = length - (u32::from(*filled) - 4);
                         self.state = match head.id {
                             MessageId::BITFIELD if left > 0 => State::Keep(left, Vec::new()),
                             _ if left > 0 => State::Skip(left, Some(head)),

@@ -15,7 +15,9 @@ impl Scenario {
     pub fn draw(seed: u64) -> Scenario {
         let mut draw = Draw(Rng::new(Seed::from_u64(seed)).fork(Purpose::Simulation, 7));
         let torrent = draw.torrent();
-        let groups = draw.groups();
+        // Over UDP, a tracker tells of peers of the asker's family only.
+        let both_families = torrent.tracker == TrackerKind::Http;
+        let groups = draw.groups(both_families);
         let mut scenario = Scenario {
             name: format!("drawn {seed}"),
             about: String::new(),
@@ -136,7 +138,7 @@ impl Draw {
     }
 
     /// One group with everything that can be reached, leechers of some kinds, and mostly somebody who means ill.
-    fn groups(&mut self) -> Vec<Group> {
+    fn groups(&mut self, both_families: bool) -> Vec<Group> {
         let link = self.link();
         let sound = disk::Settings { errors: 0, crash_at: None, ..self.disk() };
         let mut groups = vec![Group { name: "seed".into(), role: Role::Seed, link, disk: sound, policy: self.policy(), ..Group::default() }];
@@ -148,7 +150,7 @@ impl Draw {
                 arrives: Span(self.below(20_000_000)),
                 every: Span(self.one_of(&[0, 1000, 3_000_000])),
                 knows: self.maybe(50, |_| vec!["seed".to_owned()]).unwrap_or_default(),
-                v6: self.chance(10),
+                v6: self.chance(10) && both_families,
                 link: Link { reachable: self.chance(85), ..self.link() },
                 disk: self.disk(),
                 policy: self.policy(),

@@ -27,20 +27,25 @@ impl Scenario {
     pub fn shrink(&self, tries: usize) -> Option<Shrunk> {
         let violation = self.run().violations.into_iter().next()?;
         let mut shrunk = Shrunk { scenario: self.clone(), violation, tried: 1, steps: 0 };
-        'again: loop {
-            for smaller in shrunk.scenario.smaller() {
-                if shrunk.tried >= tries {
-                    return Some(shrunk);
-                }
-                shrunk.tried += 1;
-                let violation = smaller.run().violations.into_iter().next();
-                if let Some(violation) = violation.filter(|violation| violation.invariant == shrunk.violation.invariant) {
-                    shrunk = Shrunk { scenario: smaller, violation, steps: shrunk.steps + 1, ..shrunk };
-                    continue 'again;
-                }
+        // What did not help is tried again only once all else was: most of the time it would not help now, either.
+        let (mut at, mut in_vain) = (0, 0);
+        while shrunk.tried < tries {
+            let mut smaller = shrunk.scenario.smaller();
+            if in_vain >= smaller.len() {
+                break;
             }
-            return Some(shrunk);
+            at %= smaller.len();
+            let smaller = smaller.swap_remove(at);
+            shrunk.tried += 1;
+            let violation = smaller.run().violations.into_iter().next();
+            if let Some(violation) = violation.filter(|violation| violation.invariant == shrunk.violation.invariant) {
+                shrunk = Shrunk { scenario: smaller, violation, steps: shrunk.steps + 1, ..shrunk };
+                in_vain = 0;
+            } else {
+                (at, in_vain) = (at + 1, in_vain + 1);
+            }
         }
+        Some(shrunk)
     }
 
     /// Scenarios with a little less, those that save most first.
@@ -70,6 +75,7 @@ impl Scenario {
         }
         let length = self.length();
         let piece = self.torrent.piece.0;
+        with(&|scenario| scenario.torrent.files = vec![Size(1)]);
         with(&|scenario| scenario.torrent.files = vec![Size(length)]);
         with(&|scenario| scenario.torrent.files = vec![Size((length / 2).max(1))]);
         with(&|scenario| scenario.torrent.files = vec![Size(length.div_ceil(piece).saturating_sub(1).max(1) * piece)]);
