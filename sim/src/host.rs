@@ -92,9 +92,9 @@ impl World {
             actions += 1;
             #[cfg(feature = "planted-bugs")]
             if let Some(tamper) = self.nodes[node].host_mut().and_then(|host| host.tamper.as_mut()) {
-                for action in tamper.action(action) {
-                    self.act(node, action);
-                }
+                let tampered = tamper.action(action);
+                actions += tampered.len().saturating_sub(1);
+                tampered.into_iter().for_each(|action| self.act(node, action));
                 continue;
             }
             self.act(node, action);

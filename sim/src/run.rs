@@ -33,6 +33,8 @@ pub struct Run<'a> {
     links: Vec<(usize, usize, Link)>,
     /// When the run ends at the latest.
     end: Instant,
+    #[cfg(feature = "planted-bugs")]
+    bug: Option<crate::planted::PlantedBug>,
 }
 
 /// Up to so many nodes, everything is looked at with each sample.
@@ -45,9 +47,24 @@ impl Scenario {
     }
 
     /// Runs it to its end, and lets `watch` look at it with each sample.
-    pub fn run_with(&self, mut watch: impl FnMut(&Sample)) -> Report {
-        let started = std::time::Instant::now();
+    pub fn run_with(&self, watch: impl FnMut(&Sample)) -> Report {
+        Run::new(self).to_the_end(watch)
+    }
+
+    /// Runs it with engines that make a mistake.
+    #[cfg(feature = "planted-bugs")]
+    pub fn run_planted(&self, bug: crate::planted::PlantedBug) -> Report {
         let mut run = Run::new(self);
+        run.bug = Some(bug);
+        run.world.network.leaks = u32::from(bug == crate::planted::PlantedBug::LosesBytes);
+        run.to_the_end(|_| {})
+    }
+}
+
+impl Run<'_> {
+    fn to_the_end(mut self, mut watch: impl FnMut(&Sample)) -> Report {
+        let started = std::time::Instant::now();
+        let run = &mut self;
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut seen = 0;
             while run.advance() {
@@ -100,7 +117,18 @@ impl<'a> Run<'a> {
         let end = scenario.ends.map_or(scenario.settled() + scenario.bound(), |ends| ends.0);
         let payload = scenario.payload();
         let (samples, links, end) = (Vec::new(), Vec::new(), Instant::from_micros(end));
-        Run { scenario, payload, world, cast, samples, sample_interval, links, end }
+        Run {
+            scenario,
+            payload,
+            world,
+            cast,
+            samples,
+            sample_interval,
+            links,
+            end,
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
+        }
     }
 
     /// Lets the next thing happen. `false` if nothing is left to wait for.
@@ -155,6 +183,10 @@ impl<'a> Run<'a> {
                 let (link, disk, config) = (details.link.clone(), details.disk.clone(), details.policy.config());
                 let id = self.world.engine_node(name, link, config, disk, details.v6);
                 self.world.nodes[id.0].mutations = details.mutations.into();
+                #[cfg(feature = "planted-bugs")]
+                if let (Some(bug), Some(host)) = (self.bug, self.world.nodes[id.0].host_mut()) {
+                    host.tamper = Some(crate::planted::Tamper::new(bug));
+                }
                 let disk = &mut self.world.nodes[id.0].disk;
                 match role {
                     Role::Seed => disk.put(FOLDER, &self.payload),

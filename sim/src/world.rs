@@ -381,6 +381,7 @@ impl World {
                 #[cfg(feature = "planted-bugs")]
                 {
                     new.tamper = host.tamper.take();
+                    new.tamper.iter_mut().for_each(crate::planted::Tamper::restarted);
                 }
                 self.past.update(host.transcript.hash());
                 **host = new;

@@ -78,7 +78,8 @@ impl Scenario {
         with(&|scenario| scenario.torrent.files = vec![Size(1)]);
         with(&|scenario| scenario.torrent.files = vec![Size(length)]);
         with(&|scenario| scenario.torrent.files = vec![Size((length / 2).max(1))]);
-        with(&|scenario| scenario.torrent.files = vec![Size(length.div_ceil(piece).saturating_sub(1).max(1) * piece)]);
+        let fewer = (length.div_ceil(piece) - 1) * piece;
+        with(&|scenario| scenario.torrent.files = vec![Size(if fewer > 0 { fewer } else { length })]);
         with(&|scenario| scenario.torrent.piece = Size(16 << 10));
         with(&|scenario| scenario.network = network::Settings::default());
         with(&|scenario| scenario.shuffle_ties = false);
