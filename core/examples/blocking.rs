@@ -40,7 +40,7 @@ use rustor_core::{
     input::{Input, ReadBuffer},
     metainfo::Metainfo,
     rng::Seed,
-    storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, Span},
+    storage::{DiskOperation, DiskOutput, FileStamp, Layout, Span},
     time::Instant,
     wire::BLOCK_LENGTH,
 };
@@ -70,7 +70,7 @@ pub fn download(
     let (answers, inputs) = channel();
     let mut host = Host { connections: BTreeMap::new(), disk: disk_thread(answers.clone()), answers };
     let mut engine = Engine::new(Config::default(), seed, now());
-    let add = AddTorrent { metainfo, folder, resume: None, peers, allocation: Allocation::Sparse, paused: false };
+    let add = AddTorrent { peers, ..AddTorrent::new(metainfo, folder) };
     engine.command(now(), Command::Add(Box::new(add)))?;
 
     let mut outcome = Ok(());
@@ -137,7 +137,7 @@ impl Host {
             Action::Http { request, .. } => Input::Http { request, result: Err(HttpError::Failed("no HTTP in this example".into())) },
             Action::Resolve { resolve, .. } => Input::Resolved { resolve, result: Err(ResolveError("no names in this example".into())) },
             // Nobody was let in, and datagrams may be lost.
-            Action::Accept { .. } | Action::Refuse { .. } | Action::SendDatagram { .. } => return,
+            Action::Accept { .. } | Action::Refuse { .. } | Action::SendDatagram { .. } | Action::Multicast { .. } => return,
         };
         // Not at once, in the midst of what the engine wants done, but in its turn.
         let _ = self.answers.send(answer);

@@ -1,6 +1,12 @@
 //! What the owner wants.
 
-use crate::{config::Limits, id::TorrentId, metainfo::Metainfo, storage::Allocation};
+use crate::{
+    choices::Choices,
+    config::Limits,
+    id::TorrentId,
+    metainfo::{InfoHash, Magnet, Metainfo},
+    storage::Allocation,
+};
 use alloc::{boxed::Box, string::String, vec::Vec};
 use bytes::Bytes;
 use core::{fmt, net::SocketAddr};
@@ -32,6 +38,13 @@ pub enum Command {
     },
     /// Ask the trackers for peers as soon as they allow it.
     Announce(TorrentId),
+    /// Choose anew what to fetch and how, while running or not.
+    Choose {
+        /// For which torrent.
+        torrent: TorrentId,
+        /// What counts from now on.
+        choices: Box<Choices>,
+    },
     /// Change limits while running.
     SetLimits(Limits),
     /// Tell all trackers, save and close everything. [`Event::ShutDown`](crate::event::Event::ShutDown) tells when it is done.
@@ -41,8 +54,8 @@ pub enum Command {
 /// A torrent to take in.
 #[derive(Clone, Debug)]
 pub struct AddTorrent {
-    /// What it consists of.
-    pub metainfo: Metainfo,
+    /// Where it comes from.
+    pub source: TorrentSource,
     /// The folder that its files' paths are below. The engine hands it to the disk workers and never looks into it.
     pub folder: String,
     /// What an earlier session saved.
@@ -53,6 +66,55 @@ pub struct AddTorrent {
     pub allocation: Allocation,
     /// List it, but do not start it.
     pub paused: bool,
+    /// What the owner chooses for it.
+    pub choices: Choices,
+}
+
+impl AddTorrent {
+    /// A torrent that starts at once, wants every file, and has no past.
+    pub fn new(source: impl Into<TorrentSource>, folder: impl Into<String>) -> AddTorrent {
+        AddTorrent {
+            source: source.into(),
+            folder: folder.into(),
+            resume: None,
+            peers: Vec::new(),
+            allocation: Allocation::default(),
+            paused: false,
+            choices: Choices::default(),
+        }
+    }
+}
+
+/// What names a torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TorrentSource {
+    /// A torrent file: says what it consists of.
+    Metainfo(Metainfo),
+    /// A magnet link: its metadata comes from peers (BEP 9), or from what an earlier session saved. The files that it selects (BEP 53)
+    /// count where [`AddTorrent::choices`] say nothing of files.
+    Magnet(Magnet),
+}
+
+impl TorrentSource {
+    /// The hash that names the torrent; `None` for a magnet link without one of version 1.
+    pub fn info_hash(&self) -> Option<InfoHash> {
+        match self {
+            TorrentSource::Metainfo(metainfo) => Some(metainfo.info_hash()),
+            TorrentSource::Magnet(magnet) => magnet.info_hash(),
+        }
+    }
+}
+
+impl From<Metainfo> for TorrentSource {
+    fn from(metainfo: Metainfo) -> TorrentSource {
+        TorrentSource::Metainfo(metainfo)
+    }
+}
+
+impl From<Magnet> for TorrentSource {
+    fn from(magnet: Magnet) -> TorrentSource {
+        TorrentSource::Magnet(magnet)
+    }
 }
 
 /// What a [`Command`] brought.
@@ -73,6 +135,8 @@ pub enum CommandError {
     AlreadyAdded(TorrentId),
     /// The torrent's lengths do not fit together; a parsed torrent file's always do.
     Impossible,
+    /// A magnet link names no torrent of version 1.
+    NoInfoHash,
     /// [`Command::ShutDown`] came before.
     ShuttingDown,
 }
@@ -83,6 +147,7 @@ impl fmt::Display for CommandError {
             CommandError::NoSuchTorrent => "no such torrent",
             CommandError::AlreadyAdded(_) => "the torrent is listed already",
             CommandError::Impossible => "the torrent's lengths do not fit together",
+            CommandError::NoInfoHash => "the magnet link has no info-hash of version 1 (urn:btih)",
             CommandError::ShuttingDown => "the engine is shutting down",
         })
     }

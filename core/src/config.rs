@@ -1,6 +1,9 @@
 //! Every time-out, interval, depth and cap, with its default and the reason for it.
 
 use crate::{
+    choices::RateLimits,
+    local_discovery::LocalDiscoveryConfig,
+    metadata::MetadataConfig,
     time::Duration,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
 };
@@ -17,6 +20,10 @@ pub struct Config {
     /// How UDP trackers are spoken to. Default: as BEP 15 says, but given up after two retransmissions (105 s), so that the next
     /// tracker has its turn.
     pub udp_tracker: UdpTrackerConfig,
+    /// How often torrents are announced to the local network; `None` turns local discovery off altogether. Default as BEP 14 says.
+    pub local_discovery: Option<LocalDiscoveryConfig>,
+    /// How metadata is fetched.
+    pub metadata: MetadataConfig,
 
     /// Give up on a connection that does not stand by then. Default 10 s: a SYN and two retransmissions.
     pub connect_timeout: Duration,
@@ -79,6 +86,9 @@ pub struct Config {
     /// Have messages are gathered for so long and then sent together. Default 50 ms.
     pub have_delay: Duration,
 
+    /// Peers are told of others so long after they want to be, and of what changes after so long again, but once a minute at most (BEP 11).
+    /// Default 2 s: connections come in groups.
+    pub peer_exchange_delay: Duration,
     /// Verification jobs that are under way for a torrent. Default 4.
     pub checking_jobs: u32,
     /// Bytes that one verification job hashes. Default 4 MiB.
@@ -102,11 +112,13 @@ pub struct Limits {
     pub connections_per_torrent: u32,
     /// Peers unchoked at once by one torrent, the optimistic one included. Default 8.
     pub upload_slots: u32,
+    /// How fast all torrents together may be. Default: as fast as it goes.
+    pub rates: RateLimits,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 500, connections_per_torrent: 100, upload_slots: 8 }
+        Limits { connections: 500, connections_per_torrent: 100, upload_slots: 8, rates: RateLimits::default() }
     }
 }
 
@@ -118,6 +130,8 @@ impl Default for Config {
             limits: Limits::default(),
             announcer: AnnouncerConfig::default(),
             udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
+            local_discovery: Some(LocalDiscoveryConfig::default()),
+            metadata: MetadataConfig::default(),
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),
             idle_timeout: seconds(150),
@@ -145,6 +159,7 @@ impl Default for Config {
             begun_limit: 64 << 20,
             block_budget: 64 << 20,
             have_delay: Duration::from_millis(50),
+            peer_exchange_delay: seconds(2),
             checking_jobs: 4,
             checking_bytes: 4 << 20,
             resume_interval: seconds(30),

@@ -7,6 +7,18 @@ use core::net::SocketAddr;
 /// Something worth telling people or programs. Nothing depends on it: a host may drop events.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// A magnet link's metadata is here: what the torrent consists of is known.
+    MetadataReceived {
+        /// Whose.
+        torrent: TorrentId,
+    },
+    /// A magnet link stands for something that no client could make sense of. The torrent stands still.
+    MetadataUnusable {
+        /// Whose.
+        torrent: TorrentId,
+        /// What is wrong with it, in words for people.
+        reason: String,
+    },
     /// What is on disk has been looked at; `verified` of `pieces` are there.
     Checked {
         /// Whose.

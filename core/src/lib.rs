@@ -31,20 +31,13 @@
 //!     metainfo::Metainfo,
 //!     rng::Seed,
 //!     status::TorrentState,
-//!     storage::{Allocation, DiskOperation, DiskOutput},
+//!     storage::{DiskOperation, DiskOutput},
 //!     time::Instant,
 //! };
 //!
 //! let torrent = "d8:announce19:http://tracker:6969\
 //!     4:infod6:lengthi5e4:name5:hello12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
-//! let add = AddTorrent {
-//!     metainfo: Metainfo::parse(torrent.into())?,
-//!     folder: "downloads".into(),
-//!     resume: None,
-//!     peers: vec!["192.0.2.1:6881".parse()?],
-//!     allocation: Allocation::Sparse,
-//!     paused: false,
-//! };
+//! let add = AddTorrent { peers: vec!["192.0.2.1:6881".parse()?], ..AddTorrent::new(Metainfo::parse(torrent.into())?, "downloads") };
 //!
 //! let mut now = Instant::ZERO;
 //! let mut engine = Engine::new(Config::default(), Seed::from_u64(1), now);
@@ -99,6 +92,7 @@ extern crate std;
 
 pub mod action;
 pub mod bencode;
+pub mod choices;
 pub mod command;
 pub mod config;
 pub mod engine;

@@ -1,12 +1,14 @@
 //! What the engine can be asked: a picture of its torrents and peers at one moment.
 
-use crate::{error::DiskError, id::TorrentId, metainfo::InfoHash, time::Instant};
+use crate::{error::DiskError, id::TorrentId, metainfo::InfoHash, time::Instant, torrent::PeerSource};
 use alloc::{boxed::Box, string::String};
 use core::net::SocketAddr;
 
 /// What a torrent is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TorrentState {
+    /// Asking peers what a magnet link stands for (BEP 9).
+    FetchingMetadata,
     /// Looking at what is on disk.
     Checking,
     /// Fetching.
@@ -26,8 +28,10 @@ pub enum TorrentState {
 pub struct TorrentStatus {
     /// Which torrent.
     pub torrent: TorrentId,
-    /// Its name, safe to show and to use as a file name.
+    /// Its name, safe to show and to use as a file name; while there is no metadata, what the magnet link says, or its info-hash.
     pub name: String,
+    /// Whether its metadata is there: what it consists of is known.
+    pub metadata: bool,
     /// Its info-hash.
     pub info_hash: InfoHash,
     /// What it is doing.
@@ -73,6 +77,10 @@ pub struct PeerStatus {
     pub peer_id: [u8; 20],
     /// It connected to us.
     pub incoming: bool,
+    /// Where we know it from.
+    pub source: PeerSource,
+    /// What program it is, as it says itself (BEP 10) or as its peer id tells (BEP 20).
+    pub client: Option<String>,
     /// Pieces that it has.
     pub pieces: u32,
     /// We choke it.

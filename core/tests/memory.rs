@@ -86,14 +86,7 @@ fn drains(engine: &mut Engine, has_all: bool) -> Vec<ConnectionId> {
 }
 
 fn add(engine: &mut Engine, content: &Content, has_all: bool) {
-    let add = AddTorrent {
-        metainfo: content.metainfo(),
-        folder: "folder".to_owned(),
-        resume: None,
-        peers: Vec::new(),
-        allocation: Default::default(),
-        paused: false,
-    };
+    let add = AddTorrent::new(content.metainfo(), "folder");
     engine.command(NOW, Command::Add(Box::new(add))).expect("the torrent is added");
     drains(engine, has_all);
 }

@@ -125,7 +125,11 @@ impl World {
     fn act(&mut self, node: usize, action: Action) {
         let now = self.now();
         let life = self.nodes[node].life;
-        let Node { name, brain: Brain::Engine(host), config, mutations, .. } = &mut self.nodes[node] else { return };
+        let Node { name, brain: Brain::Engine(host), config, mutations, torrents, .. } = &mut self.nodes[node] else { return };
+        // Of a magnet link nobody knows before its metadata is there.
+        let private = torrents.first().is_some_and(|(id, payload)| {
+            self.payloads[*payload].is_private() && host.engine.metainfo(*id).is_some()
+        });
         host.transcript.action(now, &action);
         let finding = host.contract.action(&action);
         let allowed = finding.is_ok();
@@ -162,6 +166,12 @@ impl World {
                 let Some(line) = host.contract.line(connection) else { return };
                 let finding = line.witness.writes(&buffers, config);
                 let end = line.end;
+                if private {
+                    // With the number 0 it is taken back.
+                    let offer = |window: &[u8]| window.starts_with(b"ut_pexi") && window[7] != b'0';
+                    let leaks = buffers.iter().any(|buffer| buffer.len() < 1024 && buffer.windows(8).any(offer));
+                    self.checks.hold(now, name, Invariant::PrivateStaysPrivate, !leaks, || "an offer to exchange peers".to_owned());
+                }
                 for invariant in [Invariant::NoBlockToChoked, Invariant::OnlyWhatWasAsked, Invariant::RequestsEndOnce] {
                     let of_this = finding.as_ref().err().is_none_or(|(found, _)| *found == invariant);
                     self.checks.take(now, name, invariant, if of_this { finding.clone() } else { Ok(()) });
@@ -208,6 +218,10 @@ impl World {
                 let missing = || ResolveError("there is no such name in this world".to_owned());
                 let result = tracker.map(|ip| vec![SocketAddr::new(ip, port)]).ok_or_else(missing);
                 self.agenda.after(ROUND_TRIP / 2, Happening::Input(node, life, Box::new(Input::Resolved { resolve, result })));
+            }
+            // Every node lives in a network of its own.
+            Action::Multicast { .. } => {
+                self.checks.hold(now, name, Invariant::PrivateStaysPrivate, !private, || "a multicast".to_owned());
             }
             Action::SendDatagram { remote, payload } => self.network.send_datagram(node, remote, payload, &mut self.agenda),
         }
@@ -276,7 +290,9 @@ impl World {
         let Node { name, brain: Brain::Engine(host), torrents, alive: true, .. } = &self.nodes[node] else { return };
         for (torrent, _) in torrents {
             let active = |state| matches!(state, TorrentState::Downloading | TorrentState::Seeding);
-            if !host.engine.torrent(*torrent).is_some_and(|status| active(status.state)) {
+            // What a peer has means something once it is known of what.
+            let known = host.engine.metainfo(*torrent).is_some();
+            if !known || !host.engine.torrent(*torrent).is_some_and(|status| active(status.state)) {
                 continue;
             }
             let mut peers = host.engine.peers(*torrent);

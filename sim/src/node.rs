@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) finished: Option<Instant>,
     /// Of a thousand writes of an honest engine, so many go out with something changed.
     pub(crate) mutations: u64,
+    /// It knows its torrents by their magnet links only.
+    pub(crate) magnet: bool,
     /// It died of its disk, and will be back.
     pub(crate) returns: bool,
 }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use rustor_core::{
-    metainfo::Metainfo,
+    metainfo::{Magnet, Metainfo},
     rng::{Purpose, Rng, Seed},
     storage::{Layout, Span},
 };
@@ -66,6 +66,18 @@ impl Payload {
         });
         let files = files.collect();
         Payload { metainfo, data: data.into(), files }
+    }
+
+    /// The torrent's magnet link, with its trackers.
+    pub fn magnet(&self) -> Magnet {
+        let hash: String = self.metainfo.info_hash().0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let trackers: String = self.metainfo.trackers.iter().flatten().map(|tracker| format!("&tr={tracker}")).collect();
+        format!("magnet:?xt=urn:btih:{hash}{trackers}").parse().expect("a link made here is well-formed")
+    }
+
+    /// Peers come from its trackers alone (BEP 27).
+    pub fn is_private(&self) -> bool {
+        self.metainfo.info.is_private()
     }
 
     /// How many pieces there are.

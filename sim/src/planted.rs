@@ -42,6 +42,8 @@ pub enum PlantedBug {
     SpoilsBlocks,
     /// Loses bytes in the network, where nobody counts them.
     LosesBytes,
+    /// Offers to exchange peers, whatever the torrent.
+    OffersPeers,
     /// Overhears that it may ask.
     MissesUnchokes,
 }
@@ -63,6 +65,7 @@ impl PlantedBug {
         (PlantedBug::MissesHaves, Invariant::Recount),
         (PlantedBug::SpoilsBlocks, Invariant::HonestNotBanned),
         (PlantedBug::LosesBytes, Invariant::Conservation),
+        (PlantedBug::OffersPeers, Invariant::PrivateStaysPrivate),
         (PlantedBug::MissesUnchokes, Invariant::Liveness),
     ];
 }
@@ -138,6 +141,9 @@ impl Tamper {
         let block = first.len() == 13 && first[4] == 7 && buffers.len() >= 2;
         match self.bug {
             PlantedBug::WritesTooMuch if first.len() < 68 => buffers.push(vec![0; 3 << 20].into()),
+            PlantedBug::OffersPeers if first.len() == 68 => {
+                buffers.push(Bytes::from_static(b"\0\0\0\x16\x14\0d1:md6:ut_pexi1eee"));
+            }
             PlantedBug::SendsToChoked if block => buffers.insert(0, Bytes::from_static(&[0, 0, 0, 1, 0])),
             PlantedBug::SendsTwice if block => buffers.extend([first, buffers[1].clone()]),
             PlantedBug::AsksTwice if first.len() >= 17 && first[..5] == [0, 0, 0, 13, 6] => buffers.push(first.slice(..17)),

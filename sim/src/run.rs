@@ -182,6 +182,7 @@ impl<'a> Run<'a> {
             role => {
                 let (link, disk, config) = (details.link.clone(), details.disk.clone(), details.policy.config());
                 let id = self.world.engine_node(name, link, config, disk, details.v6);
+                self.world.nodes[id.0].magnet = details.magnet;
                 self.world.nodes[id.0].mutations = details.mutations.into();
                 #[cfg(feature = "planted-bugs")]
                 if let (Some(bug), Some(host)) = (self.bug, self.world.nodes[id.0].host_mut()) {
@@ -432,7 +433,8 @@ impl<'a> Run<'a> {
 impl Scenario {
     /// How long a healthy swarm may take: what its links need, many times over, and the engines' own timers on top.
     pub(crate) fn bound(&self) -> u64 {
-        let timers = 2 * self.torrent.interval.0 + 1_800_000_000;
+        // A tracker may be left alone for half an hour after failures, and a peer for as long.
+        let timers = 2 * self.torrent.interval.0 + 3 * 1_800_000_000;
         self.ideal().saturating_mul(10).saturating_add(timers)
     }
 }

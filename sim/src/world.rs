@@ -11,7 +11,7 @@ use crate::{
     units::Span,
 };
 use rustor_core::{
-    command::{AddTorrent, Command, Reply},
+    command::{AddTorrent, Command, Reply, TorrentSource},
     config::Config,
     engine::Engine,
     event::Event,
@@ -19,7 +19,6 @@ use rustor_core::{
     input::Input,
     record::{Recorder, Transcript},
     rng::{Purpose, Rng, Seed},
-    storage::Allocation,
     time::{Duration, Instant},
 };
 use sha1::{Digest, Sha1};
@@ -220,6 +219,7 @@ impl World {
             finished: None,
             mutations: 0,
             returns: false,
+            magnet: false,
         });
         number
     }
@@ -297,14 +297,9 @@ impl World {
         let now = self.now();
         let node = node.0;
         self.nodes[node].started.get_or_insert(now);
-        let add = AddTorrent {
-            metainfo: payload.metainfo.clone(),
-            folder: FOLDER.to_owned(),
-            resume: self.nodes[node].disk.resume(FOLDER),
-            peers: peers.to_vec(),
-            allocation: Allocation::Sparse,
-            paused: false,
-        };
+        let source: TorrentSource = if self.nodes[node].magnet { payload.magnet().into() } else { payload.metainfo.clone().into() };
+        let resume = self.nodes[node].disk.resume(FOLDER);
+        let add = AddTorrent { resume, peers: peers.to_vec(), ..AddTorrent::new(source, FOLDER) };
         let Reply::Added(torrent) = self.say(node, Command::Add(Box::new(add))) else {
             panic!("adding a torrent is answered by its id");
         };

@@ -6,9 +6,9 @@ use crate::{
     id::{ConnectionId, IncomingId, TorrentId},
     input::ReadBuffer,
     metainfo::InfoHash,
-    peer::{CloseReason, Connection, Holdings, ProtocolError, Stage},
+    peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage},
     time::Duration,
-    torrent::{Torrent, canonical},
+    torrent::{Phase, Torrent, canonical},
     util::Bitfield,
     wire::{Handshake, Limits},
 };
@@ -25,7 +25,7 @@ impl Engine {
     /// Opens connections for a torrent, as far as it wants more, knows whom to try, and the limits allow.
     pub(super) fn connect_peers(&mut self, id: TorrentId) {
         let limits = self.config.limits;
-        while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) {
+        while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.takes_peers()) {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
                 break;
             }
@@ -203,7 +203,7 @@ impl Engine {
             return right;
         }
         let limit = self.config.limits.connections_per_torrent as usize;
-        let torrent = known.and_then(|known| self.torrents.get_mut(known)).filter(|torrent| torrent.is_active());
+        let torrent = known.and_then(|known| self.torrents.get_mut(known)).filter(|torrent| torrent.takes_peers());
         let reason = match torrent {
             None => CloseReason::UnknownTorrent,
             Some(torrent) if torrent.peers.is_banned(connection.remote) => CloseReason::Banned,
@@ -243,7 +243,9 @@ impl Engine {
             let crossed = self.connections.get(other).is_some_and(|twin| twin.incoming != incoming && since.since(twin.since) < CROSSING);
             let ours_wins = self.peer_id > handshake.peer_id;
             if !crossed || ours_wins == incoming {
-                return self.close(id, CloseReason::Duplicate);
+                self.close(id, CloseReason::Duplicate);
+                // Where the other came from may have become known by this one.
+                return self.listens(other);
             }
             self.close(other, CloseReason::Duplicate);
         }
@@ -254,16 +256,21 @@ impl Engine {
         connection.stage = Stage::Open;
         connection.since = self.now;
         connection.choke_changed = self.now;
-        connection.decoder.set_limits(Limits::default().for_pieces(torrent.geometry.piece_count()));
+        if torrent.metainfo().is_some() {
+            connection.decoder.set_limits(Limits::default().for_pieces(torrent.geometry.piece_count()));
+        }
+        connection.extended = handshake.reserved.extension().then(|| Box::new(Extended::new()));
         connection.greeting_due = true;
         connection.holdings = Holdings::Some(Bitfield::new(torrent.geometry.piece_count()));
         torrent.picker.peer_joined(connection.holdings.view());
         connection.have_cursor = torrent.have_announced;
         torrent.open += 1;
+        let torrent_id = torrent.id;
         if !incoming {
             torrent.peers.succeeded(remote);
+            self.listens(id);
         }
-        let torrent = torrent.id;
+        let torrent = torrent_id;
         self.event(Event::PeerConnected { torrent, remote });
         self.mark_dirty(id);
         self.arm_connection(id);
@@ -273,6 +280,7 @@ impl Engine {
 
     /// Ends a connection, whatever its stage, and gives back all that it held.
     pub(super) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+        let now = self.now;
         let Some(mut connection) = self.connections.remove(id) else { return };
         self.timers.disarm(&mut connection.armed, Timer::Connection(id));
         self.actions.push_back(Action::Close { connection: id });
@@ -287,6 +295,10 @@ impl Engine {
                 let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
                 let any = torrent.picker.peer_gone(id, asked_for);
                 torrent.picker.peer_left(connection.holdings.view());
+                if let Phase::Metadata(fetch) = &mut torrent.phase {
+                    fetch.remove_peer(now, connection.remote);
+                }
+                self.exchange_gone(torrent_id, id, &mut connection);
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);
                 if !connection.am_choking {
@@ -304,12 +316,13 @@ impl Engine {
     /// What the end of a connection means for trying the peer again.
     fn remember(&mut self, id: TorrentId, connection: &Connection, reason: CloseReason) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        if connection.incoming {
-            return;
-        }
-        let (now, remote) = (self.now, connection.remote);
+        let listed = !connection.incoming || connection.extended.as_ref().is_some_and(|extended| extended.listed);
+        let Some(remote) = connection.listens_at().filter(|_| listed) else { return };
+        let now = self.now;
         match reason {
             CloseReason::Ourselves | CloseReason::Banned => {}
+            // It stays connected by another way.
+            CloseReason::Duplicate if connection.incoming => {}
             CloseReason::TorrentStopped => torrent.peers.disconnected(now, remote, Duration::ZERO),
             _ if connection.is_open() && !matches!(reason, CloseReason::Protocol(_)) => {
                 torrent.peers.disconnected(now, remote, self.config.reconnect_interval);

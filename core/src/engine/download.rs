@@ -36,7 +36,8 @@ impl Engine {
             return;
         }
         let download = connection.download.get_or_insert_with(|| Box::new(Download::new(config)));
-        let mut room = download.room(config);
+        let told = connection.extended.as_ref().and_then(|extended| extended.request_queue).unwrap_or(u32::MAX);
+        let mut room = download.room(config).min((told as usize).saturating_sub(download.outstanding()));
         if torrent.picker.endgame() {
             // What is asked for twice may come twice: only a peer that has nothing else to do is worth that.
             room = if download.outstanding() == 0 { room.min(ENDGAME_BATCH) } else { 0 };
@@ -101,7 +102,7 @@ impl Engine {
     fn store(&mut self, id: TorrentId, piece: u32) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         let Some(assembled) = torrent.assembly.take(piece) else { return };
-        let Some(digest) = torrent.metainfo.info.piece_hash(piece).copied() else { return };
+        let Some(digest) = torrent.metainfo().and_then(|metainfo| metainfo.info.piece_hash(piece).copied()) else { return };
         let spans = torrent.layout.spans(piece, 0, torrent.layout.piece_size(piece));
         let fingerprints = torrent.blame.suspects(piece);
         torrent.storing += 1;

@@ -1,7 +1,7 @@
 //! What is written to a peer. Everything is encoded here, when the connection is free to write and not before: until then choke,
 //! cancel and changes of mind still act on it.
 
-use super::Engine;
+use super::{Engine, extended::push_extended};
 use crate::{
     action::Action,
     error::StreamError,
@@ -45,11 +45,12 @@ impl Engine {
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
         if connection.handshake_due {
             connection.handshake_due = false;
-            let handshake = Handshake { reserved: Reserved::default(), info_hash: torrent.metainfo.info_hash(), peer_id };
+            let handshake = Handshake { reserved: Reserved::default().with_extension(), info_hash: torrent.info_hash, peer_id };
             encoder.push_handshake(&handshake);
         }
         if connection.is_open() {
             greet(connection, torrent, &mut encoder);
+            push_extended(connection, torrent, &self.listening, config.upload_queue_limit, &mut encoder);
             for block in connection.download.iter_mut().flat_map(|download| download.cancels.drain(..)) {
                 encoder.push(Message::Cancel(block));
             }

@@ -2,17 +2,24 @@
 
 use super::{Engine, disk::DiskPurpose, timers::Timer};
 use crate::{
-    command::{AddTorrent, CommandError},
+    choices::{Choices, Priority},
+    command::{AddTorrent, CommandError, TorrentSource},
     event::Event,
     id::TorrentId,
+    metainfo::{InfoHash, Metainfo},
     peer::CloseReason,
     rng::Purpose,
     storage::{DiskOperation, FileStamp, Layout},
-    torrent::{Assembly, Blame, Checking, Ending, Geometry, PeerList, Phase, Resume, Torrent, choker::Choker, picker::Picker},
+    torrent::{
+        Assembly, Blame, Checking, Ending, Geometry, PeerList, PeerSource, Phase, Resume, ResumePeer, Torrent,
+        choker::Choker,
+        picker::{PeerCursor, Picker},
+    },
     tracker::{Announcer, Reach},
     util::{Bitfield, RateMeter},
 };
 use alloc::{sync::Arc, vec::Vec};
+use bytes::Bytes;
 use core::net::SocketAddr;
 
 impl Engine {
@@ -22,31 +29,49 @@ impl Engine {
         if self.shutting_down {
             return Err(CommandError::ShuttingDown);
         }
-        let info_hash = add.metainfo.info_hash();
+        let info_hash = add.source.info_hash().ok_or(CommandError::NoInfoHash)?;
         if let Some(known) = self.by_info_hash.get(&info_hash) {
             return Err(CommandError::AlreadyAdded(*known));
         }
-        let info = &add.metainfo.info;
-        let layout = Layout::of(info).ok_or(CommandError::Impossible)?;
-        let geometry = Geometry::new(layout.total_length(), layout.piece_length()).ok_or(CommandError::Impossible)?;
-        let resume = add.resume.and_then(|data| Resume::decode(&data, info_hash, &layout).ok());
+        let from_magnet = matches!(add.source, TorrentSource::Magnet(_));
+        let choices = with_selection(add.choices, &add.source);
+        let named = match &add.source {
+            TorrentSource::Magnet(magnet) => magnet.peers.clone(),
+            TorrentSource::Metainfo(_) => Vec::new(),
+        };
+        let source = known(add.source, info_hash, add.resume.as_ref());
+        let trackers = match &source {
+            TorrentSource::Metainfo(metainfo) => metainfo.trackers.clone(),
+            TorrentSource::Magnet(magnet) => magnet.trackers.iter().map(|url| Vec::from([url.clone()])).collect(),
+        };
+        let (layout, geometry) = match &source {
+            TorrentSource::Metainfo(metainfo) => Torrent::shape(metainfo),
+            // Until the metadata is there: nothing.
+            TorrentSource::Magnet(_) => Layout::new(Vec::new(), 1).zip(Geometry::new(0, 1)),
+        }
+        .ok_or(CommandError::Impossible)?;
+        let metadata = matches!(source, TorrentSource::Metainfo(_));
+        let (saved, waiting) = if metadata { (add.resume, None) } else { (None, add.resume) };
+        let resume = saved.and_then(|data| Resume::decode(&data, info_hash, &layout).ok());
+        let private = matches!(&source, TorrentSource::Metainfo(metainfo) if metainfo.info.is_private());
         let number = self.torrents_added;
         self.torrents_added += 1;
         let mut announcer_config = self.config.announcer.clone();
-        if info.is_private() {
+        if private {
             announcer_config.reach = Reach::OneTracker;
         }
-        let announcer = Announcer::new(add.metainfo.trackers.clone(), announcer_config, self.rng.fork(Purpose::Announcer, number));
-        let mut peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
-        for peer in add.peers.iter().chain(resume.iter().flat_map(|resume| &resume.peers)) {
-            peers.add(self.now, *peer, &self.config);
-        }
+        let announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
+        let peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
         let choker = Choker::new(self.rng.fork(Purpose::Choker, number));
         let picker = Picker::new(geometry, (&self.config).into());
         let picker_rng = self.rng.fork(Purpose::Picker, number);
         let id = self.torrents.insert_with(|id| Torrent {
             id,
-            metainfo: add.metainfo,
+            info_hash,
+            source,
+            from_magnet,
+            choices,
+            saved: waiting,
             layout: Arc::new(layout),
             geometry,
             folder: add.folder,
@@ -70,6 +95,7 @@ impl Engine {
             connections: Default::default(),
             open: 0,
             peers,
+            exchange: None,
             choker,
             choke_due: None,
             announcer,
@@ -84,14 +110,25 @@ impl Engine {
             armed: None,
         });
         self.by_info_hash.insert(info_hash, id);
-        self.settle(id);
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            add.peers.iter().for_each(|peer| torrent.learn(self.now, *peer, PeerSource::Owner, &self.config));
+            torrent.learn_saved(self.now, &self.config);
+        }
+        if metadata {
+            if !private && !add.paused {
+                self.resolve_peers(id, named);
+            }
+            self.settle(id)
+        } else {
+            self.fetch_metadata(id)
+        }
         Ok(id)
     }
 
     pub(super) fn pause(&mut self, id: TorrentId) -> Result<(), CommandError> {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
         torrent.paused = true;
-        if torrent.is_active() {
+        if torrent.takes_peers() {
             self.stand_still(id, Phase::Paused);
         }
         Ok(())
@@ -101,6 +138,7 @@ impl Engine {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
         torrent.paused = false;
         match torrent.phase {
+            Phase::Paused | Phase::Failed if torrent.metainfo().is_none() => self.fetch_metadata(id),
             Phase::Paused => self.prepare(id),
             Phase::Failed => self.reopen(id),
             _ => {}
@@ -112,6 +150,9 @@ impl Engine {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
         if matches!(torrent.phase, Phase::Ending(_)) {
             return Err(CommandError::NoSuchTorrent);
+        }
+        if torrent.metainfo().is_none() {
+            return Ok(());
         }
         torrent.resume = None;
         self.stand_still(id, Phase::Settling);
@@ -128,12 +169,27 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn add_peers(&mut self, id: TorrentId, peers: Vec<SocketAddr>) -> Result<(), CommandError> {
+    pub(super) fn add_peers(&mut self, id: TorrentId, peers: Vec<SocketAddr>, source: PeerSource) -> Result<(), CommandError> {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
         for peer in peers {
-            torrent.peers.add(self.now, peer, &self.config);
+            torrent.learn(self.now, peer, source, &self.config);
         }
         self.connect_peers(id);
+        self.arm_torrent(id);
+        Ok(())
+    }
+
+    pub(super) fn choose(&mut self, id: TorrentId, choices: Choices) -> Result<(), CommandError> {
+        let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
+        let exchanged = torrent.exchanges_peers();
+        torrent.choices = choices;
+        let switched = torrent.exchanges_peers() != exchanged;
+        torrent.resume_changed = true;
+        torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
+        if switched {
+            self.peer_exchange_changed(id);
+        }
+        self.discover_locally(id);
         self.arm_torrent(id);
         Ok(())
     }
@@ -167,6 +223,8 @@ impl Engine {
                     DiskOperation::Open { layout: torrent.layout.clone(), folder: torrent.folder.clone(), allocation: torrent.allocation };
                 self.disk(id, DiskPurpose::Open, operation);
             }
+            // A magnet link without metadata has nothing on disk.
+            Phase::Ending(Ending::Settling { .. }) if torrent.metainfo().is_none() => self.closed(id),
             // What was stored while it was ending is saved, too.
             Phase::Ending(Ending::Settling { forget: false, .. }) if torrent.resume_changed => self.save_resume(id),
             Phase::Ending(Ending::Settling { forget, delete }) => {
@@ -215,7 +273,7 @@ impl Engine {
         }
         let idle = checking.jobs == 0;
         for (first, pieces) in runs {
-            let Some(digests) = self.torrents.get(id).and_then(|torrent| torrent.metainfo.info.piece_hashes(first, pieces)) else {
+            let Some(digests) = self.torrents.get(id).and_then(|torrent| torrent.metainfo()?.info.piece_hashes(first, pieces)) else {
                 continue;
             };
             self.disk(id, DiskPurpose::Verify { first, pieces }, DiskOperation::Verify { first, digests });
@@ -241,9 +299,11 @@ impl Engine {
         torrent.verified_bytes = checking.verified.iter().map(|piece| u64::from(torrent.geometry.piece_size(piece))).sum();
         torrent.verified = checking.verified;
         torrent.picker = Picker::resumed(torrent.geometry, (&self.config).into(), torrent.verified.clone());
+        self.adopt_connections(id);
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
         // Resume data that still holds need not be written again.
         let kept = torrent.resume.as_ref().is_some_and(|resume| resume.verified == torrent.verified && resume.files == stamps);
-        torrent.resume_changed = !kept && !torrent.verified.is_empty();
+        torrent.resume_changed = !kept && (!torrent.verified.is_empty() || torrent.from_magnet);
         let verified = torrent.verified.count();
         // Whoever has everything writes nothing: files may lie on a disk that cannot be written to.
         let lengths = torrent.layout.files().iter().zip(&stamps).filter(|(file, _)| !file.padding);
@@ -252,11 +312,27 @@ impl Engine {
         let paused = torrent.paused;
         self.event(Event::Checked { torrent: id, verified, pieces });
         if paused {
-            self.save_resume(id);
+            // Whoever gave the metadata may still be there.
+            self.stand_still(id, Phase::Paused);
         } else if whole {
             self.prepared(id);
         } else {
             self.prepare(id);
+        }
+    }
+
+    /// Connections from the time when a magnet link's metadata was fetched go on: the picker learns of them, and they of what is here.
+    fn adopt_connections(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| !torrent.connections.is_empty()) else { return };
+        torrent.have_log = torrent.verified.iter().collect();
+        torrent.have_announced = torrent.have_log.len() as u32;
+        for id in &torrent.connections {
+            let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
+            torrent.picker.peer_joined(connection.holdings.view());
+            connection.cursor = PeerCursor::default();
+            connection.interesting = (0..torrent.geometry.piece_count())
+                .filter(|piece| connection.holdings.has(*piece) && !torrent.verified.get(*piece))
+                .count() as u32;
         }
     }
 
@@ -279,12 +355,16 @@ impl Engine {
         }
         torrent.phase = Phase::Active;
         torrent.announcer.start(now);
-        torrent.peers.restart(now);
+        if torrent.connections.is_empty() {
+            torrent.peers.restart(now);
+        }
         let complete = torrent.is_complete();
         if complete {
             self.event(Event::Finished { torrent: id });
         }
+        self.blocks_freed(id, true);
         self.announce(id);
+        self.discover_locally(id);
         self.connect_peers(id);
         self.save_resume(id);
         self.arm_torrent(id);
@@ -311,6 +391,7 @@ impl Engine {
         }
         self.wanting.remove(&id);
         self.announce(id);
+        self.discover_locally(id);
         self.save_resume(id);
         self.arm_torrent(id);
         true
@@ -339,7 +420,7 @@ impl Engine {
         let over = |torrent: &&mut Torrent| matches!(torrent.phase, Phase::Ending(Ending::Trackers)) && torrent.announcer.is_stopped();
         let Some(torrent) = self.torrents.get_mut(id).filter(over) else { return };
         self.timers.disarm(&mut torrent.armed, Timer::Torrent(id));
-        let info_hash = torrent.metainfo.info_hash();
+        let info_hash = torrent.info_hash;
         self.by_info_hash.remove(&info_hash);
         self.torrents.remove(id);
         self.event(Event::Removed { torrent: id });
@@ -370,7 +451,12 @@ impl Engine {
             files: Vec::new(),
             uploaded: earlier_up.saturating_add(torrent.uploaded),
             downloaded: earlier_down.saturating_add(torrent.downloaded),
-            peers: torrent.peers.addresses().collect(),
+            peers: torrent
+                .peers
+                .addresses()
+                .map(|(address, sources)| ResumePeer { address, from_tracker: sources.contains(PeerSource::Tracker) })
+                .collect(),
+            info: torrent.metainfo().filter(|_| torrent.from_magnet).map(|metainfo| metainfo.info.raw().clone()),
         };
         self.disk(id, DiskPurpose::Stamp(resume.into()), DiskOperation::Stamp);
     }
@@ -387,7 +473,37 @@ impl Engine {
                 *stamp = None;
             }
         }
-        let data = resume.encode(torrent.metainfo.info_hash()).into();
+        let data = resume.encode(torrent.info_hash).into();
         self.disk(id, DiskPurpose::SaveResume, DiskOperation::SaveResume { data });
     }
 }
+
+/// A magnet link whose metadata an earlier session saved is as good as a torrent file.
+fn known(source: TorrentSource, info_hash: InfoHash, saved: Option<&Bytes>) -> TorrentSource {
+    let TorrentSource::Magnet(magnet) = source else { return source };
+    match saved.and_then(|saved| Resume::info(saved, info_hash)) {
+        Some(info) => TorrentSource::Metainfo(Metainfo {
+            trackers: magnet.trackers.iter().map(|url| Vec::from([url.clone()])).collect(),
+            web_seeds: magnet.web_seeds,
+            ..Metainfo::from_info(info)
+        }),
+        None => TorrentSource::Magnet(magnet),
+    }
+}
+
+/// The owner's choices, and where they say nothing of files, the link's (BEP 53).
+fn with_selection(mut choices: Choices, source: &TorrentSource) -> Choices {
+    if let TorrentSource::Magnet(magnet) = source
+        && !magnet.selected.is_empty()
+        && choices.files.is_empty()
+        && choices.other_files == Priority::Normal
+    {
+        choices.other_files = Priority::Skip;
+        let places = magnet.selected.iter().cloned().flatten().take(SELECTION_LIMIT);
+        choices.files = places.map(|place| (place, Priority::Normal)).collect();
+    }
+    choices
+}
+
+/// Files that a magnet link may select: `so=0-4294967295` is to cost nothing.
+const SELECTION_LIMIT: usize = 100_000;

@@ -7,6 +7,7 @@ use crate::{
     wire::{Block, Message},
 };
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 impl Engine {
     /// What a message of a peer means. An error closes the connection.
@@ -47,7 +48,7 @@ impl Engine {
             Message::Suggest(_) | Message::HaveAll | Message::HaveNone | Message::Reject(_) | Message::AllowedFast(_) => {
                 Err(ProtocolError::Unexpected)
             }
-            Message::Extended { .. } => Err(ProtocolError::Unexpected),
+            Message::Extended { id: kind, payload } => self.extended(id, kind, &payload),
         }
     }
 
@@ -64,7 +65,11 @@ impl Engine {
         self.blocks_freed(torrent, any);
     }
 
-    fn have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
+    pub(super) fn have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
+        if let Some(early) = self.early(id) {
+            early.have(piece);
+            return Ok(());
+        }
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
         let pieces = torrent.geometry.piece_count();
         if piece >= pieces {
@@ -85,7 +90,27 @@ impl Engine {
         Ok(())
     }
 
-    fn bitfield(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<(), ProtocolError> {
+    /// A peer has everything.
+    pub(super) fn have_all(&mut self, id: ConnectionId) {
+        if let Some(early) = self.early(id) {
+            early.all = true;
+            return;
+        }
+        let Some((connection, torrent)) = self.pair(id) else { return };
+        torrent.picker.peer_left(connection.holdings.view());
+        connection.holdings = Holdings::All;
+        connection.cursor = PeerCursor::default();
+        torrent.picker.peer_joined(connection.holdings.view());
+        let announced = torrent.announced();
+        connection.interesting = announced.len() - announced.count();
+        self.holdings_changed(id);
+    }
+
+    pub(super) fn bitfield(&mut self, id: ConnectionId, bytes: &Bytes) -> Result<(), ProtocolError> {
+        if let Some(early) = self.early(id) {
+            early.bitfield = Some(bytes.clone());
+            return Ok(());
+        }
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
         let pieces = Bitfield::from_bytes(torrent.geometry.piece_count(), bytes).ok_or(ProtocolError::Bitfield)?;
         // BEP 3: "bitfield is only ever sent as the first message". Real clients say other things before it, and aria2 sends another
@@ -118,7 +143,11 @@ impl Engine {
         if !connection.incoming {
             torrent.peers.set_seed(connection.remote, seed);
         }
-        if seed && torrent.is_complete() {
+        let complete = torrent.is_complete();
+        if seed {
+            self.update_flags(id);
+        }
+        if seed && complete {
             // Two seeds have nothing to say to each other.
             return self.close(id, CloseReason::NoUse);
         }

@@ -2,11 +2,13 @@
 
 use super::Engine;
 use crate::{
+    choices::Choices,
     config::Config,
     id::TorrentId,
     metainfo::{InfoHash, Metainfo},
+    peer::client_name,
     status::{PeerStatus, TorrentState, TorrentStatus},
-    torrent::{Phase, Torrent},
+    torrent::{PeerSource, Phase, Torrent},
     tracker::TrackerStatus,
     util::Bitfield,
 };
@@ -28,9 +30,14 @@ impl Engine {
         self.by_info_hash.get(&info_hash).copied()
     }
 
-    /// What a torrent consists of.
+    /// What a torrent consists of; `None` while a magnet link's metadata is still to come.
     pub fn metainfo(&self, torrent: TorrentId) -> Option<&Metainfo> {
-        self.torrents.get(torrent).map(|torrent| &torrent.metainfo)
+        self.torrents.get(torrent).and_then(|torrent| torrent.metainfo())
+    }
+
+    /// What its owner chose for a torrent.
+    pub fn choices(&self, torrent: TorrentId) -> Option<&Choices> {
+        self.torrents.get(torrent).map(|torrent| &torrent.choices)
     }
 
     /// The pieces of a torrent that are verified and on disk.
@@ -51,6 +58,11 @@ impl Engine {
             remote: connection.remote,
             peer_id: connection.peer_id.0,
             incoming: connection.incoming,
+            source: match connection.incoming {
+                true => PeerSource::Incoming,
+                false => torrent.peers.sources(connection.remote).best().unwrap_or(PeerSource::Owner),
+            },
+            client: client_name(&connection.peer_id, connection.extended.as_ref().and_then(|extended| extended.client.as_deref())),
             pieces: connection.holdings.count(torrent.geometry.piece_count()),
             am_choking: connection.am_choking,
             am_interested: connection.am_interested,
@@ -80,9 +92,11 @@ impl Engine {
         let open = torrent.connections.iter().filter_map(|id| self.connections.get(*id)).filter(|connection| connection.is_open());
         TorrentStatus {
             torrent: torrent.id,
-            name: torrent.metainfo.info.name().into(),
-            info_hash: torrent.metainfo.info_hash(),
+            name: torrent.name(),
+            metadata: torrent.metainfo().is_some(),
+            info_hash: torrent.info_hash,
             state: match &torrent.phase {
+                Phase::Metadata(_) => TorrentState::FetchingMetadata,
                 Phase::Settling | Phase::Opening | Phase::Checking(..) => TorrentState::Checking,
                 Phase::Preparing | Phase::Active if torrent.is_complete() => TorrentState::Seeding,
                 Phase::Preparing | Phase::Active => TorrentState::Downloading,

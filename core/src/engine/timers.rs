@@ -3,6 +3,7 @@ use crate::{
     id::{ConnectionId, TorrentId},
     peer::{CloseReason, Stage},
     time::{Duration, Instant},
+    torrent::Phase,
 };
 
 /// What a deadline belongs to.
@@ -14,10 +15,12 @@ pub(super) enum Timer {
     Torrent(TorrentId),
     /// Retransmissions to UDP trackers.
     Udp,
+    /// Announces to the local network.
+    Local,
 }
 
 /// Whatever is due again is due no sooner than this, so that after a drain the next deadline lies in the future.
-const STEP: Duration = Duration::from_millis(1);
+pub(super) const STEP: Duration = Duration::from_millis(1);
 
 impl Engine {
     /// Lets everything happen that is due. Each object fires once and arms itself for later.
@@ -27,6 +30,7 @@ impl Engine {
                 Timer::Connection(id) => self.connection_due(id),
                 Timer::Torrent(id) => self.torrent_due(id),
                 Timer::Udp => self.udp_due(),
+                Timer::Local => self.local_due(),
             }
         }
     }
@@ -86,6 +90,8 @@ impl Engine {
         if resume {
             self.save_resume(id);
         }
+        self.pump_metadata(id);
+        self.exchange_round(id);
         self.announce(id);
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -93,7 +99,15 @@ impl Engine {
 
     fn torrent_deadline(&self, id: TorrentId) -> Option<Instant> {
         let torrent = self.torrents.get(id)?;
-        let connect = torrent.peers.next_deadline().filter(|_| torrent.is_active() && !self.wanting.contains(&id));
-        [torrent.choke_due, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect].into_iter().flatten().min()
+        let connect = torrent.peers.next_deadline().filter(|_| torrent.takes_peers() && !self.wanting.contains(&id));
+        let metadata = match &torrent.phase {
+            Phase::Metadata(fetch) => fetch.next_deadline(),
+            _ => None,
+        };
+        let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
+        [torrent.choke_due, metadata, exchange, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

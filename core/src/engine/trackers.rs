@@ -9,8 +9,11 @@ use crate::{
     id::{HttpId, ResolveId, TorrentId},
     input::HttpReply,
     metainfo::HostPort,
-    torrent::canonical,
-    tracker::{Announce, AnnounceId, AnnounceRequest, AnnounceResponse, Handled, TrackerFailure, http, udp::UdpAnswer},
+    torrent::{PeerSource, canonical},
+    tracker::{
+        Announce, AnnounceId, AnnounceRequest, AnnounceResponse, Handled, TrackerFailure, http,
+        udp::{UdpAnswer, authority_of},
+    },
     util::Key,
 };
 use alloc::{
@@ -31,12 +34,13 @@ pub(super) enum HttpPurpose {
     Announce(Key<AnnounceKind>),
 }
 
-/// A UDP tracker whose name is being looked up.
+/// What a name is looked up for.
 #[derive(Debug)]
-pub(super) struct Resolving {
-    announce: Key<AnnounceKind>,
-    url: String,
-    request: AnnounceRequest,
+pub(super) enum Resolving {
+    /// A UDP tracker.
+    Tracker { announce: Key<AnnounceKind>, url: String, request: AnnounceRequest },
+    /// A peer that a magnet link names.
+    Peer(TorrentId),
 }
 
 const NO_ADDRESS: &str = "the tracker's name has no address";
@@ -79,15 +83,15 @@ impl Engine {
     fn send_announce(&mut self, torrent: TorrentId, announce: Announce) {
         let Some(state) = self.torrents.get(torrent) else { return };
         let port = self.listening.first().map_or(0, |address| address.port());
-        let request = announce.request(state.metainfo.info_hash(), self.peer_id.0, port);
+        let request = announce.request(state.info_hash, self.peer_id.0, port);
         let pending = PendingAnnounce { torrent, id: announce.id, url: announce.url, parts: 1, response: None, failure: None };
-        if let Some(authority) = udp_authority(&pending.url) {
+        if let Some(authority) = authority_of(&pending.url) {
             let address = HostPort::from_str(authority);
             let url = pending.url.clone();
             let key = self.announces.insert(pending);
             match address {
                 Ok(HostPort { host, port }) => {
-                    let resolve = self.resolves.insert(Resolving { announce: key, url, request });
+                    let resolve = self.resolves.insert(Resolving::Tracker { announce: key, url, request });
                     self.actions.push_back(Action::Resolve { resolve, host, port });
                 }
                 Err(_) => self.answered(key, Err(TrackerFailure::Unreachable("the tracker's URL names no host and port".to_owned()))),
@@ -127,9 +131,33 @@ impl Engine {
 
     // UDP trackers (BEP 15)
 
-    /// A UDP tracker's name has addresses: announces to the first of each family that we listen on (BEP 7).
     pub(super) fn on_resolved(&mut self, id: ResolveId, result: Result<Vec<SocketAddr>, ResolveError>) {
-        let Some(Resolving { announce: key, url, request }) = self.resolves.remove(id) else { return };
+        match self.resolves.remove(id) {
+            Some(Resolving::Tracker { announce, url, request }) => self.tracker_resolved(announce, &url, &request, result),
+            Some(Resolving::Peer(torrent)) => {
+                // A name without an address is as good as no peer.
+                let _ = self.add_peers(torrent, result.unwrap_or_default(), PeerSource::Magnet);
+            }
+            None => {}
+        }
+    }
+
+    /// Looks up the peers that a magnet link names.
+    pub(super) fn resolve_peers(&mut self, torrent: TorrentId, peers: Vec<HostPort>) {
+        for HostPort { host, port } in peers {
+            let resolve = self.resolves.insert(Resolving::Peer(torrent));
+            self.actions.push_back(Action::Resolve { resolve, host, port });
+        }
+    }
+
+    /// A UDP tracker's name has addresses: announces to the first of each family that we listen on (BEP 7).
+    fn tracker_resolved(
+        &mut self,
+        key: Key<AnnounceKind>,
+        url: &str,
+        request: &AnnounceRequest,
+        result: Result<Vec<SocketAddr>, ResolveError>,
+    ) {
         let addresses = match result {
             Ok(addresses) => addresses,
             Err(error) => return self.answered(key, Err(TrackerFailure::Unreachable(error.to_string()))),
@@ -145,7 +173,7 @@ impl Engine {
             pending.parts = targets.len() as u32;
         }
         for target in targets {
-            let exchange = self.udp.announce(self.now, target, &url, request.clone());
+            let exchange = self.udp.announce(self.now, target, url, request.clone());
             self.udp_announces.insert(exchange, key);
         }
         self.pump_udp();
@@ -189,12 +217,11 @@ impl Engine {
         pending.parts = pending.parts.saturating_sub(1);
         match outcome {
             Ok(response) => {
-                // Peers are of use before the other family has answered.
-                let peers = response.peers.iter().map(|peer| peer.address);
-                if let Some(state) = self.torrents.get_mut(torrent) {
-                    for peer in peers {
-                        state.peers.add(self.now, peer, &self.config);
-                    }
+                // Peers are of use before the other family has answered; but a private torrent must first know whether it is the tracker
+                // in use that named them.
+                if let Some(state) = self.torrents.get_mut(torrent).filter(|state| state.is_public()) {
+                    let peers = response.peers.iter().map(|peer| peer.address);
+                    peers.for_each(|peer| state.learn(self.now, peer, PeerSource::Tracker, &self.config));
                 }
                 match &mut pending.response {
                     Some(first) => first.merge(response),
@@ -222,14 +249,16 @@ impl Engine {
             (None, Some(failure)) => Err(failure),
             (None, None) => return,
         };
+        let in_use = state.announcer.awaits(id);
         let handled = state.announcer.handle(self.now, id, result);
         let switched = handled == (Handled::Answered { switched: true });
         if switched {
-            // A private torrent's peers come from the tracker in use alone (BEP 27).
-            state.peers.clear();
-            for peer in response.iter().flat_map(|response| &response.peers) {
-                state.peers.add(self.now, peer.address, &self.config);
-            }
+            // A private torrent's peers come from the tracker in use alone (BEP 27), or its owner wishes otherwise.
+            state.peers.retain(|sources| sources.contains(PeerSource::Owner));
+        }
+        if !state.is_public() && in_use {
+            let peers = response.iter().flat_map(|response| &response.peers);
+            peers.for_each(|peer| state.learn(self.now, peer.address, PeerSource::Tracker, &self.config));
         }
         let event = match (response, failure) {
             _ if handled == Handled::Stale => return,
@@ -243,11 +272,4 @@ impl Engine {
             self.close_all(torrent, crate::peer::CloseReason::TorrentStopped);
         }
     }
-}
-
-/// Host and port of a UDP tracker's URL; `None` for other URLs.
-fn udp_authority(url: &str) -> Option<&str> {
-    let (scheme, rest) = url.split_once("://")?;
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    rest.get(..end).filter(|_| scheme.eq_ignore_ascii_case("udp"))
 }

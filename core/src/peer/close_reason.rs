@@ -39,6 +39,8 @@ pub enum CloseReason {
 pub enum ProtocolError {
     /// What came was no BitTorrent handshake, or a broken message.
     Wire(crate::wire::WireError),
+    /// An extended message was not what its extension prescribes (BEP 10).
+    Extension(crate::wire::extension::ExtensionError),
     /// It shook hands for another torrent than the one asked for.
     WrongTorrent,
     /// A bitfield of the wrong length, with spare bits set, or not as the first message (BEP 3).
@@ -51,6 +53,8 @@ pub enum ProtocolError {
     Block,
     /// A message of an extension that was not agreed on.
     Unexpected,
+    /// Peer exchange far more often than once a minute (BEP 11).
+    PeerExchange,
 }
 
 impl fmt::Display for CloseReason {
@@ -78,11 +82,13 @@ impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ProtocolError::Wire(error) => return error.fmt(f),
+            ProtocolError::Extension(error) => return error.fmt(f),
             ProtocolError::WrongTorrent => "shook hands for another torrent",
             ProtocolError::Bitfield => "sent an impossible bitfield",
             ProtocolError::PieceOutOfRange => "named a piece that does not exist",
             ProtocolError::Request => "asked for an impossible block",
             ProtocolError::Block => "sent an impossible block",
+            ProtocolError::PeerExchange => return crate::pex::TooManyMessages.fmt(f),
             ProtocolError::Unexpected => "used an extension that was not agreed on",
         })
     }

@@ -1,4 +1,4 @@
-use super::{Download, Holdings, Upload};
+use super::{Download, Extended, Holdings, Upload};
 use crate::{
     config::Config,
     id::TorrentId,
@@ -48,6 +48,8 @@ pub(crate) struct Connection {
 
     pub(crate) download: Option<Box<Download>>,
     pub(crate) upload: Option<Box<Upload>>,
+    /// There if the peer speaks the extension protocol.
+    pub(crate) extended: Option<Box<Extended>>,
 
     /// When the connection was begun; once it is open, when that was.
     pub(crate) since: Instant,
@@ -110,6 +112,7 @@ impl Connection {
             greeting_due: false,
             download: None,
             upload: None,
+            extended: None,
             since: now,
             last_received: now,
             last_sent: now,
@@ -119,6 +122,15 @@ impl Connection {
             dirty: false,
             armed: None,
         }
+    }
+
+    /// Where the peer accepts connections, as far as is known.
+    pub(crate) fn listens_at(&self) -> Option<SocketAddr> {
+        if !self.incoming {
+            return Some(self.remote);
+        }
+        let port = self.extended.as_ref()?.listen_port?;
+        Some(SocketAddr::new(self.remote.ip(), port))
     }
 
     pub(crate) fn is_open(&self) -> bool {

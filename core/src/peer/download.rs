@@ -1,10 +1,11 @@
+use super::Early;
 use crate::{
     config::Config,
     time::{Duration, Instant},
     util::RateMeter,
     wire::{BLOCK_LENGTH, Block},
 };
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 /// The blocks that we fetch from one peer: which it owes us, and how many to ask for ahead.
 ///
@@ -24,6 +25,8 @@ pub(crate) struct Download {
     /// When a block last came, or the first of a new batch was asked for.
     progress: Instant,
     pub(crate) snubbed: bool,
+    /// What the peer said of its pieces before we knew how many there are.
+    pub(crate) early: Option<Box<Early>>,
     /// Bytes of payload that came, of use or not.
     pub(crate) total: u64,
     /// What `total` was at the last choke round and at the one before.
@@ -63,6 +66,7 @@ impl Download {
             ramp: Ramp::Growing { rate: 0, compared: None },
             progress: Instant::ZERO,
             snubbed: false,
+            early: None,
             total: 0,
             total_at_round: [0; 2],
         }

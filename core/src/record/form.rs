@@ -284,7 +284,7 @@ impl<T: Form> Form for Box<T> {
     }
 }
 
-impl Form for BTreeMap<Bytes, Bytes> {
+impl<K: Form + Ord, V: Form> Form for BTreeMap<K, V> {
     fn put(&self, to: &mut Writer<'_>) {
         self.len().put(to);
         for (key, value) in self {
@@ -293,7 +293,7 @@ impl Form for BTreeMap<Bytes, Bytes> {
         }
     }
 
-    fn take(from: &mut Reader) -> Result<BTreeMap<Bytes, Bytes>, ReplayError> {
+    fn take(from: &mut Reader) -> Result<BTreeMap<K, V>, ReplayError> {
         (0..u64::take(from)?).map(|_| Ok((Form::take(from)?, Form::take(from)?))).collect()
     }
 }

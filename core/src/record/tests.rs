@@ -4,14 +4,16 @@ use super::{
 };
 use crate::{
     action::AddressFamily,
-    command::AddTorrent,
+    choices::{Choices, Priority, RateLimits, SeedingGoal},
+    command::{AddTorrent, TorrentSource},
     config::Limits,
     error::{DiskError, DiskErrorKind, HttpError, ResolveError, StreamError},
     id::{ConnectionId, IncomingId},
     input::{HttpReply, ReadBuffer},
-    metainfo::{HostPort, Metainfo},
+    metainfo::{HostPort, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
     storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
+    time::Duration,
     util::Key,
     wire::{Decoder, Encoder, Handshake, HandshakeDecoder, Message, MessageId, PeerId, Reserved, WireError},
 };
@@ -79,6 +81,7 @@ fn input() -> impl Strategy<Value = Input> {
         (id(), maybe_err(reply, http_error)).prop_map(|(request, result)| Input::Http { request, result }),
         (id(), maybe_err(addresses, text().prop_map(ResolveError))).prop_map(|(resolve, result)| Input::Resolved { resolve, result }),
         (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Input::Datagram { remote, payload }),
+        (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Input::Multicast { remote, payload }),
     ]
 }
 
@@ -86,6 +89,25 @@ fn metainfo() -> Metainfo {
     // Keys out of order, as only the lenient reader takes them.
     let info = "d4:name1:n12:piece lengthi16384e6:lengthi5e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
     Metainfo::parse_with(format!("d4:info{info}e").into(), crate::bencode::Options::LENIENT).unwrap()
+}
+
+fn magnet() -> Magnet {
+    "magnet:?xt=urn:btih:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d&dn=a+b%26c&tr=udp://t:1&so=0,2,4-6&x=y".parse().unwrap()
+}
+
+fn rates() -> impl Strategy<Value = RateLimits> {
+    any::<(Option<u64>, Option<u64>)>().prop_map(|(download, upload)| RateLimits { download, upload })
+}
+
+fn choices() -> impl Strategy<Value = Choices> {
+    let priority = || sample::select(vec![Priority::High, Priority::Normal, Priority::Low, Priority::Skip]);
+    let files = prop::collection::btree_map(any::<u32>(), priority(), 0..4);
+    let goal = (option::of(any::<u32>()), option::of(0u64..1 << 40))
+        .prop_map(|(ratio_permille, micros)| SeedingGoal { ratio_permille, time: micros.map(Duration::from_micros) });
+    (files, priority(), any::<[bool; 5]>(), rates(), goal).prop_map(|(files, other_files, flags, rates, goal)| {
+        let [sequential, first_and_last, super_seeding, peer_exchange, local_discovery] = flags;
+        Choices { files, other_files, sequential, first_and_last, super_seeding, peer_exchange, local_discovery, rates, goal }
+    })
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -103,7 +125,8 @@ fn command() -> impl Strategy<Value = Command> {
     let peers = list(any::<SocketAddr>(), 0..5);
     let add = (torrent, text(), option::of(bytes()), peers.clone(), any::<bool>()).prop_map(|(metainfo, folder, resume, peers, paused)| {
         let allocation = if paused { Allocation::Full } else { Allocation::Sparse };
-        Command::Add(Box::new(AddTorrent { metainfo, folder, resume, peers, allocation, paused }))
+        let source = if folder.len() % 2 == 0 { TorrentSource::Metainfo(metainfo) } else { TorrentSource::Magnet(magnet()) };
+        Command::Add(Box::new(AddTorrent { source, folder, resume, peers, allocation, paused, choices: Choices::default() }))
     });
     prop_oneof![
         add,
@@ -113,8 +136,9 @@ fn command() -> impl Strategy<Value = Command> {
         id().prop_map(Command::Recheck),
         (id(), peers).prop_map(|(torrent, peers)| Command::AddPeers { torrent, peers }),
         id().prop_map(Command::Announce),
-        any::<[u32; 3]>().prop_map(|[connections, connections_per_torrent, upload_slots]| {
-            Command::SetLimits(Limits { connections, connections_per_torrent, upload_slots })
+        (id(), choices()).prop_map(|(torrent, choices)| Command::Choose { torrent, choices: choices.into() }),
+        (any::<[u32; 3]>(), rates()).prop_map(|([connections, connections_per_torrent, upload_slots], rates)| {
+            Command::SetLimits(Limits { connections, connections_per_torrent, upload_slots, rates })
         }),
         Just(Command::ShutDown),
     ]
@@ -158,6 +182,7 @@ fn action() -> impl Strategy<Value = Action> {
         }),
         (id(), text(), any::<u16>()).prop_map(|(resolve, host, port)| Action::Resolve { resolve, host, port }),
         (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Action::SendDatagram { remote, payload }),
+        (any::<SocketAddr>(), bytes()).prop_map(|(group, payload)| Action::Multicast { group, payload }),
     ]
 }
 
@@ -169,6 +194,8 @@ fn event() -> impl Strategy<Value = Event> {
         (id(), any::<u32>()).prop_map(|(torrent, piece)| Event::PieceVerified { torrent, piece }),
         (id(), any::<u32>()).prop_map(|(torrent, piece)| Event::PieceFailed { torrent, piece }),
         id().prop_map(|torrent| Event::Finished { torrent }),
+        id().prop_map(|torrent| Event::MetadataReceived { torrent }),
+        (id(), text()).prop_map(|(torrent, reason)| Event::MetadataUnusable { torrent, reason }),
         (id(), disk_error()).prop_map(|(torrent, error)| Event::Failed { torrent, error }),
         (id(), text(), 0..9usize, option::of(text()))
             .prop_map(|(torrent, url, peers, warning)| { Event::TrackerReplied { torrent, url, peers, warning } }),

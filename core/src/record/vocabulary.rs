@@ -7,21 +7,27 @@ use super::{
 };
 use crate::{
     action::{Action, AddressFamily},
-    bencode::Options,
-    command::{AddTorrent, Command},
+    bencode::{Error as BencodeError, Expected, Options},
+    choices::{Choices, Priority, RateLimits, SeedingGoal},
+    command::{AddTorrent, Command, TorrentSource},
     config::{Config, Limits},
     error::{DiskError, DiskErrorKind, HttpError, ResolveError, StreamError},
     event::Event,
     id::IncomingId,
     input::{HttpReply, Input, ReadBuffer},
-    metainfo::{HostPort, Info, Metainfo},
+    local_discovery::LocalDiscoveryConfig,
+    metadata::MetadataConfig,
+    metainfo::{HostPort, Info, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
     rng::Seed,
     storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
     tracker::{AnnouncerConfig, Reach, udp::UdpTrackerConfig},
-    wire::{MessageId, WireError},
+    wire::{MessageId, WireError, extension::ExtensionError},
 };
-use alloc::vec::Vec;
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use bytes::Bytes;
 
 form! { enum Input {
@@ -35,6 +41,7 @@ form! { enum Input {
     7 => Http { request, result },
     8 => Resolved { resolve, result },
     9 => Datagram { remote, payload },
+    10 => Multicast { remote, payload },
 } }
 
 form! { enum Command {
@@ -47,6 +54,7 @@ form! { enum Command {
     6 => Announce(torrent),
     7 => SetLimits(limits),
     8 => ShutDown,
+    9 => Choose { torrent, choices },
 } }
 
 form! { enum Action {
@@ -60,6 +68,7 @@ form! { enum Action {
     7 => Http { request, url, family, body_limit, timeout_millis },
     8 => Resolve { resolve, host, port },
     9 => SendDatagram { remote, payload },
+    10 => Multicast { group, payload },
 } }
 
 form! { enum Event {
@@ -75,20 +84,37 @@ form! { enum Event {
     9 => PeerBanned { torrent, remote },
     10 => Removed { torrent },
     11 => ShutDown,
+    12 => MetadataReceived { torrent },
+    13 => MetadataUnusable { torrent, reason },
 } }
 
 form! { struct Config {
-    peer_id_prefix, limits, announcer, udp_tracker,
+    peer_id_prefix, limits, announcer, udp_tracker, local_discovery, metadata,
     connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout,
     reconnect_interval, reconnect_maximum, reconnect_attempts, half_open_limit, known_peers_limit,
     choke_interval, optimistic_rounds, snub_timeout,
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
     random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
-    checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
+    peer_exchange_delay, checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
 } }
 
-form! { struct Limits { connections, connections_per_torrent, upload_slots } }
+form! { struct Limits { connections, connections_per_torrent, upload_slots, rates } }
+
+form! { struct RateLimits { download, upload } }
+
+form! { struct SeedingGoal { ratio_permille, time } }
+
+form! { struct Choices {
+    files, other_files, sequential, first_and_last, super_seeding, peer_exchange, local_discovery, rates, goal,
+} }
+
+form! { enum Priority { 0 => High, 1 => Normal, 2 => Low, 3 => Skip } }
+
+form! { struct MetadataConfig {
+    size_limit, memory_limit, candidate_limit, candidate_time, request_timeout, requests_per_peer, requests_per_piece,
+    retry_interval, retry_maximum,
+} }
 
 form! { struct AnnouncerConfig {
     reach, default_interval, default_min_interval, shortest_interval, longest_interval, jitter_percent,
@@ -97,9 +123,23 @@ form! { struct AnnouncerConfig {
 
 form! { struct UdpTrackerConfig { first_timeout, max_retransmissions, connection_lifetime, max_peers } }
 
+form! { struct LocalDiscoveryConfig { interval, minimum_interval } }
+
 form! { enum Reach { 0 => OneTracker, 1 => EveryTier, 2 => EveryTracker } }
 
-form! { struct AddTorrent { metainfo, folder, resume, peers, allocation, paused } }
+form! { struct AddTorrent { source, folder, resume, peers, allocation, paused, choices } }
+
+form! { enum TorrentSource { 0 => Metainfo(metainfo), 1 => Magnet(magnet) } }
+
+impl Form for Magnet {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.to_string().put(to);
+    }
+
+    fn take(from: &mut Reader) -> Result<Magnet, ReplayError> {
+        String::take(from)?.parse().map_err(|_| from.corrupt())
+    }
+}
 
 form! { struct Metainfo {
     info, trackers, web_seeds, http_seeds, nodes, comment, created_by, creation_date, encoding, other,
@@ -210,6 +250,23 @@ form! { enum ProtocolError {
     4 => Request,
     5 => Block,
     6 => Unexpected,
+    7 => Extension(error),
+    8 => PeerExchange,
+} }
+
+form! { enum Expected {
+    0 => Value, 1 => ValueOrEnd, 2 => KeyOrEnd, 3 => Integer, 4 => IntegerEnd, 5 => Colon, 6 => StringBytes { length },
+    7 => NoLeadingZero, 8 => NoNegativeZero, 9 => SortedKey, 10 => DistinctKey, 11 => Depth(levels), 12 => EndOfInput,
+} }
+
+form! { struct BencodeError { offset, expected, found } }
+
+form! { enum ExtensionError {
+    0 => Bencode(error),
+    1 => NoDictionary,
+    2 => Metadata,
+    3 => PexLength { length, stride },
+    4 => DontHaveLength(length),
 } }
 
 form! { enum WireError {

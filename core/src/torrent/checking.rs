@@ -99,7 +99,7 @@ mod tests {
         let mut verified = Bitfield::new(4);
         verified.set(0);
         verified.set(3);
-        Resume { verified, files, uploaded: 0, downloaded: 0, peers: Vec::new() }
+        Resume { verified, files, uploaded: 0, downloaded: 0, peers: Vec::new(), info: None }
     }
 
     #[test]

@@ -1,21 +1,42 @@
-use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, choker::Choker, picker::Picker};
+use super::{
+    Assembly, Blame, Checking, Geometry, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, choker::Choker,
+    picker::Picker,
+};
 use crate::{
+    choices::Choices,
+    command::TorrentSource,
+    config::Config,
     error::DiskError,
     id::{ConnectionId, TorrentId},
-    metainfo::Metainfo,
+    metadata::MetadataFetch,
+    metainfo::{InfoHash, Magnet, Metainfo, sanitise},
     rng::Rng,
     storage::{Allocation, FileStamp, Layout},
     time::Instant,
     tracker::{Announcer, Statistics},
     util::{Armed, Bitfield, RateMeter},
 };
-use alloc::{boxed::Box, collections::BTreeSet, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::BTreeSet,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use bytes::Bytes;
+use core::net::SocketAddr;
 
 /// One torrent, from its addition to its removal.
 #[derive(Debug)]
 pub(crate) struct Torrent {
     pub(crate) id: TorrentId,
-    pub(crate) metainfo: Metainfo,
+    pub(crate) info_hash: InfoHash,
+    pub(crate) source: TorrentSource,
+    /// It came as a magnet link: only resume data keeps its metadata.
+    pub(crate) from_magnet: bool,
+    pub(crate) choices: Choices,
+    /// What an earlier session saved, until there is metadata to read it by.
+    pub(crate) saved: Option<Bytes>,
     pub(crate) layout: Arc<Layout>,
     pub(crate) geometry: Geometry,
     pub(crate) folder: String,
@@ -52,6 +73,8 @@ pub(crate) struct Torrent {
     /// Those of them that have shaken hands.
     pub(crate) open: u32,
     pub(crate) peers: PeerList,
+    /// Never there where peers may not be told of peers; and not before one wants to be.
+    pub(crate) exchange: Option<Box<PeerExchange>>,
     pub(crate) choker: Choker,
     pub(crate) choke_due: Option<Instant>,
     pub(crate) announcer: Announcer,
@@ -72,6 +95,8 @@ pub(crate) struct Torrent {
 /// What a torrent is doing.
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// Peers are asked what the torrent consists of.
+    Metadata(Box<MetadataFetch<SocketAddr>>),
     /// Waits until the disk has answered everything from before.
     Settling,
     /// The disk looks at what files are there.
@@ -101,9 +126,69 @@ pub(crate) enum Ending {
     Trackers,
 }
 
+/// What trackers are told to be missing as long as there is no metadata, in bytes.
+const UNKNOWN_LENGTH: u64 = 16 << 10;
+
 impl Torrent {
+    /// Files and pieces of a torrent; `None` if its lengths do not fit together.
+    pub(crate) fn shape(metainfo: &Metainfo) -> Option<(Layout, Geometry)> {
+        let layout = Layout::of(&metainfo.info)?;
+        let geometry = Geometry::new(layout.total_length(), layout.piece_length())?;
+        Some((layout, geometry))
+    }
+
+    /// What it consists of, if that is known.
+    pub(crate) fn metainfo(&self) -> Option<&Metainfo> {
+        match &self.source {
+            TorrentSource::Metainfo(metainfo) => Some(metainfo),
+            TorrentSource::Magnet(_) => None,
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        match &self.source {
+            TorrentSource::Metainfo(metainfo) => metainfo.info.name().into(),
+            TorrentSource::Magnet(Magnet { name: Some(name), .. }) => sanitise(name.as_bytes()),
+            TorrentSource::Magnet(_) => self.info_hash.to_string(),
+        }
+    }
+
+    /// Whether anybody may know of its peers, and be one (BEP 27). What a magnet link stands for counts as public until the metadata
+    /// says otherwise.
+    pub(crate) fn is_public(&self) -> bool {
+        !self.metainfo().is_some_and(|metainfo| metainfo.info.is_private())
+    }
+
+    /// Whether peers may be told of peers (BEP 11).
+    pub(crate) fn exchanges_peers(&self) -> bool {
+        self.choices.peer_exchange && self.is_public()
+    }
+
+    /// Learns of a peer: the one way in, through which a private torrent takes only what it may know.
+    pub(crate) fn learn(&mut self, now: Instant, address: SocketAddr, sources: impl Into<PeerSources>, config: &Config) {
+        let sources = sources.into();
+        if self.is_public() || sources.suit_private() {
+            self.peers.add(now, address, sources, config);
+        }
+    }
+
+    /// Learns of the peers that an earlier session knew.
+    pub(crate) fn learn_saved(&mut self, now: Instant, config: &Config) {
+        let saved = self.resume.as_ref().map(|resume| resume.peers.clone()).unwrap_or_default();
+        for ResumePeer { address, from_tracker } in saved {
+            let sources = PeerSources::from(PeerSource::Resume);
+            self.learn(now, address, if from_tracker { sources.with(PeerSource::Tracker) } else { sources }, config);
+        }
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
-        self.verified.is_full()
+        self.verified.is_full() && self.metainfo().is_some()
+    }
+
+    /// Whether connections may be opened and taken in.
+    pub(crate) fn takes_peers(&self) -> bool {
+        matches!(self.phase, Phase::Active | Phase::Metadata(_))
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -112,6 +197,10 @@ impl Torrent {
 
     /// Bytes that are missing.
     pub(crate) fn left(&self) -> u64 {
+        if self.metainfo().is_none() {
+            // Nobody knows; but trackers take whoever lacks nothing for a seed.
+            return UNKNOWN_LENGTH;
+        }
         self.layout.total_length().saturating_sub(self.verified_bytes)
     }
 

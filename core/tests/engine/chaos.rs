@@ -156,7 +156,7 @@ struct Chaos {
 impl Chaos {
     fn new() -> Chaos {
         let world = World::with(|config| {
-            config.limits = Limits { connections: 10, connections_per_torrent: 5, upload_slots: 2 };
+            config.limits = Limits { connections: 10, connections_per_torrent: 5, upload_slots: 2, ..Limits::default() };
             config.half_open_limit = 2;
             config.block_budget = 3 * u64::from(BLOCK);
             config.known_peers_limit = 10;
@@ -175,12 +175,10 @@ impl Chaos {
 
     fn add(&self, torrent: usize, paused: bool) {
         let add = AddTorrent {
-            metainfo: self.contents[torrent].metainfo(),
-            folder: torrent.to_string(),
             resume: self.world.disk(|disk| disk.resume.get(&torrent.to_string()).cloned()),
             peers: (0..3).map(|peer| std::net::SocketAddr::from(([10, 0, 1, peer], 6881))).collect(),
-            allocation: Default::default(),
             paused,
+            ..AddTorrent::new(self.contents[torrent].metainfo(), torrent.to_string())
         };
         let _ = self.world.command(Command::Add(Box::new(add)));
     }

@@ -152,14 +152,7 @@ fn a_torrent_can_be_removed_at_any_moment_and_is_gone_exactly_once() {
 
 /// Adds the torrent (or finds it), and a seed that serves all of it.
 fn completes(world: &World, content: &Content) {
-    let _ = world.command(Command::Add(Box::new(rustor_core::command::AddTorrent {
-        metainfo: content.metainfo(),
-        folder: "folder".to_owned(),
-        resume: None,
-        peers: Vec::new(),
-        allocation: Default::default(),
-        paused: false,
-    })));
+    let _ = world.command(Command::Add(Box::new(rustor_core::command::AddTorrent::new(content.metainfo(), "folder"))));
     let seed = world.joins(content, "10.7.7.7:7777");
     if !world.disk(|disk| disk.holds("folder", content)) {
         seed.says_all([content.bitfield(0..content.pieces()), Message::Unchoke]);
@@ -297,14 +290,7 @@ fn the_last_piece_may_be_stored_while_paused() {
 fn the_same_torrent_is_added_once() {
     let (world, content) = (World::new(), content());
     let torrent = world.leeches(&content);
-    let again = rustor_core::command::AddTorrent {
-        metainfo: content.metainfo(),
-        folder: "elsewhere".to_owned(),
-        resume: None,
-        peers: Vec::new(),
-        allocation: Default::default(),
-        paused: false,
-    };
+    let again = rustor_core::command::AddTorrent::new(content.metainfo(), "elsewhere");
     assert_eq!(world.command(Command::Add(Box::new(again.clone()))), Err(CommandError::AlreadyAdded(torrent)));
     world.does(Command::ShutDown);
     assert_eq!(world.command(Command::Add(Box::new(again))), Err(CommandError::ShuttingDown));

@@ -109,8 +109,7 @@ fn requests_that_are_impossible() {
 #[test]
 fn messages_of_extensions_that_were_not_agreed_on() {
     let block = Block { piece: 0, offset: 0, length: BLOCK };
-    let extended = Message::Extended { id: 0, payload: (&b"de"[..]).into() };
-    for message in [Message::HaveAll, Message::HaveNone, Message::Suggest(0), Message::AllowedFast(0), Message::Reject(block), extended] {
+    for message in [Message::HaveAll, Message::HaveNone, Message::Suggest(0), Message::AllowedFast(0), Message::Reject(block)] {
         let (world, content, torrent, good, bad) = download();
         bad.says(message);
         costs_only_itself(&world, &content, torrent, &good, &bad, ProtocolError::Unexpected);

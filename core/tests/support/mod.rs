@@ -6,6 +6,7 @@
 mod audit;
 mod content;
 mod disk;
+mod extended;
 mod peer;
 mod trackers;
 
@@ -21,7 +22,7 @@ use rustor_core::{
     action::Action,
     command::{AddTorrent, Command, CommandError, Reply},
     config::Config,
-    engine::Engine,
+    engine::{Engine, Explanation},
     error::{DiskErrorKind, StreamError},
     event::Event,
     id::{ConnectionId, DiskJobId, IncomingId, ResolveId, TorrentId},
@@ -29,7 +30,7 @@ use rustor_core::{
     peer::CloseReason,
     rng::Seed,
     status::{PeerStatus, TorrentState, TorrentStatus},
-    storage::{Allocation, DiskOperation},
+    storage::DiskOperation,
     time::{Duration, Instant},
     wire::PeerId,
 };
@@ -57,6 +58,8 @@ struct Inner {
     jobs: Vec<(DiskJobId, TorrentId, DiskOperation)>,
     announces: Vec<Announce>,
     look_ups: Vec<(ResolveId, String, u16)>,
+    datagrams: Vec<(Instant, SocketAddr, Bytes)>,
+    multicasts: Vec<(Instant, SocketAddr, Bytes)>,
     events: Vec<Event>,
     refused: usize,
     timeouts: u32,
@@ -86,6 +89,8 @@ impl World {
             jobs: Vec::new(),
             announces: Vec::new(),
             look_ups: Vec::new(),
+            datagrams: Vec::new(),
+            multicasts: Vec::new(),
             events: Vec::new(),
             refused: 0,
             timeouts: 0,
@@ -110,14 +115,7 @@ impl World {
 
     /// Adds a torrent with changes to how.
     pub fn adds(&self, content: &Content, change: impl FnOnce(&mut AddTorrent)) -> TorrentId {
-        let mut add = AddTorrent {
-            metainfo: content.metainfo(),
-            folder: "folder".to_owned(),
-            resume: None,
-            peers: Vec::new(),
-            allocation: Allocation::Sparse,
-            paused: false,
-        };
+        let mut add = AddTorrent::new(content.metainfo(), "folder");
         change(&mut add);
         match self.command(Command::Add(Box::new(add))) {
             Ok(Reply::Added(torrent)) => torrent,
@@ -166,6 +164,10 @@ impl World {
 
     pub fn peers(&self, torrent: TorrentId) -> Vec<PeerStatus> {
         self.0.borrow().engine.peers(torrent)
+    }
+
+    pub fn explains(&self, torrent: TorrentId) -> Explanation {
+        self.0.borrow().engine.explain(torrent).expect("the torrent is listed")
     }
 
     pub fn our_peer_id(&self) -> PeerId {
@@ -285,6 +287,18 @@ impl World {
 
     pub fn disk_works(&self) {
         self.disk(|disk| disk.fault = None);
+    }
+
+    // Datagrams
+
+    /// The datagrams sent since the last call: when, where to, and what.
+    pub fn datagrams(&self) -> Vec<(Instant, SocketAddr, Bytes)> {
+        std::mem::take(&mut self.0.borrow_mut().datagrams)
+    }
+
+    /// What was said to multicast groups since the last call.
+    pub fn multicasts(&self) -> Vec<(Instant, SocketAddr, Bytes)> {
+        std::mem::take(&mut self.0.borrow_mut().multicasts)
     }
 
     // Trackers
@@ -467,7 +481,8 @@ impl Inner {
             }
             Action::Http { request, url, .. } => self.announces.push(Announce::new(request, url)),
             Action::Resolve { resolve, host, port } => self.look_ups.push((resolve, host, port)),
-            Action::SendDatagram { .. } => {}
+            Action::SendDatagram { remote, payload } => self.datagrams.push((self.now, remote, payload)),
+            Action::Multicast { group, payload } => self.multicasts.push((self.now, group, payload)),
         }
     }
 

@@ -18,6 +18,13 @@ pub enum StartError {
         /// The operating system's reason.
         error: io::Error,
     },
+    /// The recording could not be begun.
+    Record {
+        /// The file.
+        file: PathBuf,
+        /// The operating system's reason.
+        error: io::Error,
+    },
     /// The operating system gave no threads, randomness or the like.
     System(io::Error),
 }
@@ -32,6 +39,7 @@ impl fmt::Display for StartError {
                 write!(f, "listening on port {} is not permitted", address.port())
             }
             StartError::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            StartError::Record { file, error } => write!(f, "cannot write the recording {}: {error}", file.display()),
             StartError::System(error) => write!(f, "cannot start: {error}"),
         }
     }
@@ -40,7 +48,7 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            StartError::Listen { error, .. } | StartError::System(error) => Some(error),
+            StartError::Listen { error, .. } | StartError::Record { error, .. } | StartError::System(error) => Some(error),
         }
     }
 }
@@ -52,6 +60,8 @@ pub enum ClientError {
     Command(CommandError),
     /// The torrent stopped because its disk failed.
     Disk(Box<DiskError>),
+    /// What the magnet link stands for cannot be fetched by anyone; why, in words for people.
+    Metadata(String),
     /// The folder's name is no Unicode text, and cannot be kept in resume data.
     Folder(PathBuf),
     /// The engine has stopped.
@@ -69,6 +79,7 @@ impl fmt::Display for ClientError {
         match self {
             ClientError::Command(error) => error.fmt(f),
             ClientError::Disk(error) => error.fmt(f),
+            ClientError::Metadata(reason) => write!(f, "the torrent's metadata is of no use: {reason}"),
             ClientError::Folder(folder) => write!(f, "the folder's name is not Unicode: {}", folder.display()),
             ClientError::Stopped => f.write_str("the engine has stopped"),
         }
@@ -80,7 +91,7 @@ impl Error for ClientError {
         match self {
             ClientError::Command(error) => Some(error),
             ClientError::Disk(error) => Some(error),
-            ClientError::Folder(_) | ClientError::Stopped => None,
+            ClientError::Metadata(_) | ClientError::Folder(_) | ClientError::Stopped => None,
         }
     }
 }

@@ -8,7 +8,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, thread};
 
 use futures_channel::oneshot;
 use rustor_core::{
-    command::{AddTorrent, Command, CommandError, Reply},
+    choices::Choices,
+    command::{AddTorrent, Command, CommandError, Reply, TorrentSource},
     config::Limits,
     id::TorrentId,
     metainfo::Metainfo,
@@ -55,8 +56,8 @@ impl Drop for Handle {
 /// A torrent to add.
 #[derive(Clone, Debug)]
 pub struct AddOptions {
-    /// What it consists of.
-    pub metainfo: Metainfo,
+    /// A torrent file's content, or a magnet link.
+    pub source: TorrentSource,
     /// The folder that its file, or the folder of its files, lies in or will lie in.
     pub folder: PathBuf,
     /// Peers to try at once, besides those that its trackers know.
@@ -67,13 +68,23 @@ pub struct AddOptions {
     pub paused: bool,
     /// Go by the resume data of an earlier session; otherwise everything on disk is hashed.
     pub resume: bool,
+    /// What to fetch, and how.
+    pub choices: Choices,
 }
 
 impl AddOptions {
     /// A torrent that starts at once, goes on where an earlier session left it, and whose files are sparse.
-    pub fn new(metainfo: Metainfo, folder: impl Into<PathBuf>) -> AddOptions {
+    pub fn new(source: impl Into<TorrentSource>, folder: impl Into<PathBuf>) -> AddOptions {
         let folder = folder.into();
-        AddOptions { metainfo, folder, peers: Vec::new(), allocation: Allocation::Sparse, paused: false, resume: true }
+        AddOptions {
+            source: source.into(),
+            folder,
+            peers: Vec::new(),
+            allocation: Allocation::Sparse,
+            paused: false,
+            resume: true,
+            choices: Choices::default(),
+        }
     }
 }
 
@@ -95,17 +106,18 @@ impl Client {
 
     /// Takes a torrent in. What is on disk is looked at first: [`Event::Checked`](rustor_core::event::Event::Checked) tells.
     pub async fn add(&self, options: AddOptions) -> Result<TorrentId, ClientError> {
+        let info_hash = options.source.info_hash().ok_or(ClientError::Command(CommandError::NoInfoHash))?;
         // The folder must mean the same after the process has changed its own.
         let folder = std::path::absolute(&options.folder).unwrap_or(options.folder);
         let resume_file = self.handle.state_folder.as_ref();
-        let resume_file = resume_file.map(|state| resume::resume_path(state, options.metainfo.info_hash().0, &folder));
+        let resume_file = resume_file.map(|state| resume::resume_path(state, info_hash.0, &folder));
         let resume = match resume_file.clone().filter(|_| options.resume) {
             Some(file) => beside(move || resume::load(&file)).await.flatten(),
             None => None,
         };
         let folder = folder.into_os_string().into_string().map_err(|folder| ClientError::Folder(folder.into()))?;
-        let AddOptions { metainfo, peers, allocation, paused, .. } = options;
-        let torrent = Box::new(AddTorrent { metainfo, folder, resume, peers, allocation, paused });
+        let AddOptions { source, peers, allocation, paused, choices, .. } = options;
+        let torrent = Box::new(AddTorrent { source, folder, resume, peers, allocation, paused, choices });
         match self.ask(|reply| Request::Add(torrent, resume_file, reply)).await?? {
             Reply::Added(torrent) => Ok(torrent),
             Reply::Done => Err(ClientError::Stopped),
@@ -142,6 +154,11 @@ impl Client {
         self.command(Command::AddPeers { torrent, peers }).await
     }
 
+    /// Chooses anew what to fetch of a torrent, and how.
+    pub async fn choose(&self, torrent: TorrentId, choices: Choices) -> Result<(), ClientError> {
+        self.command(Command::Choose { torrent, choices: Box::new(choices) }).await
+    }
+
     /// Changes limits while running.
     pub async fn set_limits(&self, limits: Limits) -> Result<(), ClientError> {
         self.command(Command::SetLimits(limits)).await
@@ -164,6 +181,19 @@ impl Client {
         peers.ok_or(ClientError::Command(CommandError::NoSuchTorrent))
     }
 
+    /// What a torrent consists of; `None` while a magnet link's metadata is still to come, of which
+    /// [`Event::MetadataReceived`](rustor_core::event::Event::MetadataReceived) tells.
+    pub async fn metainfo(&self, torrent: TorrentId) -> Result<Option<Metainfo>, ClientError> {
+        let metainfo = self.ask(|reply| Request::Metainfo(torrent, reply)).await?;
+        metainfo.ok_or(ClientError::Command(CommandError::NoSuchTorrent))
+    }
+
+    /// What was chosen for a torrent.
+    pub async fn choices(&self, torrent: TorrentId) -> Result<Choices, ClientError> {
+        let choices = self.ask(|reply| Request::Choices(torrent, reply)).await?;
+        choices.ok_or(ClientError::Command(CommandError::NoSuchTorrent))
+    }
+
     /// Waits until every wanted piece of a torrent is verified and on disk, at once if they are already.
     ///
     /// A paused torrent is waited for, too. Where the disk fails: [`ClientError::Disk`].
@@ -171,6 +201,7 @@ impl Client {
         match self.ask(|reply| Request::Finished(torrent, reply)).await? {
             Outcome::Finished => Ok(()),
             Outcome::Failed(error) => Err(ClientError::Disk(error)),
+            Outcome::Unusable(reason) => Err(ClientError::Metadata(reason)),
             Outcome::Gone => Err(ClientError::Command(CommandError::NoSuchTorrent)),
         }
     }

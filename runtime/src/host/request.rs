@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use futures_channel::oneshot::Sender;
 use rustor_core::{
+    choices::Choices,
     command::{AddTorrent, Command, CommandError, Reply},
-    engine::Engine,
     error::DiskError,
     event::Event,
     id::TorrentId,
+    metainfo::Metainfo,
     status::{PeerStatus, TorrentState, TorrentStatus},
     time::Instant,
 };
 
+use super::recording::RecordedEngine;
 use crate::client::Publisher;
 
 /// One request of a client. Where the answer's receiver is gone the request still counts.
@@ -30,6 +32,10 @@ pub(crate) enum Request {
     Status(TorrentId, Sender<Option<TorrentStatus>>),
     /// A torrent's peers; `None` if there is no such torrent.
     Peers(TorrentId, Sender<Option<Vec<PeerStatus>>>),
+    /// What a torrent consists of; the outer `None` if there is no such torrent, the inner while its metadata is to come.
+    Metainfo(TorrentId, Sender<Option<Option<Metainfo>>>),
+    /// What its owner chose for a torrent; `None` if there is no such torrent.
+    Choices(TorrentId, Sender<Option<Choices>>),
     /// Answered once the torrent is complete, failed or gone.
     Finished(TorrentId, Sender<Outcome>),
     /// Tell this subscriber all events from here on.
@@ -45,6 +51,8 @@ pub(crate) enum Outcome {
     Finished,
     /// Its disk failed.
     Failed(Box<DiskError>),
+    /// Its magnet link stands for nothing that could be fetched.
+    Unusable(String),
     /// It was removed, or never there.
     Gone,
 }
@@ -60,7 +68,7 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Does what `request` asks. `added` hears of a new torrent before the engine says what to do for it.
-    pub(crate) fn serve(&mut self, engine: &mut Engine, now: Instant, request: Request, added: impl FnOnce(TorrentId, PathBuf)) {
+    pub(crate) fn serve(&mut self, engine: &mut RecordedEngine, now: Instant, request: Request, added: impl FnOnce(TorrentId, PathBuf)) {
         match request {
             Request::Command(command, reply) => tell(reply, engine.command(now, command)),
             Request::Add(torrent, resume_file, reply) => {
@@ -77,6 +85,8 @@ impl Desk {
             Request::List(reply) => tell(reply, engine.torrents()),
             Request::Status(torrent, reply) => tell(reply, engine.torrent(torrent)),
             Request::Peers(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.peers(torrent))),
+            Request::Metainfo(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.metainfo(torrent).cloned())),
+            Request::Choices(torrent, reply) => tell(reply, engine.choices(torrent).cloned()),
             Request::Finished(torrent, reply) => match outcome(engine.torrent(torrent)) {
                 Some(outcome) => tell(reply, outcome),
                 None => {
@@ -96,11 +106,12 @@ impl Desk {
     }
 
     /// Tells everyone concerned about `event`.
-    pub(crate) fn publish(&mut self, engine: &Engine, event: &Event) {
+    pub(crate) fn publish(&mut self, engine: &RecordedEngine, event: &Event) {
         self.subscribers.retain(|subscriber| subscriber.publish(event));
         match event {
             Event::Finished { torrent } => self.settle(*torrent, Outcome::Finished),
             Event::Failed { torrent, error } => self.settle(*torrent, Outcome::Failed(error.clone())),
+            Event::MetadataUnusable { torrent, reason } => self.settle(*torrent, Outcome::Unusable(reason.clone())),
             // A paused torrent that is complete says nothing more.
             Event::Checked { torrent, verified, pieces }
                 if verified == pieces && engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Paused) =>
@@ -144,7 +155,7 @@ fn outcome(status: Option<TorrentStatus>) -> Option<Outcome> {
     match (status.state, status.error) {
         (TorrentState::Seeding, _) => Some(Outcome::Finished),
         (TorrentState::Failed, Some(error)) => Some(Outcome::Failed(error)),
-        (TorrentState::Paused, _) if status.pieces_verified == status.pieces => Some(Outcome::Finished),
+        (TorrentState::Paused, _) if status.metadata && status.pieces_verified == status.pieces => Some(Outcome::Finished),
         _ => None,
     }
 }

@@ -42,6 +42,8 @@ pub enum Invariant {
     HonestNotBanned,
     /// Bytes written are bytes read, lost or under way.
     Conservation,
+    /// A private torrent's peers come from its tracker alone: nobody is told of them, or of it, in another way.
+    PrivateStaysPrivate,
     /// Once the network is whole and no fault is left, every honest leecher finishes in time.
     Liveness,
 }
@@ -62,6 +64,7 @@ const TABLE: &[(Invariant, &str, &str)] = &[
     (Invariant::Recount, "recount", "What an engine counts of a peer is what was said on the wire: its pieces, its requests, the payload both ways."),
     (Invariant::HonestNotBanned, "honest-not-banned", "A peer that is honest, and whose disk is sound, is never banned."),
     (Invariant::Conservation, "conservation", "Bytes written are bytes read, lost or under way."),
+    (Invariant::PrivateStaysPrivate, "private-stays-private", "A private torrent's peers come from its tracker alone: nobody is told of them, or of it, in another way."),
     (Invariant::Liveness, "liveness", "Once the network is whole and no fault is left, every honest leecher finishes in time."),
 ];
 

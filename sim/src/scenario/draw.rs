@@ -150,6 +150,7 @@ impl Draw {
                 arrives: Span(self.below(20_000_000)),
                 every: Span(self.one_of(&[0, 1000, 3_000_000])),
                 knows: self.maybe(50, |_| vec!["seed".to_owned()]).unwrap_or_default(),
+                magnet: self.chance(20),
                 v6: self.chance(10) && both_families,
                 link: Link { reachable: self.chance(85), ..self.link() },
                 disk: self.disk(),

@@ -144,6 +144,8 @@ pub struct Group {
     /// Groups whose nodes they know of when they come, as far as these are there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub knows: Vec<String>,
+    /// They come with a magnet link, and get the metadata from peers (BEP 9).
+    pub magnet: bool,
     /// Their addresses are of IPv6.
     pub v6: bool,
     /// Of a thousand writes of these honest engines, so many go out changed.
@@ -166,6 +168,7 @@ impl Default for Group {
             every: Span::ZERO,
             leaves: None,
             knows: Vec::new(),
+            magnet: false,
             v6: false,
             mutations: 0,
             link: Link::default(),

@@ -95,6 +95,7 @@ impl Scenario {
             group(&|group| group.link = Link { up: group.link.up, down: group.link.down, ..plain.link.clone() });
             group(&|group| group.link.reachable = true);
             group(&|group| (group.arrives, group.every) = (Span::ZERO, Span::ZERO));
+            group(&|group| group.magnet = false);
             group(&|group| group.v6 = false);
             group(&|group| group.mutations = 0);
             group(&|group| group.knows.clear());
