@@ -127,9 +127,8 @@ impl World {
         let life = self.nodes[node].life;
         let Node { name, brain: Brain::Engine(host), config, mutations, torrents, .. } = &mut self.nodes[node] else { return };
         // Of a magnet link nobody knows before its metadata is there.
-        let private = torrents.first().is_some_and(|(id, payload)| {
-            self.payloads[*payload].is_private() && host.engine.metainfo(*id).is_some()
-        });
+        let private =
+            torrents.first().is_some_and(|(id, payload)| self.payloads[*payload].is_private() && host.engine.metainfo(*id).is_some());
         host.transcript.action(now, &action);
         let finding = host.contract.action(&action);
         let allowed = finding.is_ok();

@@ -1,9 +1,4 @@
-use crate::{
-    adversary::Adversary,
-    checks::contract::Contract,
-    disk::Disk,
-    services::Tracker,
-};
+use crate::{adversary::Adversary, checks::contract::Contract, disk::Disk, services::Tracker};
 use rustor_core::{
     config::Config,
     engine::Engine,

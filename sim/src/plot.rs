@@ -31,7 +31,11 @@ impl Report {
             ("#2563eb", "pieces held, mean", line(&mut samples.iter().map(|sample| (x(sample), y(sample.held))))),
             ("#16a34a", "leechers finished", line(&mut samples.iter().map(|sample| (x(sample), y(f64::from(sample.finished) / leechers))))),
             ("#9ca3af", "leechers here", line(&mut samples.iter().map(|sample| (x(sample), y(f64::from(sample.here) / leechers))))),
-            ("#ea580c", "upload of leechers", line(&mut samples.iter().skip(1).zip(&rates).map(|(sample, rate)| (x(sample), y(rate / fastest))))),
+            (
+                "#ea580c",
+                "upload of leechers",
+                line(&mut samples.iter().skip(1).zip(&rates).map(|(sample, rate)| (x(sample), y(rate / fastest)))),
+            ),
         ];
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n\

@@ -176,9 +176,7 @@ impl<'a> Run<'a> {
         let name = format!("{}/{number}", details.name);
         let peers = self.known_to(group);
         let node = match details.role {
-            Role::Adversary(mischief) => {
-                self.world.add_adversary(&name, details.link.clone(), &self.payload, mischief, &peers).0
-            }
+            Role::Adversary(mischief) => self.world.add_adversary(&name, details.link.clone(), &self.payload, mischief, &peers).0,
             role => {
                 let (link, disk, config) = (details.link.clone(), details.disk.clone(), details.policy.config());
                 let id = self.world.engine_node(name, link, config, disk, details.v6);
@@ -371,7 +369,9 @@ impl<'a> Run<'a> {
         }
         let late: Vec<String> = self.unfinished().into_iter().map(|node| self.world.nodes[node].name.clone()).collect();
         let possible = self.everything_is_there();
-        self.world.checks.hold(now, "", Invariant::Liveness, late.is_empty() || !possible, || format!("{} did not finish", late.join(", ")));
+        self.world
+            .checks
+            .hold(now, "", Invariant::Liveness, late.is_empty() || !possible, || format!("{} did not finish", late.join(", ")));
         if let Some(within) = self.scenario.finish_within {
             let longest = self.longest();
             self.world.checks.hold(now, "", Invariant::Liveness, longest <= within.0, || {

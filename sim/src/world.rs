@@ -185,16 +185,7 @@ impl World {
         self.tracker = Some(node);
     }
 
-    fn join(
-        &mut self,
-        name: String,
-        link: Link,
-        brain: Brain,
-        config: Config,
-        disk: disk::Settings,
-        v6: bool,
-        honest: bool,
-    ) -> usize {
+    fn join(&mut self, name: String, link: Link, brain: Brain, config: Config, disk: disk::Settings, v6: bool, honest: bool) -> usize {
         let number = self.nodes.len();
         let [_, a, b, c] = (number as u32).to_be_bytes();
         let address = match &brain {
@@ -484,7 +475,9 @@ impl World {
     pub(crate) fn audit(&mut self) {
         let now = self.now();
         let agree = self.network.counts_agree();
-        self.checks.hold(now, "", Invariant::Conservation, agree, || format!("{:?} and {} under way", self.network.traffic(), self.network.under_way()));
+        self.checks.hold(now, "", Invariant::Conservation, agree, || {
+            format!("{:?} and {} under way", self.network.traffic(), self.network.under_way())
+        });
         for node in 0..self.nodes.len() {
             self.recount(node);
         }

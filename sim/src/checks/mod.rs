@@ -51,20 +51,40 @@ pub enum Invariant {
 /// Each with its name and what it says.
 const TABLE: &[(Invariant, &str, &str)] = &[
     (Invariant::NoPanic, "no-panic", "No engine panics, whatever it is told."),
-    (Invariant::Contract, "contract", "One answer for each action: at most one read and one write under way on a connection, files open before they are used."),
+    (
+        Invariant::Contract,
+        "contract",
+        "One answer for each action: at most one read and one write under way on a connection, files open before they are used.",
+    ),
     (Invariant::ClosedConnection, "closed-connection", "Nothing is done on a connection that is closed or was never opened."),
     (Invariant::Deadline, "deadline", "After a drain the next deadline lies in the future."),
     (Invariant::BoundedWork, "bounded-work", "One input leads to a bounded number of actions."),
     (Invariant::BoundedBuffers, "bounded-buffers", "What is handed out to be written, and asked for ahead, stays under its cap."),
     (Invariant::TruePieces, "true-pieces", "A piece that is counted as verified is on the disk and is the true piece."),
     (Invariant::CrashConsistency, "crash-consistency", "What is claimed after a crash is on the disk."),
-    (Invariant::NoBlockToChoked, "no-block-to-choked", "No block goes to a peer that was told it is choked, unless the piece is allowed fast."),
+    (
+        Invariant::NoBlockToChoked,
+        "no-block-to-choked",
+        "No block goes to a peer that was told it is choked, unless the piece is allowed fast.",
+    ),
     (Invariant::OnlyWhatWasAsked, "only-what-was-asked", "A block goes out only if it was asked for, and once."),
-    (Invariant::RequestsEndOnce, "requests-end-once", "A block is not asked for again before the request has ended, nor of a peer that chokes us."),
-    (Invariant::Recount, "recount", "What an engine counts of a peer is what was said on the wire: its pieces, its requests, the payload both ways."),
+    (
+        Invariant::RequestsEndOnce,
+        "requests-end-once",
+        "A block is not asked for again before the request has ended, nor of a peer that chokes us.",
+    ),
+    (
+        Invariant::Recount,
+        "recount",
+        "What an engine counts of a peer is what was said on the wire: its pieces, its requests, the payload both ways.",
+    ),
     (Invariant::HonestNotBanned, "honest-not-banned", "A peer that is honest, and whose disk is sound, is never banned."),
     (Invariant::Conservation, "conservation", "Bytes written are bytes read, lost or under way."),
-    (Invariant::PrivateStaysPrivate, "private-stays-private", "A private torrent's peers come from its tracker alone: nobody is told of them, or of it, in another way."),
+    (
+        Invariant::PrivateStaysPrivate,
+        "private-stays-private",
+        "A private torrent's peers come from its tracker alone: nobody is told of them, or of it, in another way.",
+    ),
     (Invariant::Liveness, "liveness", "Once the network is whole and no fault is left, every honest leecher finishes in time."),
 ];
 

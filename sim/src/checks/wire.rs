@@ -153,7 +153,9 @@ impl Witness {
                 check(remove(&mut self.owed, block), Invariant::OnlyWhatWasAsked, || format!("{block:?}, which nobody waits for"))?;
             }
             MessageId::REJECT => {
-                check(remove(&mut self.owed, block), Invariant::RequestsEndOnce, || format!("a reject of {block:?}, which nobody waits for"))?;
+                check(remove(&mut self.owed, block), Invariant::RequestsEndOnce, || {
+                    format!("a reject of {block:?}, which nobody waits for")
+                })?;
             }
             MessageId::REQUEST => {
                 let may = self.unchoked || (self.fast() && self.allowed_us.contains(&block.piece));

@@ -210,13 +210,7 @@ impl Disk {
     }
 
     /// Does a job and answers it; `None` if it was cut off.
-    pub fn finish(
-        &mut self,
-        now: Instant,
-        job: DiskJobId,
-        payload: &Payload,
-        rng: &mut Rng,
-    ) -> Option<Result<DiskOutput, Box<DiskError>>> {
+    pub fn finish(&mut self, now: Instant, job: DiskJobId, payload: &Payload, rng: &mut Rng) -> Option<Result<DiskOutput, Box<DiskError>>> {
         let (torrent, operation) = self.under_way.remove(&job)?;
         let kept = now.as_micros().saturating_sub(self.settings.write_back.0);
         self.undo.retain(|(at, _, _)| at.as_micros() > kept);

@@ -141,7 +141,8 @@ impl Draw {
     fn groups(&mut self, both_families: bool) -> Vec<Group> {
         let link = self.link();
         let sound = disk::Settings { errors: 0, crash_at: None, ..self.disk() };
-        let mut groups = vec![Group { name: "seed".into(), role: Role::Seed, link, disk: sound, policy: self.policy(), ..Group::default() }];
+        let mut groups =
+            vec![Group { name: "seed".into(), role: Role::Seed, link, disk: sound, policy: self.policy(), ..Group::default() }];
         for number in 0..self.between(1, 3) {
             groups.push(Group {
                 name: format!("leechers-{number}"),

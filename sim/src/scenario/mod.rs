@@ -444,7 +444,8 @@ impl Scenario {
         let mut found = Vec::new();
         for group in &self.groups {
             let count = group.count as usize;
-            let number = name.strip_prefix(&group.name).and_then(|rest| rest.strip_prefix('/')).and_then(|number| number.parse::<usize>().ok());
+            let number =
+                name.strip_prefix(&group.name).and_then(|rest| rest.strip_prefix('/')).and_then(|number| number.parse::<usize>().ok());
             match number {
                 _ if name == group.name => found.extend(start..start + count),
                 Some(number) if number < count => found.push(start + number),
@@ -480,7 +481,8 @@ impl Scenario {
             }
         }
         for fault in &self.faults {
-            if let Some(unknown) = fault.trouble.names().into_iter().find(|name| self.named(name).is_empty() && !self.is_empty_group(name)) {
+            if let Some(unknown) = fault.trouble.names().into_iter().find(|name| self.named(name).is_empty() && !self.is_empty_group(name))
+            {
                 return Err(format!("a fault concerns \"{unknown}\", which is not there"));
             }
         }
