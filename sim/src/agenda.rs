@@ -58,6 +58,11 @@ impl<T> Agenda<T> {
         Some(entry.what)
     }
 
+    /// What happens next.
+    pub fn peek(&self) -> Option<&T> {
+        self.queue.peek().map(|Reverse(entry)| &entry.what)
+    }
+
     /// How much was ever put on the agenda.
     pub fn decided(&self) -> u64 {
         self.decided

@@ -43,6 +43,7 @@
 mod adversary;
 mod agenda;
 mod checks;
+mod difference;
 pub mod disk;
 mod host;
 pub mod network;
@@ -61,6 +62,7 @@ mod world;
 pub use adversary::Mischief;
 pub use agenda::Agenda;
 pub use checks::{Checks, Invariant, Violation};
+pub use difference::{Moment, first_difference};
 pub use disk::{Disk, DiskFault};
 pub use network::Link;
 pub use payload::Payload;

@@ -48,7 +48,7 @@ impl Scenario {
 
     /// Runs it to its end, and lets `watch` look at it with each sample.
     pub fn run_with(&self, watch: impl FnMut(&Sample)) -> Report {
-        Run::new(self).to_the_end(watch)
+        Run::new(self).complete(watch)
     }
 
     /// Runs it with engines that make a mistake.
@@ -57,12 +57,12 @@ impl Scenario {
         let mut run = Run::new(self);
         run.bug = Some(bug);
         run.world.network.leaks = u32::from(bug == crate::planted::PlantedBug::LosesBytes);
-        run.to_the_end(|_| {})
+        run.complete(|_| {})
     }
 }
 
 impl Run<'_> {
-    fn to_the_end(mut self, mut watch: impl FnMut(&Sample)) -> Report {
+    fn complete(mut self, mut watch: impl FnMut(&Sample)) -> Report {
         let started = std::time::Instant::now();
         let run = &mut self;
         let result = catch_unwind(AssertUnwindSafe(|| {

@@ -156,7 +156,7 @@ impl World {
     /// Adds a node with an engine.
     pub(crate) fn engine_node(&mut self, name: String, link: Link, config: Config, disk: disk::Settings, v6: bool) -> NodeId {
         let host = self.start(&config);
-        let node = self.join(name, link, Brain::Engine(Box::new(host)), config, disk, v6, true);
+        let node = self.join(name, link, Brain::Engine(Box::new(host)), config, disk, v6);
         let address = self.nodes[node].address;
         self.tell(node, Input::Listening(address));
         NodeId(node)
@@ -167,7 +167,7 @@ impl World {
         let rng = self.rng.fork(Purpose::Simulation, 100 + self.nodes.len() as u64);
         let adversary = Adversary::new(mischief, payload.clone(), victims.to_vec(), rng);
         let brain = Brain::Adversary(Box::new(adversary));
-        let node = self.join(name.to_owned(), link, brain, Config::default(), disk::Settings::default(), false, false);
+        let node = self.join(name.to_owned(), link, brain, Config::default(), disk::Settings::default(), false);
         self.agenda.after(Duration::ZERO, Happening::Adversary(node));
         NodeId(node)
     }
@@ -181,12 +181,13 @@ impl World {
     pub fn add_tracker_with(&mut self, interval: Span) {
         let seed = Seed::from_u64(self.rng.next_u64());
         let brain = Brain::Tracker(Box::new(Tracker::new(seed, interval)));
-        let node = self.join("tracker".to_owned(), Link::default(), brain, Config::default(), disk::Settings::default(), false, false);
+        let node = self.join("tracker".to_owned(), Link::default(), brain, Config::default(), disk::Settings::default(), false);
         self.tracker = Some(node);
     }
 
-    fn join(&mut self, name: String, link: Link, brain: Brain, config: Config, disk: disk::Settings, v6: bool, honest: bool) -> usize {
+    fn join(&mut self, name: String, link: Link, brain: Brain, config: Config, disk: disk::Settings, v6: bool) -> usize {
         let number = self.nodes.len();
+        let honest = matches!(brain, Brain::Engine(_));
         let [_, a, b, c] = (number as u32).to_be_bytes();
         let address = match &brain {
             Brain::Tracker(_) => SocketAddr::from((TRACKER_ADDRESS, 6969)),

@@ -19,6 +19,10 @@ pub(crate) struct Run {
     /// Write the report as JSON, for programs
     #[arg(long)]
     json: bool,
+    /// Stop after so much has happened, and tell the hash until then and what happens next: the first difference between two builds is
+    /// found by bisection
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["json", "plot"])]
+    until: Option<u64>,
     /// Draw the swarm over time into this file, as SVG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -31,6 +35,10 @@ impl Run {
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         if !scenario.about.is_empty() {
             output.detail(&scenario.about);
+        }
+        if let Some(happenings) = self.until {
+            output.result(scenario.until(happenings))?;
+            return Ok(Exit::Done);
         }
         let report = watch(&scenario, output);
         if let Some(path) = &self.plot {
