@@ -362,6 +362,7 @@ impl Engine {
         if complete {
             self.event(Event::Finished { torrent: id });
         }
+        self.wants_changed(id);
         self.blocks_freed(id, true);
         self.announce(id);
         self.discover_locally(id);
