@@ -32,11 +32,7 @@ impl Scenario {
 /// The first moment after which two runs differ, told by both, or `None` if they are the same up to `most` happenings.
 ///
 /// Each is asked about some thirty moments: what [`Scenario::until`] says, here or in another build, or on another machine.
-pub fn first_difference(
-    most: u64,
-    mut one: impl FnMut(u64) -> Moment,
-    mut other: impl FnMut(u64) -> Moment,
-) -> Option<(Moment, Moment)> {
+pub fn first_difference(most: u64, mut one: impl FnMut(u64) -> Moment, mut other: impl FnMut(u64) -> Moment) -> Option<(Moment, Moment)> {
     let mut differ = |at: u64| one(at).hash != other(at).hash;
     if !differ(most) {
         return None;

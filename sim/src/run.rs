@@ -182,6 +182,7 @@ impl<'a> Run<'a> {
                 let id = self.world.engine_node(name, link, config, disk, details.v6);
                 self.world.nodes[id.0].magnet = details.magnet;
                 self.world.nodes[id.0].mutations = details.mutations.into();
+                self.world.garbled |= details.mutations > 0;
                 #[cfg(feature = "planted-bugs")]
                 if let (Some(bug), Some(host)) = (self.bug, self.world.nodes[id.0].host_mut()) {
                     host.tamper = Some(crate::planted::Tamper::new(bug));

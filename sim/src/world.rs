@@ -44,6 +44,8 @@ pub struct World {
     /// What was said by engines that are gone.
     past: Sha1,
     pub(crate) statistics: Statistics,
+    /// Some node's writes go out changed.
+    pub(crate) garbled: bool,
     /// Which node is the tracker.
     pub(crate) tracker: Option<usize>,
     /// Steps that the agenda has come to, for whoever runs the scenario.
@@ -130,6 +132,7 @@ impl World {
             options,
             past: Sha1::new(),
             statistics: Statistics::default(),
+            garbled: false,
             tracker: None,
             due: Vec::new(),
         }
@@ -192,7 +195,8 @@ impl World {
         let address = match &brain {
             Brain::Tracker(_) => SocketAddr::from((TRACKER_ADDRESS, 6969)),
             _ if v6 => SocketAddr::from((Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, u16::from(a), u16::from_be_bytes([b, c])), 6881)),
-            _ => SocketAddr::from(([10, a, b, c], 6881)),
+            // In a network of its own, as most are: what depends on networks should not take all for neighbours.
+            _ => SocketAddr::from(([10, c, b, a + 1], 6881)),
         };
         self.network.join(address, link);
         self.nodes.push(Node {

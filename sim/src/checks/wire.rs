@@ -14,9 +14,13 @@ use std::collections::{BTreeSet, VecDeque};
 pub(crate) struct Witness {
     incoming: Follower,
     outgoing: Follower,
+    /// The handshakes that came in, and went out, say that their senders know the fast extension.
+    fast: [bool; 2],
     /// What the engine has asked for and not got, and what it was asked for and has not sent.
     asked: VecDeque<Block>,
     owed: VecDeque<Block>,
+    /// What it had asked for when the peer choked it: by the fast extension each is still to be answered.
+    doomed: VecDeque<Block>,
     /// The engine has told the peer that it may ask; and the other way round.
     unchokes: bool,
     unchoked: bool,
@@ -87,6 +91,7 @@ impl Witness {
     pub(crate) fn reads(&mut self, mut data: &[u8], pieces: u32) {
         let mut incoming = std::mem::take(&mut self.incoming);
         while let Some(said) = incoming.next(&mut data) {
+            self.fast[0] = incoming.fast;
             match said {
                 Said::Head(head) => self.hears(&head, pieces),
                 Said::Bitfield(bytes) => self.hears_bitfield(&bytes, pieces),
@@ -102,6 +107,7 @@ impl Witness {
         for buffer in buffers {
             let mut data = &buffer[..];
             while let Some(said) = outgoing.next(&mut data) {
+                self.fast[1] = outgoing.fast;
                 if let Said::Head(head) = said {
                     finding = finding.and(self.says(&head, config));
                 }
@@ -113,7 +119,7 @@ impl Witness {
 
     /// How many blocks the engine has asked for and not got.
     pub(crate) fn asked(&self) -> usize {
-        self.asked.len()
+        self.asked.len() + self.doomed.len()
     }
 
     /// How many pieces the peer says that it has.
@@ -130,8 +136,9 @@ impl Witness {
         self.incoming.shaken && self.outgoing.shaken
     }
 
-    fn fast(&self) -> bool {
-        self.incoming.fast && self.outgoing.fast
+    /// Both sides know the fast extension (BEP 6).
+    pub(crate) fn fast(&self) -> bool {
+        self.fast == [true; 2]
     }
 
     fn says(&mut self, head: &Head, config: &Config) -> Finding {
@@ -177,8 +184,9 @@ impl Witness {
         match head.id {
             MessageId::CHOKE => {
                 self.unchoked = false;
+                self.doomed = std::mem::take(&mut self.asked);
                 if !self.fast() {
-                    self.asked.clear();
+                    self.doomed.clear();
                 }
             }
             MessageId::UNCHOKE => self.unchoked = true,
@@ -186,9 +194,9 @@ impl Witness {
             MessageId::PIECE => {
                 let block = Block { length: head.length.saturating_sub(9), ..block };
                 self.received += u64::from(block.length);
-                remove(&mut self.asked, block);
+                self.ends(block);
             }
-            MessageId::REJECT => drop(remove(&mut self.asked, block)),
+            MessageId::REJECT => self.ends(block),
             MessageId::REQUEST if (self.unchokes || self.fast()) && self.owed.len() < MOST_OWED => self.owed.push_back(block),
             MessageId::CANCEL if !self.fast() => drop(remove(&mut self.owed, block)),
             MessageId::HAVE => {
@@ -202,6 +210,11 @@ impl Witness {
             MessageId::HAVE_ALL => self.holdings = Holdings::All,
             _ => {}
         }
+    }
+
+    /// A request of the engine is answered.
+    fn ends(&mut self, block: Block) {
+        let _ = remove(&mut self.asked, block) || remove(&mut self.doomed, block);
     }
 
     fn hears_bitfield(&mut self, bytes: &[u8], pieces: u32) {

@@ -238,6 +238,8 @@ policy! {
     upload_read_limit: u32 => |config, value| config.upload_read_limit = value;
     /// The most bytes of one socket read.
     read_limit: u32 => |config, value| config.read_limit = value;
+    /// Pieces that a newcomer may have while it is choked.
+    allowed_fast_pieces: u32 => |config, value| config.allowed_fast_pieces = value;
     /// Pieces fetched at random before the rarest come first.
     random_first_pieces: u32 => |config, value| config.random_first_pieces = value;
     /// Peers that may owe the same block in endgame.
