@@ -35,9 +35,9 @@ fn the_same_seed_and_inputs_give_the_same_actions_and_another_seed_others() {
 fn four_leechers_share_what_one_slow_seed_gives() {
     let payload = Payload::new("file", 4 << 20, 65_536, 1);
     let mut world = World::new(3);
-    let slow = Link { upload: Some(256 << 10), ..Link::default() };
-    let seed = world.node(slow);
-    let leechers: Vec<_> = (0..4).map(|_| world.node(slow)).collect();
+    let slow = Link::uploading(256 << 10);
+    let seed = world.node(slow.clone());
+    let leechers: Vec<_> = (0..4).map(|_| world.node(slow.clone())).collect();
     world.add_seed(seed, &payload);
     let addresses: Vec<_> = leechers.iter().chain([&seed]).map(|node| world.address(*node)).collect();
     for leecher in &leechers {
@@ -102,8 +102,7 @@ fn a_udp_tracker_is_reached_through_heavy_loss() {
     let payload = Payload::with_tracker("file", 300_000, 32_768, 1, "udp://tracker.sim:6969/announce");
     let mut world = World::new(8);
     world.add_tracker();
-    world.set_datagram_loss(50);
-    let (seed, leecher) = (world.node(Link::default()), world.node(Link::default()));
+    let (seed, leecher) = (world.node(Link::lossy(50)), world.node(Link::lossy(50)));
     world.add_seed(seed, &payload);
     world.add(leecher, &payload, &[]);
     assert!(world.run_until(|world| world.is_complete(leecher, &payload), 3600));
