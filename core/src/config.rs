@@ -2,8 +2,10 @@
 
 use crate::{
     choices::RateLimits,
+    local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     time::Duration,
+    torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
 };
 
@@ -19,6 +21,10 @@ pub struct Config {
     /// How UDP trackers are spoken to. Default: as BEP 15 says, but given up after two retransmissions (105 s), so that the next
     /// tracker has its turn.
     pub udp_tracker: UdpTrackerConfig,
+    /// How often torrents are announced to the local network; `None` turns local discovery off altogether. Default as BEP 14 says.
+    pub local_discovery: Option<LocalDiscoveryConfig>,
+    /// How patiently super-seeding waits for peers (BEP 16).
+    pub super_seed: SuperSeedConfig,
     /// How metadata is fetched.
     pub metadata: MetadataConfig,
 
@@ -92,6 +98,9 @@ pub struct Config {
     /// Have messages are gathered for so long and then sent together. Default 50 ms.
     pub have_delay: Duration,
 
+    /// Peers are told of others so long after they want to be, and of what changes after so long again, but once a minute at most (BEP 11).
+    /// Default 2 s: connections come in groups.
+    pub peer_exchange_delay: Duration,
     /// Verification jobs that are under way for a torrent. Default 4.
     pub checking_jobs: u32,
     /// Bytes that one verification job hashes. Default 4 MiB.
@@ -133,6 +142,8 @@ impl Default for Config {
             limits: Limits::default(),
             announcer: AnnouncerConfig::default(),
             udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
+            local_discovery: Some(LocalDiscoveryConfig::default()),
+            super_seed: SuperSeedConfig::default(),
             metadata: MetadataConfig::default(),
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),
@@ -164,6 +175,7 @@ impl Default for Config {
             begun_limit: 64 << 20,
             block_budget: 64 << 20,
             have_delay: Duration::from_millis(50),
+            peer_exchange_delay: seconds(2),
             checking_jobs: 4,
             checking_bytes: 4 << 20,
             resume_interval: seconds(30),

@@ -90,6 +90,7 @@ impl Engine {
         if !torrent.has_announced(piece) {
             connection.interesting += 1;
         }
+        self.super_seed_has(id, &[piece]);
         self.holdings_changed(id);
         Ok(())
     }
@@ -123,7 +124,12 @@ impl Engine {
             _ => Vec::new(),
         };
         let any = torrent.picker.peer_gone(id, asked_for);
+        if let Some(seed) = &mut torrent.super_seed {
+            seed.peer_lost(id, piece);
+        }
         let torrent = torrent.id;
+        self.update_flags(id);
+        self.pump_super_seed(id);
         self.blocks_freed(torrent, any);
         self.mark_dirty(id);
         Ok(())
@@ -145,6 +151,7 @@ impl Engine {
         torrent.picker.peer_joined(connection.holdings.view());
         let announced = torrent.announced();
         connection.interesting = announced.len() - announced.count();
+        self.super_seed_meets(id);
         self.holdings_changed(id);
     }
 
@@ -165,6 +172,7 @@ impl Engine {
             }
             Holdings::Some(_) => {}
         }
+        let news: Vec<u32> = if torrent.super_seed.is_some() { pieces.iter().collect() } else { Vec::new() };
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();
@@ -174,6 +182,8 @@ impl Engine {
             Holdings::All => announced.len() - announced.count(),
             Holdings::Some(pieces) => pieces.iter().filter(|piece| !announced.get(*piece)).count() as u32,
         };
+        self.super_seed_has(id, &news);
+        self.super_seed_ready(id);
         self.grant_fast(id);
         self.holdings_changed(id);
         Ok(())
@@ -188,6 +198,9 @@ impl Engine {
         }
         if !connection.incoming {
             torrent.peers.set_seed(connection.remote, seed);
+        }
+        if seed {
+            self.update_flags(id);
         }
         self.mark_dirty(id);
         self.part_if_useless(id);

@@ -5,12 +5,13 @@
 //! - `lifecycle`: torrents come, are checked, start, pause, fail, end; resume data
 //! - `connections`: opening, accepting, handshakes, closing
 //! - `messages`: what a peer's message means
-//! - `extended`: the extension protocol; `metadata`: what a magnet link stands for
-//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more
+//! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
+//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more; `super_seeding`: who shows little
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
+//! - `local`: peers of the local network; `peer_exchange`: peers that peers name
 //! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
@@ -21,10 +22,13 @@ mod extended;
 mod fast;
 mod flush;
 mod lifecycle;
+mod local;
 mod messages;
 mod metadata;
 mod partial_seeds;
+mod peer_exchange;
 mod query;
+mod super_seeding;
 mod timers;
 mod trackers;
 mod upload;
@@ -36,11 +40,12 @@ use crate::{
     event::Event,
     id::{ConnectionId, ConnectionKind, DiskJobKind, HttpKind, ResolveKind, TorrentId, TorrentKind},
     input::Input,
+    local_discovery::LocalDiscovery,
     metainfo::InfoHash,
     peer::Connection,
     rng::{Purpose, Rng, Seed},
     time::Instant,
-    torrent::Torrent,
+    torrent::{PeerSource, Torrent},
     tracker::udp::{UdpExchangeId, UdpTrackerClient},
     util::{Armed, Deadlines, Key, Slab},
     wire::{Encoder, PeerId},
@@ -93,6 +98,9 @@ pub struct Engine {
     udp: UdpTrackerClient,
     udp_announces: BTreeMap<UdpExchangeId, Key<AnnounceKind>>,
     udp_armed: Armed,
+    /// None if the configuration says so.
+    local: Option<LocalDiscovery>,
+    local_armed: Armed,
 
     timers: Deadlines<Timer>,
     encoder: Encoder,
@@ -106,6 +114,7 @@ impl Engine {
         let rng = Rng::new(seed);
         let peer_id = PeerId::random(config.peer_id_prefix, &mut rng.fork(Purpose::PeerId, 0));
         let udp = UdpTrackerClient::new(config.udp_tracker.clone(), rng.fork(Purpose::UdpTracker, 0));
+        let local = config.local_discovery.map(|config| LocalDiscovery::new(config, &mut rng.fork(Purpose::LocalDiscovery, 0)));
         Engine {
             config,
             rng,
@@ -130,6 +139,8 @@ impl Engine {
             udp,
             udp_announces: BTreeMap::new(),
             udp_armed: None,
+            local,
+            local_armed: None,
             timers: Deadlines::new(),
             encoder: Encoder::new(),
             actions: VecDeque::new(),
@@ -142,7 +153,10 @@ impl Engine {
         self.advance(now);
         match input {
             Input::Timeout => {}
-            Input::Listening(address) => self.listening.push(address),
+            Input::Listening(address) => {
+                self.listening.push(address);
+                self.arm_local();
+            }
             Input::Incoming { incoming, remote } => self.on_incoming(incoming, remote),
             Input::Connected { connection, result } => self.on_connected(connection, result),
             Input::Read { connection, result } => self.on_read(connection, result),
@@ -151,6 +165,7 @@ impl Engine {
             Input::Http { request, result } => self.on_http(request, result),
             Input::Resolved { resolve, result } => self.on_resolved(resolve, result),
             Input::Datagram { remote, payload } => self.on_datagram(remote, &payload),
+            Input::Multicast { remote, payload } => self.on_multicast(remote, &payload),
         }
     }
 
@@ -167,7 +182,7 @@ impl Engine {
             Command::Resume(torrent) => self.resume(torrent)?,
             Command::Remove { torrent, delete_data } => self.remove(torrent, delete_data)?,
             Command::Recheck(torrent) => self.recheck(torrent)?,
-            Command::AddPeers { torrent, peers } => self.add_peers(torrent, peers)?,
+            Command::AddPeers { torrent, peers } => self.add_peers(torrent, peers, PeerSource::Owner)?,
             Command::Announce(torrent) => self.announce_now(torrent)?,
             Command::Choose { torrent, choices } => self.choose(torrent, *choices)?,
             Command::SetLimits(limits) => {

@@ -15,10 +15,12 @@ pub(super) enum Timer {
     Torrent(TorrentId),
     /// Retransmissions to UDP trackers.
     Udp,
+    /// Announces to the local network.
+    Local,
 }
 
 /// Whatever is due again is due no sooner than this, so that after a drain the next deadline lies in the future.
-const STEP: Duration = Duration::from_millis(1);
+pub(super) const STEP: Duration = Duration::from_millis(1);
 
 impl Engine {
     /// Lets everything happen that is due. Each object fires once and arms itself for later.
@@ -28,6 +30,7 @@ impl Engine {
                 Timer::Connection(id) => self.connection_due(id),
                 Timer::Torrent(id) => self.torrent_due(id),
                 Timer::Udp => self.udp_due(),
+                Timer::Local => self.local_due(),
             }
         }
     }
@@ -90,7 +93,9 @@ impl Engine {
         if resume {
             self.save_resume(id);
         }
+        self.super_seed_due(id);
         self.pump_metadata(id);
+        self.exchange_round(id);
         self.announce(id);
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -103,9 +108,20 @@ impl Engine {
             Phase::Metadata(fetch) => fetch.next_deadline(),
             _ => None,
         };
-        [torrent.choke_due, metadata, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
-            .into_iter()
-            .flatten()
-            .min()
+        let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
+        let super_seed = torrent.super_seed.as_ref().and_then(|seed| seed.next_deadline());
+        [
+            torrent.choke_due,
+            super_seed,
+            metadata,
+            exchange,
+            torrent.have_due,
+            torrent.resume_due,
+            torrent.announcer.next_deadline(),
+            connect,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }

@@ -57,6 +57,8 @@ pub enum ProtocolError {
     Reject,
     /// It asks for ever and does not read the answers.
     Flood,
+    /// Peer exchange far more often than once a minute (BEP 11).
+    PeerExchange,
 }
 
 impl fmt::Display for CloseReason {
@@ -90,6 +92,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::PieceOutOfRange => "named a piece that does not exist",
             ProtocolError::Request => "asked for an impossible block",
             ProtocolError::Block => "sent an impossible block",
+            ProtocolError::PeerExchange => return crate::pex::TooManyMessages.fmt(f),
             ProtocolError::Unexpected => "used an extension that was not agreed on",
             ProtocolError::Reject => "rejected a request that was never made",
             ProtocolError::Flood => "asked on and on without reading the answers",

@@ -15,11 +15,13 @@ use crate::{
     event::Event,
     id::IncomingId,
     input::{HttpReply, Input, ReadBuffer},
+    local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     metainfo::{HostPort, Info, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
     rng::Seed,
     storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
+    torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, Reach, udp::UdpTrackerConfig},
     wire::{MessageId, WireError, extension::ExtensionError},
 };
@@ -40,6 +42,7 @@ form! { enum Input {
     7 => Http { request, result },
     8 => Resolved { resolve, result },
     9 => Datagram { remote, payload },
+    10 => Multicast { remote, payload },
 } }
 
 form! { enum Command {
@@ -66,6 +69,7 @@ form! { enum Action {
     7 => Http { request, url, family, body_limit, timeout_millis },
     8 => Resolve { resolve, host, port },
     9 => SendDatagram { remote, payload },
+    10 => Multicast { group, payload },
 } }
 
 form! { enum Event {
@@ -86,14 +90,14 @@ form! { enum Event {
 } }
 
 form! { struct Config {
-    peer_id_prefix, limits, announcer, udp_tracker, metadata,
+    peer_id_prefix, limits, announcer, udp_tracker, local_discovery, super_seed, metadata,
     connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout,
     reconnect_interval, reconnect_maximum, reconnect_attempts, half_open_limit, known_peers_limit,
     choke_interval, optimistic_rounds, snub_timeout, reject_timeout, reject_interval, allowed_fast_pieces,
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
     random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
-    checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
+    peer_exchange_delay, checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
 } }
 
 form! { struct Limits { connections, connections_per_torrent, upload_slots, rates } }
@@ -108,6 +112,8 @@ form! { struct Choices {
 
 form! { enum Priority { 0 => High, 1 => Normal, 2 => Low, 3 => Skip } }
 
+form! { struct SuperSeedConfig { passing_timeout, fetching_timeout } }
+
 form! { struct MetadataConfig {
     size_limit, memory_limit, candidate_limit, candidate_time, request_timeout, requests_per_peer, requests_per_piece,
     retry_interval, retry_maximum,
@@ -119,6 +125,8 @@ form! { struct AnnouncerConfig {
 } }
 
 form! { struct UdpTrackerConfig { first_timeout, max_retransmissions, connection_lifetime, max_peers } }
+
+form! { struct LocalDiscoveryConfig { interval, minimum_interval } }
 
 form! { enum Reach { 0 => OneTracker, 1 => EveryTier, 2 => EveryTracker } }
 
@@ -246,8 +254,9 @@ form! { enum ProtocolError {
     5 => Block,
     6 => Unexpected,
     7 => Extension(error),
-    8 => Reject,
-    9 => Flood,
+    8 => PeerExchange,
+    9 => Reject,
+    10 => Flood,
 } }
 
 form! { enum Expected {

@@ -1,7 +1,11 @@
-use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, choker::Choker, picker::Picker};
+use super::{
+    Assembly, Blame, Checking, Geometry, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, choker::Choker,
+    picker::Picker, super_seed::SuperSeed,
+};
 use crate::{
     choices::Choices,
     command::TorrentSource,
+    config::Config,
     error::DiskError,
     id::{ConnectionId, TorrentId},
     metadata::MetadataFetch,
@@ -69,8 +73,12 @@ pub(crate) struct Torrent {
     /// Those of them that have shaken hands.
     pub(crate) open: u32,
     pub(crate) peers: PeerList,
+    /// Never there where peers may not be told of peers; and not before one wants to be.
+    pub(crate) exchange: Option<Box<PeerExchange>>,
     pub(crate) choker: Choker,
     pub(crate) choke_due: Option<Instant>,
+    /// There while we pose as a peer that has nothing (BEP 16).
+    pub(crate) super_seed: Option<Box<SuperSeed<ConnectionId>>>,
     pub(crate) announcer: Announcer,
 
     pub(crate) resume: Option<Resume>,
@@ -148,13 +156,32 @@ impl Torrent {
         }
     }
 
-    pub(crate) fn is_private(&self) -> bool {
-        self.metainfo().is_some_and(|metainfo| metainfo.info.is_private())
+    /// Whether anybody may know of its peers, and be one (BEP 27). What a magnet link stands for counts as public until the metadata
+    /// says otherwise.
+    pub(crate) fn is_public(&self) -> bool {
+        !self.metainfo().is_some_and(|metainfo| metainfo.info.is_private())
     }
 
-    /// Whether peers may be told of peers (BEP 11, BEP 27).
+    /// Whether peers may be told of peers (BEP 11).
     pub(crate) fn exchanges_peers(&self) -> bool {
-        self.choices.peer_exchange && !self.is_private()
+        self.choices.peer_exchange && self.is_public()
+    }
+
+    /// Learns of a peer: the one way in, through which a private torrent takes only what it may know.
+    pub(crate) fn learn(&mut self, now: Instant, address: SocketAddr, sources: impl Into<PeerSources>, config: &Config) {
+        let sources = sources.into();
+        if self.is_public() || sources.suit_private() {
+            self.peers.add(now, address, sources, config);
+        }
+    }
+
+    /// Learns of the peers that an earlier session knew.
+    pub(crate) fn learn_saved(&mut self, now: Instant, config: &Config) {
+        let saved = self.resume.as_ref().map(|resume| resume.peers.clone()).unwrap_or_default();
+        for ResumePeer { address, from_tracker } in saved {
+            let sources = PeerSources::from(PeerSource::Resume);
+            self.learn(now, address, if from_tracker { sources.with(PeerSource::Tracker) } else { sources }, config);
+        }
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -163,7 +190,7 @@ impl Torrent {
 
     /// Whether nothing more is wanted, and peers may know it (BEP 21).
     pub(crate) fn is_upload_only(&self) -> bool {
-        self.is_complete()
+        self.is_complete() && self.super_seed.is_none()
     }
 
     /// Whether connections may be opened and taken in.
@@ -192,7 +219,8 @@ impl Torrent {
             left: self.left(),
             peers_wanted,
             peers_known: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
-            partial_seed: self.is_upload_only() && !self.is_complete(),
+            // Wanting nothing more and being complete is still one and the same.
+            partial_seed: false,
         }
     }
 
