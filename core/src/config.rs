@@ -5,6 +5,7 @@ use crate::{
     local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     time::Duration,
+    torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
 };
 
@@ -22,6 +23,8 @@ pub struct Config {
     pub udp_tracker: UdpTrackerConfig,
     /// How often torrents are announced to the local network; `None` turns local discovery off altogether. Default as BEP 14 says.
     pub local_discovery: Option<LocalDiscoveryConfig>,
+    /// How patiently super-seeding waits for peers (BEP 16).
+    pub super_seed: SuperSeedConfig,
     /// How metadata is fetched.
     pub metadata: MetadataConfig,
 
@@ -148,6 +151,7 @@ impl Default for Config {
             announcer: AnnouncerConfig::default(),
             udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
             local_discovery: Some(LocalDiscoveryConfig::default()),
+            super_seed: SuperSeedConfig::default(),
             metadata: MetadataConfig::default(),
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),

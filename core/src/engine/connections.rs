@@ -346,6 +346,7 @@ impl Engine {
         }
         let torrent = torrent_id;
         self.event(Event::PeerConnected { torrent, remote });
+        self.pose_to(id);
         self.mark_dirty(id);
         self.arm_connection(id);
     }
@@ -369,12 +370,16 @@ impl Engine {
                 let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
                 let any = torrent.picker.peer_gone(id, asked_for);
                 torrent.picker.peer_left(connection.holdings.view());
+                if let Some(seed) = &mut torrent.super_seed {
+                    seed.peer_left(id);
+                }
                 if let Phase::Metadata(fetch) = &mut torrent.phase {
                     fetch.remove_peer(now, connection.remote);
                 }
                 self.exchange_gone(torrent_id, id, &mut connection);
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);
+                self.super_seed_due(torrent_id);
                 if !connection.am_choking {
                     self.fill_slots(torrent_id);
                 }

@@ -241,5 +241,6 @@ impl Engine {
         self.save_resume(id);
         self.announce(id);
         self.wants_changed(id);
+        self.choose_super_seeding(id);
     }
 }

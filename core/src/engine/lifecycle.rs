@@ -100,6 +100,7 @@ impl Engine {
             exchange: None,
             choker,
             choke_due: None,
+            super_seed: None,
             announcer,
             resume,
             resume_changed: false,
@@ -201,6 +202,7 @@ impl Engine {
             self.peer_exchange_changed(id);
         }
         self.discover_locally(id);
+        self.choose_super_seeding(id);
         self.arm_torrent(id);
         Ok(())
     }
@@ -375,6 +377,7 @@ impl Engine {
             self.watch_goal(id);
         }
         self.wants_changed(id);
+        self.choose_super_seeding(id);
         self.blocks_freed(id, true);
         self.announce(id);
         self.discover_locally(id);
@@ -393,6 +396,7 @@ impl Engine {
         torrent.announcer.stop(now);
         torrent.goal.stop(now);
         torrent.choke_due = None;
+        torrent.super_seed = None;
         let charge = torrent.assembly.clear();
         self.close_all(id, CloseReason::TorrentStopped);
         self.release_blocks(charge);

@@ -97,6 +97,7 @@ impl Engine {
         if !torrent.has_announced(piece) {
             connection.interesting += 1;
         }
+        self.super_seed_has(id, &[piece]);
         self.holdings_changed(id);
         Ok(())
     }
@@ -130,7 +131,12 @@ impl Engine {
             _ => Vec::new(),
         };
         let any = torrent.picker.peer_gone(id, asked_for);
+        if let Some(seed) = &mut torrent.super_seed {
+            seed.peer_lost(id, piece);
+        }
         let torrent = torrent.id;
+        self.update_flags(id);
+        self.pump_super_seed(id);
         self.blocks_freed(torrent, any);
         self.mark_dirty(id);
         Ok(())
@@ -152,6 +158,7 @@ impl Engine {
         torrent.picker.peer_joined(connection.holdings.view());
         let announced = torrent.announced();
         connection.interesting = announced.len() - announced.count();
+        self.super_seed_meets(id);
         self.holdings_changed(id);
     }
 
@@ -172,6 +179,7 @@ impl Engine {
             }
             Holdings::Some(_) => {}
         }
+        let news: Vec<u32> = if torrent.super_seed.is_some() { pieces.iter().collect() } else { Vec::new() };
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();
@@ -181,6 +189,8 @@ impl Engine {
             Holdings::All => announced.len() - announced.count(),
             Holdings::Some(pieces) => pieces.iter().filter(|piece| !announced.get(*piece)).count() as u32,
         };
+        self.super_seed_has(id, &news);
+        self.super_seed_ready(id);
         self.grant_fast(id);
         self.holdings_changed(id);
         Ok(())

@@ -6,13 +6,13 @@
 //! - `connections`: opening, accepting, handshakes, closing; `turnover`: which are kept
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
-//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more
+//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more; `super_seeding`: who shows little
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `rates`: rate limits; `goal`: when seeding ends
 //! - `trackers`: announces
-//! - `local`: peers of the local network
+//! - `local`: peers of the local network; `peer_exchange`: peers that peers name
 //! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
@@ -31,6 +31,7 @@ mod partial_seeds;
 mod peer_exchange;
 mod query;
 mod rates;
+mod super_seeding;
 mod timers;
 mod trackers;
 mod turnover;

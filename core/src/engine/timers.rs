@@ -107,6 +107,7 @@ impl Engine {
             self.save_resume(id);
         }
         self.goal_due(id);
+        self.super_seed_due(id);
         self.pump_metadata(id);
         self.exchange_round(id);
         self.announce(id);
@@ -122,8 +123,10 @@ impl Engine {
             _ => None,
         };
         let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
+        let super_seed = torrent.super_seed.as_ref().and_then(|seed| seed.next_deadline());
         [
             torrent.choke_due,
+            super_seed,
             torrent.room_due,
             torrent.goal.deadline(),
             metadata,

@@ -13,6 +13,7 @@ mod peer_source;
 pub mod picker;
 mod resume;
 mod state;
+pub mod super_seed;
 
 pub use allowed_fast::allowed_fast;
 pub(crate) use assembly::{Assembly, Source};

@@ -1,6 +1,6 @@
 use super::{
     Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, choker::Choker,
-    picker::Picker,
+    picker::Picker, super_seed::SuperSeed,
 };
 use crate::{
     choices::{Choices, Priority},
@@ -81,6 +81,8 @@ pub(crate) struct Torrent {
     pub(crate) exchange: Option<Box<PeerExchange>>,
     pub(crate) choker: Choker,
     pub(crate) choke_due: Option<Instant>,
+    /// There while we pose as a peer that has nothing (BEP 16).
+    pub(crate) super_seed: Option<Box<SuperSeed<ConnectionId>>>,
     pub(crate) announcer: Announcer,
 
     pub(crate) resume: Option<Resume>,
@@ -195,7 +197,7 @@ impl Torrent {
 
     /// Whether nothing more is wanted, and peers may know it (BEP 21).
     pub(crate) fn is_upload_only(&self) -> bool {
-        self.is_complete()
+        self.is_complete() && self.super_seed.is_none()
     }
 
     /// Whether connections may be opened and taken in.
@@ -236,7 +238,8 @@ impl Torrent {
             left: self.left(),
             peers_wanted,
             peers_known: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
-            partial_seed: self.is_upload_only() && !self.is_complete(),
+            // Wanting nothing more and being complete is still one and the same.
+            partial_seed: false,
         }
     }
 
