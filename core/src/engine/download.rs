@@ -213,6 +213,11 @@ impl Engine {
         self.event(Event::Finished { torrent: id });
         self.save_resume(id);
         self.announce(id);
+        self.close_seeds(id);
+    }
+
+    /// We have everything: seeds and we have nothing to say to each other.
+    pub(super) fn close_seeds(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.get(id) else { return };
         let seed = |connection: &&ConnectionId| self.connections.get(**connection).is_some_and(|open| open.holdings.is_seed());
         let seeds: Vec<ConnectionId> = torrent.connections.iter().filter(seed).copied().collect();

@@ -349,7 +349,7 @@ impl Engine {
             return;
         }
         if torrent.paused {
-            torrent.phase = Phase::Paused;
+            self.stand_still(id, Phase::Paused);
             return;
         }
         torrent.phase = Phase::Active;
@@ -360,8 +360,12 @@ impl Engine {
         let complete = torrent.is_complete();
         if complete {
             self.event(Event::Finished { torrent: id });
+            self.close_seeds(id);
         }
-        self.blocks_freed(id, true);
+        // Whoever gave the metadata is there already, and waits to hear what we want.
+        let connections: Vec<_> = self.torrents.get(id).into_iter().flat_map(|torrent| torrent.connections.iter().copied()).collect();
+        connections.into_iter().for_each(|connection| self.mark_dirty(connection));
+        self.fill_slots(id);
         self.announce(id);
         self.connect_peers(id);
         self.save_resume(id);
@@ -439,7 +443,8 @@ impl Engine {
         torrent.resume_due = None;
         // The disk is asked for nothing after its files were closed.
         let closed = matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
-        if closed || !core::mem::take(&mut torrent.resume_changed) {
+        // Of a magnet link without metadata there is nothing to save, nor anything on disk.
+        if closed || torrent.metainfo().is_none() || !core::mem::take(&mut torrent.resume_changed) {
             return;
         }
         let (earlier_up, earlier_down) = torrent.resume.as_ref().map_or((0, 0), |resume| (resume.uploaded, resume.downloaded));

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use peer::Stream;
 use rustor_core::{
     action::Action,
+    choices::Choices,
     command::{AddTorrent, Command, CommandError, Reply},
     config::Config,
     engine::{Engine, Explanation},
@@ -164,6 +165,10 @@ impl World {
 
     pub fn explains(&self, torrent: TorrentId) -> Explanation {
         self.0.borrow().engine.explain(torrent).expect("the torrent is listed")
+    }
+
+    pub fn choices(&self, torrent: TorrentId) -> Choices {
+        self.0.borrow().engine.choices(torrent).expect("the torrent is listed").clone()
     }
 
     pub fn our_peer_id(&self) -> PeerId {
