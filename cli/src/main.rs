@@ -1,6 +1,7 @@
 //! `rustor`, a BitTorrent client for the terminal.
 #![forbid(unsafe_code)]
 
+mod choices;
 mod create;
 mod demo;
 mod download;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use rustor_tokio::{Client, ClientConfig, StartError};
+use rustor_tokio::{Client, ClientConfig, StartError, core::choices::RateLimits};
 use tokio::{
     runtime::{Builder, Runtime},
     time::sleep,
@@ -42,9 +42,10 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// A running engine. Must be called on a runtime.
-    pub(crate) fn start(&self, output: &Output) -> Result<Client, Failure> {
+    /// A running engine, whose torrents together are no faster than `rates`. Must be called on a runtime.
+    pub(crate) fn start(&self, output: &Output, rates: RateLimits) -> Result<Client, Failure> {
         let mut config = ClientConfig::default();
+        config.engine.limits.rates = rates;
         if !self.addresses.is_empty() {
             config.listen.clone_from(&self.addresses);
         }

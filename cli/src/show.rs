@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     failure::{Exit, Failure},
-    output::{Bytes, Count, Date, Exact, Output, Style, safe, tree},
+    output::{Bytes, Count, Date, Exact, Leaf, Output, Style, safe, tree},
     torrent_file::{Named, load_named},
 };
 
@@ -46,8 +46,9 @@ fn to_json(metainfo: &Metainfo) -> Value {
     let files: Vec<Value> = info
         .files()
         .iter()
-        .map(|file| {
-            let mut entry = json!({ "path": file.components().collect::<Vec<_>>(), "length": file.length() });
+        .zip(1..)
+        .map(|(file, number)| {
+            let mut entry = json!({ "number": number, "path": file.components().collect::<Vec<_>>(), "length": file.length() });
             if file.is_padding() {
                 entry["padding"] = true.into();
             }
@@ -114,7 +115,8 @@ fn to_text(metainfo: &Metainfo, style: Style, limit: usize) -> String {
         row("Created", &Date(date).to_string());
     }
     if let Some(root) = info.root() {
-        let files = info.files().iter().filter(|file| !file.is_padding()).map(|file| (file.components().collect(), file.length()));
+        let files = (1..).zip(info.files()).filter(|(_, file)| !file.is_padding());
+        let files = files.map(|(number, file)| Leaf { number, path: file.components().collect(), length: file.length() });
         text.push('\n');
         text.push_str(&tree(root, files, limit).join("\n"));
     } else {

@@ -41,7 +41,7 @@ fn is_magnet(text: &str) -> bool {
 pub(crate) fn load(output: &Output, path: &Path) -> Result<Metainfo, Failure> {
     let name = if path.as_os_str() == "-" { "standard input".into() } else { safe(&path.to_string_lossy()).into_owned() };
     if path.to_str().is_some_and(is_magnet) {
-        return Err(Failure::new("magnet links are not supported yet; use the torrent file"));
+        return Err(Failure::new("a magnet link does not say what is in the torrent; the torrent file is needed here"));
     }
     let bytes = if path.as_os_str() == "-" { read(io::stdin().lock()) } else { File::open(path).and_then(read) };
     let bytes = bytes.map_err(|error| Failure::about(&name, words(&error)))?;

@@ -6,6 +6,8 @@ mod demo;
 mod files;
 mod lab;
 mod links;
+#[cfg(unix)]
+mod magnets;
 mod peer;
 #[cfg(unix)]
 mod transfer;

@@ -14,16 +14,16 @@ use crate::{
     peer::Peer,
 };
 
-const PIECE: usize = 16 << 10;
-const LOOPBACK: [&str; 4] = ["--port", "0", "--listen", "127.0.0.1"];
+pub(crate) const PIECE: usize = 16 << 10;
+pub(crate) const LOOPBACK: [&str; 4] = ["--port", "0", "--listen", "127.0.0.1"];
 
-fn seeder(lab: &Lab, torrent: &str, folder: &str) -> (Running, String) {
+pub(crate) fn seeder(lab: &Lab, torrent: &str, folder: &str) -> (Running, String) {
     let seeder = lab.start(&[&["seed", torrent, folder][..], &LOOPBACK].concat());
     let peer = format!("127.0.0.1:{}", seeder.port("seeding"));
     (seeder, peer)
 }
 
-fn download<'a>(torrent: &'a str, folder: &'a str, peer: &'a str) -> Vec<&'a str> {
+pub(crate) fn download<'a>(torrent: &'a str, folder: &'a str, peer: &'a str) -> Vec<&'a str> {
     [&["download", torrent, "-o", folder, "--peer", peer][..], &LOOPBACK].concat()
 }
 
@@ -96,7 +96,7 @@ fn a_recorded_download_is_replayed_and_explained() {
 }
 
 /// Waits until the tracker knows so many peers.
-fn until_tracked(url: &str, peers: usize) {
+pub(crate) fn until_tracked(url: &str, peers: usize) {
     let address = url.trim_start_matches("http://").trim_end_matches("/announce");
     loop {
         let mut stream = TcpStream::connect(address).unwrap();
