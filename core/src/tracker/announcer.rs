@@ -374,7 +374,7 @@ impl Announcer {
         let listed = || self.order.iter().filter_map(|listed| Some((listed.key, self.trackers.get(listed.key)?)));
         let works = listed().find(|(_, tracker)| tracker.is_working());
         let used = works.or_else(|| listed().find(|(_, tracker)| tracker.is_asked())).map(|(key, _)| key);
-        let alone = self.trackers.iter().all(|(key, tracker)| Some(key) == used || !tracker.answered);
+        let alone = self.trackers.iter().all(|(key, tracker)| Some(key) == used || !tracker.has_named_peers);
         self.last_answered = works.map(|(key, _)| key);
         for (_, tracker) in self.trackers.iter_mut().filter(|(key, _)| Some(*key) != used) {
             tracker.set_aside(now, self.state == State::Running);

@@ -17,6 +17,7 @@ mod lifecycle;
 mod magnets;
 mod misbehaviour;
 mod peer_exchange;
+mod private;
 mod resume;
 mod shapes;
 mod trackers;
