@@ -189,6 +189,7 @@ impl Engine {
         if switched {
             self.peer_exchange_changed(id);
         }
+        self.discover_locally(id);
         self.arm_torrent(id);
         Ok(())
     }
@@ -367,6 +368,7 @@ impl Engine {
         connections.into_iter().for_each(|connection| self.mark_dirty(connection));
         self.fill_slots(id);
         self.announce(id);
+        self.discover_locally(id);
         self.connect_peers(id);
         self.save_resume(id);
         self.arm_torrent(id);
@@ -393,6 +395,7 @@ impl Engine {
         }
         self.wanting.remove(&id);
         self.announce(id);
+        self.discover_locally(id);
         self.save_resume(id);
         self.arm_torrent(id);
         true

@@ -10,6 +10,7 @@
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
+//! - `local`: peers of the local network; `peer_exchange`: peers that peers name
 //! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
@@ -19,6 +20,7 @@ mod explain;
 mod extended;
 mod flush;
 mod lifecycle;
+mod local;
 mod messages;
 mod metadata;
 mod peer_exchange;
@@ -34,6 +36,7 @@ use crate::{
     event::Event,
     id::{ConnectionId, ConnectionKind, DiskJobKind, HttpKind, ResolveKind, TorrentId, TorrentKind},
     input::Input,
+    local_discovery::LocalDiscovery,
     metainfo::InfoHash,
     peer::Connection,
     rng::{Purpose, Rng, Seed},
@@ -91,6 +94,9 @@ pub struct Engine {
     udp: UdpTrackerClient,
     udp_announces: BTreeMap<UdpExchangeId, Key<AnnounceKind>>,
     udp_armed: Armed,
+    /// None if the configuration says so.
+    local: Option<LocalDiscovery>,
+    local_armed: Armed,
 
     timers: Deadlines<Timer>,
     encoder: Encoder,
@@ -104,6 +110,7 @@ impl Engine {
         let rng = Rng::new(seed);
         let peer_id = PeerId::random(config.peer_id_prefix, &mut rng.fork(Purpose::PeerId, 0));
         let udp = UdpTrackerClient::new(config.udp_tracker.clone(), rng.fork(Purpose::UdpTracker, 0));
+        let local = config.local_discovery.map(|config| LocalDiscovery::new(config, &mut rng.fork(Purpose::LocalDiscovery, 0)));
         Engine {
             config,
             rng,
@@ -128,6 +135,8 @@ impl Engine {
             udp,
             udp_announces: BTreeMap::new(),
             udp_armed: None,
+            local,
+            local_armed: None,
             timers: Deadlines::new(),
             encoder: Encoder::new(),
             actions: VecDeque::new(),
@@ -140,7 +149,10 @@ impl Engine {
         self.advance(now);
         match input {
             Input::Timeout => {}
-            Input::Listening(address) => self.listening.push(address),
+            Input::Listening(address) => {
+                self.listening.push(address);
+                self.arm_local();
+            }
             Input::Incoming { incoming, remote } => self.on_incoming(incoming, remote),
             Input::Connected { connection, result } => self.on_connected(connection, result),
             Input::Read { connection, result } => self.on_read(connection, result),
@@ -149,6 +161,7 @@ impl Engine {
             Input::Http { request, result } => self.on_http(request, result),
             Input::Resolved { resolve, result } => self.on_resolved(resolve, result),
             Input::Datagram { remote, payload } => self.on_datagram(remote, &payload),
+            Input::Multicast { remote, payload } => self.on_multicast(remote, &payload),
         }
     }
 

@@ -503,7 +503,7 @@ impl Announcer {
         match self.members(group).find(|(_, tracker)| tracker.is_working()) {
             Some((key, tracker)) => {
                 let due = if few { tracker.due.min(tracker.due_with_few_peers) } else { tracker.due };
-                (due <= now).then_some(key)
+                (due <= now && tracker.under_way.is_none()).then_some(key)
             }
             None => self.members(group).find(|(_, tracker)| tracker.may_be_asked() && tracker.due <= now).map(|(key, _)| key),
         }
@@ -514,7 +514,7 @@ impl Announcer {
             return None;
         }
         match self.members(group).find(|(_, tracker)| tracker.is_working()) {
-            Some((_, tracker)) => Some(tracker.due.min(tracker.due_with_few_peers)),
+            Some((_, tracker)) => tracker.under_way.is_none().then(|| tracker.due.min(tracker.due_with_few_peers)),
             None => self.members(group).filter(|(_, tracker)| tracker.may_be_asked()).map(|(_, tracker)| tracker.due).min(),
         }
     }

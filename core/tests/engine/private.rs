@@ -13,7 +13,7 @@ use rustor_core::{
     command::{AddTorrent, Command, Reply, TorrentSource},
     id::{ConnectionId, ResolveId, TorrentId},
     input::Input,
-    local_discovery::LocalAnnounce,
+    local_discovery::{LOCAL_GROUPS, LocalAnnounce},
     metainfo::{InfoHash, Magnet},
     peer::CloseReason,
     time::Duration,
@@ -153,6 +153,10 @@ impl Judge {
             Action::Resolve { resolve, host, .. } => {
                 assert!(!known || host == "3.test", "a look-up of {host}");
                 self.look_ups.insert(resolve, host);
+            }
+            Action::Multicast { payload, .. } => {
+                let announced = LocalAnnounce::parse(&payload).expect("a proper announce").info_hashes;
+                assert!(!known || !announced.contains(&self.private), "announced to the local network");
             }
             Action::SendDatagram { remote, .. } => assert_eq!(remote.to_string(), UDP_TRACKER, "a datagram"),
             _ => {}
@@ -402,7 +406,9 @@ impl Scene {
             Step::Udp { answer } => self.udp(answer),
             Step::LocalAnnounce { host, port } => {
                 let announce = LocalAnnounce { port, info_hashes: vec![self.private.info_hash()], cookie: None };
-                let payload = announce.encode(rustor_core::local_discovery::LOCAL_GROUPS[0]).into();
+                let payload: Bytes = announce.encode(LOCAL_GROUPS[0]).into();
+                self.world.input(Input::Multicast { remote: address(LOCAL, host), payload: payload.clone() });
+                // And straight to us, which no honest one would do.
                 self.world.input(Input::Datagram { remote: address(LOCAL, host), payload });
             }
             Step::Datagram(payload) => {

@@ -60,6 +60,8 @@ struct Inner {
     jobs: Vec<(DiskJobId, TorrentId, DiskOperation)>,
     announces: Vec<Announce>,
     look_ups: Vec<(ResolveId, String, u16)>,
+    datagrams: Vec<(Instant, SocketAddr, Bytes)>,
+    multicasts: Vec<(Instant, SocketAddr, Bytes)>,
     events: Vec<Event>,
     refused: usize,
     timeouts: u32,
@@ -106,6 +108,8 @@ impl World {
             jobs: Vec::new(),
             announces: Vec::new(),
             look_ups: Vec::new(),
+            datagrams: Vec::new(),
+            multicasts: Vec::new(),
             events: Vec::new(),
             refused: 0,
             timeouts: 0,
@@ -310,6 +314,18 @@ impl World {
         self.disk(|disk| disk.fault = None);
     }
 
+    // Datagrams
+
+    /// The datagrams sent since the last call: when, where to, and what.
+    pub fn datagrams(&self) -> Vec<(Instant, SocketAddr, Bytes)> {
+        std::mem::take(&mut self.0.borrow_mut().datagrams)
+    }
+
+    /// What was said to multicast groups since the last call.
+    pub fn multicasts(&self) -> Vec<(Instant, SocketAddr, Bytes)> {
+        std::mem::take(&mut self.0.borrow_mut().multicasts)
+    }
+
     // Trackers
 
     /// Announces under way, not answered yet.
@@ -511,7 +527,8 @@ impl Inner {
             }
             Action::Http { request, url, .. } => self.announces.push(Announce::new(request, url)),
             Action::Resolve { resolve, host, port } => self.look_ups.push((resolve, host, port)),
-            Action::SendDatagram { .. } => {}
+            Action::SendDatagram { remote, payload } => self.datagrams.push((self.now, remote, payload)),
+            Action::Multicast { group, payload } => self.multicasts.push((self.now, group, payload)),
         }
     }
 
