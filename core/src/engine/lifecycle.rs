@@ -361,11 +361,9 @@ impl Engine {
         let complete = torrent.is_complete();
         if complete {
             self.event(Event::Finished { torrent: id });
-            self.close_seeds(id);
         }
-        // Whoever gave the metadata is there already, and waits to hear what we want.
-        let connections: Vec<_> = self.torrents.get(id).into_iter().flat_map(|torrent| torrent.connections.iter().copied()).collect();
-        connections.into_iter().for_each(|connection| self.mark_dirty(connection));
+        // Whoever gave a magnet link's metadata is there already, and waits to hear what we want.
+        self.wants_changed(id);
         self.fill_slots(id);
         self.announce(id);
         self.discover_locally(id);

@@ -2,7 +2,7 @@
 
 use crate::{
     BLOCK,
-    support::{Content, Job, Peer, World},
+    support::{Content, Job, Peer, World, handshake},
 };
 use rustor_core::{
     choices::Priority,
@@ -14,7 +14,7 @@ use rustor_core::{
     peer::CloseReason,
     status::TorrentState,
     wire::{
-        Message,
+        Handshake, Message, PeerId, Reserved,
         extension::{ExtensionMessage, METADATA_PIECE_LENGTH, MetadataMessage},
     },
 };
@@ -155,6 +155,20 @@ fn what_peers_said_of_their_pieces_before_the_metadata_came_counts() {
     }
     assert!(world.disk(|disk| disk.holds("folder", &content)));
     assert_eq!(poor.hears_haves().len(), 4, "and everybody hears of what came");
+}
+
+#[test]
+fn a_seed_that_speaks_the_fast_extension_is_one_from_the_first_message_on() {
+    let (world, content) = (World::new(), content());
+    let torrent = adds(&world, magnet(&content, ""), |_| {});
+    let seed = world.stranger("10.0.0.1:5000");
+    let reserved = Reserved::default().with_extension().with_fast();
+    seed.says_bytes(Handshake { reserved, ..handshake(&content, seed.remote()) }.encode().to_vec());
+    seed.says_all([Message::HaveAll, Message::AllowedFast(1), Message::Suggest(2), Message::AllowedFast(77)]);
+    assert!(!seed.is_closed());
+    seed.introduces(|handshake| handshake.metadata_size = Some(info(&content).len() as u32));
+    serves_all(&world, &content, &seed);
+    assert_eq!(world.state(torrent), TorrentState::Seeding);
 }
 
 #[test]
@@ -628,13 +642,7 @@ fn metadata_that_fits_the_hash_and_describes_no_torrent_ends_the_search() {
         let torrent = adds(&world, link.clone(), |_| {});
         let peer = world.stranger("10.0.0.1:5000");
         peer.says_bytes(
-            rustor_core::wire::Handshake {
-                reserved: rustor_core::wire::Reserved::default().with_extension(),
-                info_hash: hash,
-                peer_id: rustor_core::wire::PeerId([7; 20]),
-            }
-            .encode()
-            .to_vec(),
+            Handshake { reserved: Reserved::default().with_extension(), info_hash: hash, peer_id: PeerId([7; 20]) }.encode().to_vec(),
         );
         peer.introduces(|handshake| handshake.metadata_size = Some(nonsense.len() as u32));
         gives(&peer, nonsense.as_bytes());
