@@ -8,7 +8,7 @@ use crate::{
     metainfo::InfoHash,
     peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage, Withheld},
     time::Duration,
-    torrent::{Phase, Torrent, canonical},
+    torrent::{Torrent, canonical},
     util::Bitfield,
     wire::{Handshake, Limits},
 };
@@ -355,7 +355,6 @@ impl Engine {
 
     /// Ends a connection, whatever its stage, and gives back all that it held.
     pub(super) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
-        let now = self.now;
         let Some(mut connection) = self.connections.remove(id) else { return };
         self.timers.disarm(&mut connection.armed, Timer::Connection(id));
         self.actions.push_back(Action::Close { connection: id });
@@ -373,9 +372,7 @@ impl Engine {
                 if let Some(seed) = &mut torrent.super_seed {
                     seed.peer_left(id);
                 }
-                if let Phase::Metadata(fetch) = &mut torrent.phase {
-                    fetch.remove_peer(now, connection.remote);
-                }
+                self.metadata_peer_gone(torrent_id, id, connection.remote);
                 self.exchange_gone(torrent_id, id, &mut connection);
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);

@@ -363,7 +363,7 @@ impl Engine {
             return;
         }
         if torrent.paused {
-            torrent.phase = Phase::Paused;
+            self.stand_still(id, Phase::Paused);
             return;
         }
         torrent.phase = Phase::Active;
@@ -376,9 +376,11 @@ impl Engine {
             self.event(Event::Finished { torrent: id });
             self.watch_goal(id);
         }
+        // Whoever gave a magnet link's metadata is there already, and waits to hear what we want.
         self.wants_changed(id);
         self.choose_super_seeding(id);
         self.blocks_freed(id, true);
+        self.fill_slots(id);
         self.announce(id);
         self.discover_locally(id);
         self.connect_peers(id);
@@ -464,7 +466,8 @@ impl Engine {
         torrent.resume_due = None;
         // The disk is asked for nothing after its files were closed.
         let closed = matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
-        if closed || !core::mem::take(&mut torrent.resume_changed) {
+        // Of a magnet link without metadata there is nothing to save, nor anything on disk.
+        if closed || torrent.metainfo().is_none() || !core::mem::take(&mut torrent.resume_changed) {
             return;
         }
         let (earlier_up, earlier_down) = torrent.resume.as_ref().map_or((0, 0), |resume| (resume.uploaded, resume.downloaded));

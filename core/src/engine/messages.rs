@@ -122,8 +122,8 @@ impl Engine {
         if !torrent.has_announced(piece) {
             connection.interesting = connection.interesting.saturating_sub(1);
         }
-        if !connection.incoming {
-            torrent.peers.set_seed(connection.remote, false);
+        if let Some(address) = connection.listens_at() {
+            torrent.peers.set_seed(address, false);
         }
         // With the fast extension it rejects what it was asked for, as usual; without, that is understood.
         let asked_for = match &mut connection.download {
@@ -203,8 +203,8 @@ impl Engine {
         if let Some(fast) = connection.fast_mut() {
             fast.cursor = PeerCursor::default();
         }
-        if !connection.incoming {
-            torrent.peers.set_seed(connection.remote, seed);
+        if let Some(address) = connection.listens_at() {
+            torrent.peers.set_seed(address, seed);
         }
         if seed {
             self.update_flags(id);

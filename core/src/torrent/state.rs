@@ -105,7 +105,7 @@ pub(crate) struct Torrent {
 #[derive(Debug)]
 pub(crate) enum Phase {
     /// Peers are asked what the torrent consists of.
-    Metadata(Box<MetadataFetch<SocketAddr>>),
+    Metadata(Box<MetadataFetch<(ConnectionId, SocketAddr)>>),
     /// Waits until the disk has answered everything from before.
     Settling,
     /// The disk looks at what files are there.

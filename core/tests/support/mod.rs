@@ -20,6 +20,7 @@ use bytes::Bytes;
 use peer::Stream;
 use rustor_core::{
     action::Action,
+    choices::Choices,
     command::{AddTorrent, Command, CommandError, Reply},
     config::Config,
     engine::{Engine, Explanation},
@@ -27,6 +28,7 @@ use rustor_core::{
     event::Event,
     id::{ConnectionId, DiskJobId, IncomingId, ResolveId, TorrentId},
     input::{Input, ReadBuffer},
+    metainfo::InfoHash,
     peer::CloseReason,
     rng::Seed,
     status::{PeerStatus, TorrentState, TorrentStatus},
@@ -64,6 +66,23 @@ struct Inner {
     refused: usize,
     timeouts: u32,
     deferred: u32,
+    watch: Option<Watch>,
+}
+
+/// Keeps what the engine asks for, and what it knew of a torrent then.
+struct Watch {
+    info_hash: InfoHash,
+    inputs: u64,
+    seen: Vec<Seen>,
+}
+
+/// Something that the engine asked for.
+pub struct Seen {
+    /// After how many inputs.
+    pub inputs: u64,
+    /// The engine knew what the watched torrent consists of.
+    pub metadata: bool,
+    pub action: Action,
 }
 
 impl World {
@@ -95,6 +114,7 @@ impl World {
             refused: 0,
             timeouts: 0,
             deferred: 0,
+            watch: None,
         })));
         world.input(Input::Listening(SocketAddr::from(([0, 0, 0, 0], 6881))));
         world
@@ -131,6 +151,7 @@ impl World {
     pub fn command(&self, command: Command) -> Result<Reply, CommandError> {
         let reply = {
             let inner = &mut *self.0.borrow_mut();
+            inner.watch.iter_mut().for_each(|watch| watch.inputs += 1);
             inner.engine.command(inner.now, command)
         };
         self.settles();
@@ -168,6 +189,10 @@ impl World {
 
     pub fn explains(&self, torrent: TorrentId) -> Explanation {
         self.0.borrow().engine.explain(torrent).expect("the torrent is listed")
+    }
+
+    pub fn choices(&self, torrent: TorrentId) -> Choices {
+        self.0.borrow().engine.choices(torrent).expect("the torrent is listed").clone()
     }
 
     pub fn our_peer_id(&self) -> PeerId {
@@ -357,6 +382,18 @@ impl World {
         announces.remove(at.unwrap_or_else(|| panic!("no announce to {url} is under way: {announces:?}")))
     }
 
+    // Everything at once
+
+    /// Keeps all actions from now on, for [`World::seen`].
+    pub fn watches(&self, content: &Content) {
+        self.0.borrow_mut().watch = Some(Watch { info_hash: content.info_hash(), inputs: 0, seen: Vec::new() });
+    }
+
+    /// What the engine asked for since the last call, in order.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.0.borrow_mut().watch.as_mut().map(|watch| std::mem::take(&mut watch.seen)).unwrap_or_default()
+    }
+
     // Time and events
 
     pub fn now(&self) -> Instant {
@@ -434,6 +471,7 @@ impl World {
         loop {
             while let Some(action) = inner.engine.poll_action() {
                 inner.audit.action(&action);
+                inner.watches(&action);
                 inner.act(action);
             }
             match inner.inputs.pop_front() {
@@ -451,8 +489,16 @@ impl World {
 }
 
 impl Inner {
+    fn watches(&mut self, action: &Action) {
+        let Some(watch) = &mut self.watch else { return };
+        let torrent = self.engine.find(watch.info_hash).and_then(|torrent| self.engine.torrent(torrent));
+        let metadata = torrent.is_some_and(|torrent| torrent.metadata);
+        watch.seen.push(Seen { inputs: watch.inputs, metadata, action: action.clone() });
+    }
+
     fn handle(&mut self, input: Input) {
         self.audit.input(&input);
+        self.watch.iter_mut().for_each(|watch| watch.inputs += 1);
         self.timeouts += u32::from(matches!(input, Input::Timeout));
         self.engine.handle(self.now, input);
     }
