@@ -5,6 +5,7 @@ use crate::{
     metadata::MetadataConfig,
     time::Duration,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
+    web_seed::WebSeedConfig,
 };
 
 /// How an engine behaves. Every field may be varied by a simulation.
@@ -95,6 +96,8 @@ pub struct Config {
     pub tracker_body_limit: u32,
     /// Events that wait to be polled; the oldest go first. Default 10,000.
     pub event_limit: usize,
+    /// How web seeds are used.
+    pub web_seed: WebSeedConfig,
 }
 
 /// What the owner may change while the engine runs.
@@ -158,6 +161,7 @@ impl Default for Config {
             tracker_timeout: seconds(30),
             tracker_body_limit: 2 << 20,
             event_limit: 10_000,
+            web_seed: WebSeedConfig::default(),
         }
     }
 }

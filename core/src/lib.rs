@@ -113,4 +113,5 @@ pub mod time;
 pub mod torrent;
 pub mod tracker;
 pub mod util;
+pub mod web_seed;
 pub mod wire;

@@ -411,6 +411,12 @@ impl World {
                 };
                 self.answer(node, 2 * TRACKER_DELAY, Input::Http { request, result });
             }
+            Action::Fetch { fetch, .. } => {
+                let result = Err(HttpError::Failed("there is no such server in this world".to_owned()));
+                self.answer(node, 2 * TRACKER_DELAY, Input::FetchHead { fetch, result });
+            }
+            // Of what was never begun nothing is read.
+            Action::FetchRead { .. } | Action::FetchCancel { .. } => {}
             Action::Resolve { resolve, host, port } => {
                 let known = host == TRACKER_HOST && self.tracker.is_some();
                 let address = SocketAddr::from((TRACKER_ADDRESS, port));

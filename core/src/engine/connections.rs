@@ -8,7 +8,7 @@ use crate::{
     metainfo::InfoHash,
     peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage},
     time::Duration,
-    torrent::{Phase, Torrent, canonical},
+    torrent::{Phase, SourceId, Torrent, canonical},
     util::Bitfield,
     wire::{Handshake, Limits},
 };
@@ -89,11 +89,12 @@ impl Engine {
 
     /// Asks for the next bytes, unless blocks wait for the disk already and it has work to do. Handshakes bring no blocks.
     pub(super) fn read(&mut self, id: ConnectionId) {
+        let is_full = self.budget_is_used_up();
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.reading || connection.read_withheld {
             return;
         }
-        if connection.is_open() && self.blocks_held >= self.config.block_budget && self.storing > 0 {
+        if connection.is_open() && is_full {
             connection.read_withheld = true;
             self.withheld.push_back(id);
             return;
@@ -105,7 +106,7 @@ impl Engine {
     /// The disk has taken blocks in: whoever waited for that may read again.
     pub(super) fn release_blocks(&mut self, charge: u64) {
         self.blocks_held = self.blocks_held.saturating_sub(charge);
-        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
+        if self.budget_is_used_up() {
             return;
         }
         for id in core::mem::take(&mut self.withheld) {
@@ -118,6 +119,9 @@ impl Engine {
                 self.read(id);
                 self.arm_connection(id);
             }
+        }
+        for torrent in core::mem::take(&mut self.withheld_web_seeds) {
+            self.pump_web_seeds(torrent);
         }
     }
 
@@ -289,7 +293,7 @@ impl Engine {
             if connection.is_open() {
                 torrent.open = torrent.open.saturating_sub(1);
                 let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
-                let any = torrent.picker.peer_gone(id, asked_for);
+                let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
                 torrent.picker.peer_left(connection.holdings.view());
                 if let Phase::Metadata(fetch) = &mut torrent.phase {
                     fetch.remove_peer(now, connection.remote);

@@ -7,7 +7,7 @@ use crate::{
     peer::{Arrival, CloseReason, Connection, Download, ProtocolError},
     storage::{DiskOperation, Fingerprint},
     torrent::{
-        Source,
+        Source, SourceId,
         picker::{self, Received, Speed},
     },
     wire::{Block, Payload},
@@ -18,7 +18,7 @@ use alloc::{boxed::Box, vec::Vec};
 const ENDGAME_BATCH: usize = 16;
 
 /// A fast peer sends a piece in ten seconds, a slow one takes longer than a minute.
-fn speed(rate: u64, piece_length: u32) -> Speed {
+pub(super) fn speed(rate: u64, piece_length: u32) -> Speed {
     match rate.saturating_mul(10) {
         tenfold if tenfold >= u64::from(piece_length) => Speed::Fast,
         tenfold if tenfold.saturating_mul(6) >= u64::from(piece_length) => Speed::Medium,
@@ -46,7 +46,7 @@ impl Engine {
             return;
         }
         let speed = speed(download.rate(now), torrent.geometry.piece_length());
-        let source = picker::Source { peer: id, has: connection.holdings.view(), speed };
+        let source = picker::Source { peer: SourceId::Peer(id), has: connection.holdings.view(), speed };
         torrent.picker.pick(&source, &mut connection.cursor, room, &mut torrent.picker_rng, out);
         download.requested(now, out);
         // Peers with nothing to do are looked at again when the last free blocks are gone: they may now be asked for others' blocks.
@@ -71,35 +71,53 @@ impl Engine {
         let arrival = download.arrived(now, block, config);
         let received = match arrival {
             _ if !torrent.is_active() => Received::Unrequested,
-            Arrival::Expected => torrent.picker.received(id, block),
-            Arrival::Late => torrent.picker.received_late(id, block),
+            Arrival::Expected => torrent.picker.received(SourceId::Peer(id), block),
+            Arrival::Late => torrent.picker.received_late(SourceId::Peer(id), block),
             Arrival::Unasked => return Err(ProtocolError::Block),
         };
         let Received::New { piece_complete, cancel } = received else {
             torrent.wasted += length;
             return Ok(());
         };
-        let charge = (length * share) >> 8;
-        let source = Source { connection: id, remote: connection.remote };
-        let blocks = torrent.geometry.blocks_in(block.piece);
-        torrent.assembly.insert(block.piece, blocks, block.offset, data, source, charge);
-        self.blocks_held += charge;
-        let torrent = torrent.id;
-        for other in cancel {
-            if let Some(download) = self.connections.get_mut(other).and_then(|other| other.download.as_mut())
-                && download.cancel(block)
-            {
-                self.mark_dirty(other);
-            }
-        }
+        let (torrent, source) = (torrent.id, Source::Peer(connection.remote));
+        self.keep_block(torrent, block, data, source, (length * share) >> 8);
+        self.cancel_elsewhere(torrent, block, &cancel);
         if piece_complete {
             self.store(torrent, block.piece);
         }
         Ok(())
     }
 
+    /// Keeps a block that was missing until its piece is complete.
+    pub(super) fn keep_block(&mut self, id: TorrentId, block: Block, data: Payload, source: Source, charge: u64) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        let blocks = torrent.geometry.blocks_in(block.piece);
+        torrent.assembly.insert(block.piece, blocks, block.offset, data, source, charge);
+        self.blocks_held += charge;
+    }
+
+    /// A block has come that others were asked for, too.
+    pub(super) fn cancel_elsewhere(&mut self, id: TorrentId, block: Block, others: &[SourceId]) {
+        for other in others {
+            match other {
+                SourceId::Peer(other) => {
+                    if let Some(download) = self.connections.get_mut(*other).and_then(|other| other.download.as_mut())
+                        && download.cancel(block)
+                    {
+                        self.mark_dirty(*other);
+                    }
+                }
+                SourceId::WebSeed(place) => {
+                    if let Some(web) = self.torrents.get_mut(id).and_then(|torrent| torrent.web_seeds.get_mut(*place as usize)) {
+                        web.robbed = true;
+                    }
+                }
+            }
+        }
+    }
+
     /// All blocks of a piece are here: to the disk with them, which looks at the hash first.
-    fn store(&mut self, id: TorrentId, piece: u32) {
+    pub(super) fn store(&mut self, id: TorrentId, piece: u32) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         let Some(assembled) = torrent.assembly.take(piece) else { return };
         let Some(digest) = torrent.metainfo().and_then(|metainfo| metainfo.info.piece_hash(piece).copied()) else { return };
@@ -129,7 +147,7 @@ impl Engine {
         let complete = torrent.is_complete() && torrent.is_active();
         self.event(Event::PieceVerified { torrent: id, piece });
         for source in guilty {
-            self.ban(id, source.remote);
+            self.ban_source(id, source);
         }
         if complete {
             self.complete(id);
@@ -143,13 +161,13 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.wasted += u64::from(torrent.geometry.piece_size(piece));
         torrent.picker.piece_failed(piece);
-        let trusted = self.most_useful(id, piece);
+        let trusted = self.most_useful(id, piece).map(SourceId::Peer).or_else(|| self.able_web_seed(id, piece, &sources));
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.picker.restrict(piece, trusted);
         let guilty = torrent.blame.bad_copy(piece, sources, fingerprints);
         self.event(Event::PieceFailed { torrent: id, piece });
         if let Some(source) = guilty {
-            self.ban(id, source.remote);
+            self.ban_source(id, source);
         }
         self.blocks_freed(id, true);
     }
@@ -160,13 +178,21 @@ impl Engine {
         let Some((connection, torrent)) = self.pair(id) else { return };
         let Some(download) = &mut connection.download else { return };
         let asked_for = download.snub(now);
-        torrent.picker.peer_gone(id, asked_for);
+        torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, true);
     }
 
     /// Blocks have become free that other peers may be asked for: those with room in their windows get to say so.
     pub(super) fn blocks_freed(&mut self, id: TorrentId, any: bool) {
+        self.wake_peers(id, any);
+        if any {
+            self.pump_web_seeds(id);
+        }
+    }
+
+    /// As [`Engine::blocks_freed`], for peers alone.
+    pub(super) fn wake_peers(&mut self, id: TorrentId, any: bool) {
         if !any {
             return;
         }
@@ -210,6 +236,7 @@ impl Engine {
         self.announce_haves(id);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.announcer.complete(now);
+        self.stop_web_seeds(id);
         self.event(Event::Finished { torrent: id });
         self.save_resume(id);
         self.announce(id);

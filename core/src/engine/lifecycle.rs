@@ -98,6 +98,7 @@ impl Engine {
             connections: Default::default(),
             open: 0,
             peers,
+            web_seeds: Vec::new(),
             choker,
             choke_due: None,
             announcer,
@@ -354,6 +355,7 @@ impl Engine {
         if complete {
             self.event(Event::Finished { torrent: id });
         }
+        self.start_web_seeds(id);
         self.blocks_freed(id, true);
         self.announce(id);
         self.connect_peers(id);
@@ -371,6 +373,7 @@ impl Engine {
         torrent.announcer.stop(now);
         torrent.choke_due = None;
         let charge = torrent.assembly.clear();
+        self.stop_web_seeds(id);
         self.close_all(id, CloseReason::TorrentStopped);
         self.release_blocks(charge);
         if let Some(torrent) = self.torrents.get_mut(id) {

@@ -2,7 +2,7 @@ use super::Engine;
 use crate::{
     id::ConnectionId,
     peer::{CloseReason, Holdings, ProtocolError},
-    torrent::picker::PeerCursor,
+    torrent::{SourceId, picker::PeerCursor},
     util::Bitfield,
     wire::{Block, Message},
 };
@@ -60,7 +60,7 @@ impl Engine {
         }
         // What was asked for is answered no more (BEP 3), so others may be asked.
         let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
-        let any = torrent.picker.peer_gone(id, asked_for);
+        let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, any);
     }

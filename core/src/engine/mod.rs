@@ -10,6 +10,7 @@
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
+//! - `web_seeds`: files fetched from web servers
 //! - `query`: what the owner may ask
 
 mod connections;
@@ -24,13 +25,14 @@ mod query;
 mod timers;
 mod trackers;
 mod upload;
+mod web_seeds;
 
 use crate::{
     action::Action,
     command::{Command, CommandError, Reply},
     config::Config,
     event::Event,
-    id::{ConnectionId, ConnectionKind, DiskJobKind, HttpKind, ResolveKind, TorrentId, TorrentKind},
+    id::{ConnectionId, ConnectionKind, DiskJobKind, FetchKind, HttpKind, ResolveKind, TorrentId, TorrentKind},
     input::Input,
     metainfo::InfoHash,
     peer::Connection,
@@ -83,6 +85,9 @@ pub struct Engine {
     storing: u32,
 
     http: Slab<HttpKind, HttpPurpose>,
+    fetches: Slab<FetchKind, (TorrentId, u32)>,
+    /// Torrents whose web seeds wait for the disk.
+    withheld_web_seeds: BTreeSet<TorrentId>,
     resolves: Slab<ResolveKind, Resolving>,
     announces: Slab<AnnounceKind, PendingAnnounce>,
     udp: UdpTrackerClient,
@@ -120,6 +125,8 @@ impl Engine {
             blocks_held: 0,
             storing: 0,
             http: Slab::new(),
+            fetches: Slab::new(),
+            withheld_web_seeds: BTreeSet::new(),
             resolves: Slab::new(),
             announces: Slab::new(),
             udp,
@@ -144,6 +151,8 @@ impl Engine {
             Input::Written { connection, result } => self.on_written(connection, result),
             Input::Disk { job, result } => self.on_disk(job, result),
             Input::Http { request, result } => self.on_http(request, result),
+            Input::FetchHead { fetch, result } => self.on_fetch_head(fetch, result),
+            Input::FetchBody { fetch, result } => self.on_fetch_body(fetch, result),
             Input::Resolved { resolve, result } => self.on_resolved(resolve, result),
             Input::Datagram { remote, payload } => self.on_datagram(remote, &payload),
         }

@@ -3,7 +3,7 @@ use crate::{
     id::{ConnectionId, TorrentId},
     peer::{CloseReason, Stage},
     time::{Duration, Instant},
-    torrent::Phase,
+    torrent::{Phase, WebSource},
 };
 
 /// What a deadline belongs to.
@@ -88,6 +88,7 @@ impl Engine {
             self.save_resume(id);
         }
         self.pump_metadata(id);
+        self.web_seeds_due(id);
         self.announce(id);
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -100,7 +101,8 @@ impl Engine {
             Phase::Metadata(fetch) => fetch.next_deadline(),
             _ => None,
         };
-        [torrent.choke_due, metadata, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
+        let web_seeds = if torrent.is_active() { torrent.web_seeds.iter().filter_map(WebSource::next_deadline).min() } else { None };
+        [torrent.choke_due, metadata, web_seeds, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
             .into_iter()
             .flatten()
             .min()

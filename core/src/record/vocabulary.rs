@@ -14,13 +14,14 @@ use crate::{
     error::{DiskError, DiskErrorKind, HttpError, ResolveError, StreamError},
     event::Event,
     id::IncomingId,
-    input::{HttpReply, Input, ReadBuffer},
+    input::{ByteRange, FetchHead, HttpReply, Input, ReadBuffer},
     metadata::MetadataConfig,
     metainfo::{HostPort, Info, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
     rng::Seed,
     storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
     tracker::{AnnouncerConfig, Reach, udp::UdpTrackerConfig},
+    web_seed::WebSeedConfig,
     wire::{MessageId, WireError, extension::ExtensionError},
 };
 use alloc::{
@@ -40,6 +41,8 @@ form! { enum Input {
     7 => Http { request, result },
     8 => Resolved { resolve, result },
     9 => Datagram { remote, payload },
+    10 => FetchHead { fetch, result },
+    11 => FetchBody { fetch, result as body },
 } }
 
 form! { enum Command {
@@ -66,6 +69,9 @@ form! { enum Action {
     7 => Http { request, url, family, body_limit, timeout_millis },
     8 => Resolve { resolve, host, port },
     9 => SendDatagram { remote, payload },
+    10 => Fetch { fetch, url, range },
+    11 => FetchRead { fetch, limit },
+    12 => FetchCancel { fetch },
 } }
 
 form! { enum Event {
@@ -83,6 +89,8 @@ form! { enum Event {
     11 => ShutDown,
     12 => MetadataReceived { torrent },
     13 => MetadataUnusable { torrent, reason },
+    14 => WebSeedFailed { torrent, url, reason },
+    15 => WebSeedBanned { torrent, url },
 } }
 
 form! { struct Config {
@@ -93,7 +101,11 @@ form! { struct Config {
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
     random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
-    checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
+    checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit, web_seed,
+} }
+
+form! { struct WebSeedConfig {
+    silence_timeout, retry_interval, retry_maximum, active_limit, url_limit, claim_time, claim_minimum, claim_maximum,
 } }
 
 form! { struct Limits { connections, connections_per_torrent, upload_slots, rates } }
@@ -156,6 +168,10 @@ form! { struct HostPort { host, port } }
 form! { enum Allocation { 0 => Sparse, 1 => Full } }
 
 form! { struct HttpReply { status, body } }
+
+form! { struct FetchHead { status, length, range, total, retry_after } }
+
+form! { struct ByteRange { start, length } }
 
 impl Form for ReadBuffer {
     fn put(&self, to: &mut Writer<'_>) {
@@ -283,6 +299,20 @@ macro_rules! form_transparent {
             }
         }
     )*};
+}
+
+/// What came of a file's body: all of it is payload, whatever it is. The engine never looks into it, and never has a body read that is
+/// not part of a file: of an answer like 404 only the head is used.
+mod body {
+    use super::*;
+
+    pub(super) fn put(result: &Result<ReadBuffer, HttpError>, to: &mut Writer<'_>) {
+        result.put(&mut Writer { bytes: to.bytes, framing: &mut Framing::Payload });
+    }
+
+    pub(super) fn take(from: &mut Reader) -> Result<Result<ReadBuffer, HttpError>, ReplayError> {
+        Form::take(from)
+    }
 }
 
 form_transparent!(IncomingId, MessageId, ResolveError, Seed);

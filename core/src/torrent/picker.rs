@@ -27,6 +27,7 @@ mod ledger;
 mod pieces;
 #[cfg(test)]
 mod properties;
+mod runs;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,4 @@
-use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, choker::Choker, picker::Picker};
+use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, SourceId, WebSource, choker::Choker, picker::Picker};
 use crate::{
     choices::Choices,
     command::TorrentSource,
@@ -53,7 +53,7 @@ pub(crate) struct Torrent {
     pub(crate) verified: Bitfield,
     /// Bytes of them.
     pub(crate) verified_bytes: u64,
-    pub(crate) picker: Picker<ConnectionId>,
+    pub(crate) picker: Picker<SourceId>,
     pub(crate) picker_rng: Rng,
     /// Every missing block was asked of someone when blocks were last picked.
     pub(crate) endgame: bool,
@@ -69,6 +69,8 @@ pub(crate) struct Torrent {
     /// Those of them that have shaken hands.
     pub(crate) open: u32,
     pub(crate) peers: PeerList,
+    /// In the order in which the torrent names them; none before it is active for the first time.
+    pub(crate) web_seeds: Vec<WebSource>,
     pub(crate) choker: Choker,
     pub(crate) choke_due: Option<Instant>,
     pub(crate) announcer: Announcer,

@@ -18,6 +18,7 @@ mod resume;
 mod shapes;
 mod trackers;
 mod uploads;
+mod web_seeds;
 
 /// What a block is long.
 const BLOCK: u32 = 16384;

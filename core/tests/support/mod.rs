@@ -8,6 +8,7 @@ mod content;
 mod disk;
 mod peer;
 mod trackers;
+mod web;
 
 pub use content::Content;
 pub use disk::{Disk, Job};
@@ -57,6 +58,7 @@ struct Inner {
     jobs: Vec<(DiskJobId, TorrentId, DiskOperation)>,
     announces: Vec<Announce>,
     look_ups: Vec<(ResolveId, String, u16)>,
+    downloads: Vec<web::State>,
     events: Vec<Event>,
     refused: usize,
     timeouts: u32,
@@ -86,6 +88,7 @@ impl World {
             jobs: Vec::new(),
             announces: Vec::new(),
             look_ups: Vec::new(),
+            downloads: Vec::new(),
             events: Vec::new(),
             refused: 0,
             timeouts: 0,
@@ -459,6 +462,16 @@ impl Inner {
                 }
             }
             Action::Http { request, url, .. } => self.announces.push(Announce::new(request, url)),
+            Action::Fetch { fetch, url, range } => self.downloads.push(web::State::new(fetch, url, range)),
+            Action::FetchRead { fetch, limit } => {
+                let download = self.downloads.iter_mut().find(|download| download.fetch == fetch).expect("a download that was begun");
+                download.reading = Some(limit);
+                self.inputs.extend(download.deliver());
+            }
+            Action::FetchCancel { fetch } => {
+                let download = self.downloads.iter_mut().find(|download| download.fetch == fetch).expect("a download that was begun");
+                download.is_over = true;
+            }
             Action::Resolve { resolve, host, port } => self.look_ups.push((resolve, host, port)),
             Action::SendDatagram { .. } => {}
         }
