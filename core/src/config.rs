@@ -84,6 +84,9 @@ pub struct Config {
     /// Have messages are gathered for so long and then sent together. Default 50 ms.
     pub have_delay: Duration,
 
+    /// Peers are told of others so long after they want to be, and of what changes after so long again, but once a minute at most (BEP 11).
+    /// Default 2 s: connections come in groups.
+    pub peer_exchange_delay: Duration,
     /// Verification jobs that are under way for a torrent. Default 4.
     pub checking_jobs: u32,
     /// Bytes that one verification job hashes. Default 4 MiB.
@@ -155,6 +158,7 @@ impl Default for Config {
             begun_limit: 64 << 20,
             block_budget: 64 << 20,
             have_delay: Duration::from_millis(50),
+            peer_exchange_delay: seconds(2),
             checking_jobs: 4,
             checking_bytes: 4 << 20,
             resume_interval: seconds(30),

@@ -247,7 +247,9 @@ impl Engine {
             let crossed = self.connections.get(other).is_some_and(|twin| twin.incoming != incoming && since.since(twin.since) < CROSSING);
             let ours_wins = self.peer_id > handshake.peer_id;
             if !crossed || ours_wins == incoming {
-                return self.close(id, CloseReason::Duplicate);
+                self.close(id, CloseReason::Duplicate);
+                // Where the other came from may have become known by this one.
+                return self.listens(other);
             }
             self.close(other, CloseReason::Duplicate);
         }
@@ -267,10 +269,12 @@ impl Engine {
         torrent.picker.peer_joined(connection.holdings.view());
         connection.have_cursor = torrent.have_announced;
         torrent.open += 1;
+        let torrent_id = torrent.id;
         if !incoming {
             torrent.peers.succeeded(remote);
+            self.listens(id);
         }
-        let torrent = torrent.id;
+        let torrent = torrent_id;
         self.event(Event::PeerConnected { torrent, remote });
         self.mark_dirty(id);
         self.arm_connection(id);
@@ -298,6 +302,7 @@ impl Engine {
                 if let Phase::Metadata(fetch) = &mut torrent.phase {
                     fetch.remove_peer(now, connection.remote);
                 }
+                self.exchange_gone(torrent_id, id, &mut connection);
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);
                 if !connection.am_choking {
@@ -315,12 +320,13 @@ impl Engine {
     /// What the end of a connection means for trying the peer again.
     fn remember(&mut self, id: TorrentId, connection: &Connection, reason: CloseReason) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        if connection.incoming {
-            return;
-        }
-        let (now, remote) = (self.now, connection.remote);
+        let listed = !connection.incoming || connection.extended.as_ref().is_some_and(|extended| extended.listed);
+        let Some(remote) = connection.listens_at().filter(|_| listed) else { return };
+        let now = self.now;
         match reason {
             CloseReason::Ourselves | CloseReason::Banned => {}
+            // It stays connected by another way.
+            CloseReason::Duplicate if connection.incoming => {}
             CloseReason::TorrentStopped => torrent.peers.disconnected(now, remote, Duration::ZERO),
             _ if connection.is_open() && !matches!(reason, CloseReason::Protocol(_)) => {
                 torrent.peers.disconnected(now, remote, self.config.reconnect_interval);

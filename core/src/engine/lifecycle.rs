@@ -6,12 +6,12 @@ use crate::{
     command::{AddTorrent, CommandError, TorrentSource},
     event::Event,
     id::TorrentId,
-    metainfo::{HostPort, InfoHash, Metainfo},
+    metainfo::{InfoHash, Metainfo},
     peer::CloseReason,
     rng::Purpose,
     storage::{DiskOperation, FileStamp, Layout},
     torrent::{
-        Assembly, Blame, Checking, Ending, Geometry, PeerList, Phase, Resume, Torrent,
+        Assembly, Blame, Checking, Ending, Geometry, PeerList, PeerSource, Phase, Resume, ResumePeer, Torrent,
         choker::Choker,
         picker::{PeerCursor, Picker},
     },
@@ -61,10 +61,7 @@ impl Engine {
             announcer_config.reach = Reach::OneTracker;
         }
         let announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
-        let mut peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
-        for peer in add.peers.iter().chain(resume.iter().flat_map(|resume| &resume.peers)) {
-            peers.add(self.now, *peer, &self.config);
-        }
+        let peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
         let choker = Choker::new(self.rng.fork(Purpose::Choker, number));
         let picker = Picker::new(geometry, (&self.config).into());
         let picker_rng = self.rng.fork(Purpose::Picker, number);
@@ -99,6 +96,7 @@ impl Engine {
             open: 0,
             peers,
             web_seeds: Vec::new(),
+            exchange: None,
             choker,
             choke_due: None,
             announcer,
@@ -113,10 +111,14 @@ impl Engine {
             armed: None,
         });
         self.by_info_hash.insert(info_hash, id);
-        for HostPort { host, port } in named {
-            self.resolve_peer(id, host, port);
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            add.peers.iter().for_each(|peer| torrent.learn(self.now, *peer, PeerSource::Owner, &self.config));
+            torrent.learn_saved(self.now, &self.config);
         }
         if metadata {
+            if !private && !add.paused {
+                self.resolve_peers(id, named);
+            }
             self.settle(id)
         } else {
             self.fetch_metadata(id)
@@ -168,10 +170,10 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn add_peers(&mut self, id: TorrentId, peers: Vec<SocketAddr>) -> Result<(), CommandError> {
+    pub(super) fn add_peers(&mut self, id: TorrentId, peers: Vec<SocketAddr>, source: PeerSource) -> Result<(), CommandError> {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
         for peer in peers {
-            torrent.peers.add(self.now, peer, &self.config);
+            torrent.learn(self.now, peer, source, &self.config);
         }
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -180,9 +182,14 @@ impl Engine {
 
     pub(super) fn choose(&mut self, id: TorrentId, choices: Choices) -> Result<(), CommandError> {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
+        let exchanged = torrent.exchanges_peers();
         torrent.choices = choices;
+        let switched = torrent.exchanges_peers() != exchanged;
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
+        if switched {
+            self.peer_exchange_changed(id);
+        }
         self.arm_torrent(id);
         Ok(())
     }
@@ -444,7 +451,11 @@ impl Engine {
             files: Vec::new(),
             uploaded: earlier_up.saturating_add(torrent.uploaded),
             downloaded: earlier_down.saturating_add(torrent.downloaded),
-            peers: torrent.peers.addresses().collect(),
+            peers: torrent
+                .peers
+                .addresses()
+                .map(|(address, sources)| ResumePeer { address, from_tracker: sources.contains(PeerSource::Tracker) })
+                .collect(),
             info: torrent.metainfo().filter(|_| torrent.from_magnet).map(|metainfo| metainfo.info.raw().clone()),
         };
         self.disk(id, DiskPurpose::Stamp(resume.into()), DiskOperation::Stamp);

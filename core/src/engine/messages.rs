@@ -143,7 +143,11 @@ impl Engine {
         if !connection.incoming {
             torrent.peers.set_seed(connection.remote, seed);
         }
-        if seed && torrent.is_complete() {
+        let complete = torrent.is_complete();
+        if seed {
+            self.update_flags(id);
+        }
+        if seed && complete {
             // Two seeds have nothing to say to each other.
             return self.close(id, CloseReason::NoUse);
         }

@@ -5,22 +5,24 @@
 //! - `lifecycle`: torrents come, are checked, start, pause, fail, end; resume data
 //! - `connections`: opening, accepting, handshakes, closing
 //! - `messages`: what a peer's message means
-//! - `extended`: the extension protocol; `metadata`: what a magnet link stands for
+//! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
 //! - `web_seeds`: files fetched from web servers
-//! - `query`: what the owner may ask
+//! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
 mod disk;
 mod download;
+mod explain;
 mod extended;
 mod flush;
 mod lifecycle;
 mod messages;
 mod metadata;
+mod peer_exchange;
 mod query;
 mod timers;
 mod trackers;
@@ -38,7 +40,7 @@ use crate::{
     peer::Connection,
     rng::{Purpose, Rng, Seed},
     time::Instant,
-    torrent::Torrent,
+    torrent::{PeerSource, Torrent},
     tracker::udp::{UdpExchangeId, UdpTrackerClient},
     util::{Armed, Deadlines, Key, Slab},
     wire::{Encoder, PeerId},
@@ -48,6 +50,7 @@ use alloc::{
     vec::Vec,
 };
 use disk::DiskJob;
+pub use explain::{DownloadReason, Explanation, PeerExplanation, TorrentReason, UploadReason};
 use timers::Timer;
 use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};
 
@@ -171,7 +174,7 @@ impl Engine {
             Command::Resume(torrent) => self.resume(torrent)?,
             Command::Remove { torrent, delete_data } => self.remove(torrent, delete_data)?,
             Command::Recheck(torrent) => self.recheck(torrent)?,
-            Command::AddPeers { torrent, peers } => self.add_peers(torrent, peers)?,
+            Command::AddPeers { torrent, peers } => self.add_peers(torrent, peers, PeerSource::Owner)?,
             Command::Announce(torrent) => self.announce_now(torrent)?,
             Command::Choose { torrent, choices } => self.choose(torrent, *choices)?,
             Command::SetLimits(limits) => {

@@ -89,6 +89,7 @@ impl Engine {
         }
         self.pump_metadata(id);
         self.web_seeds_due(id);
+        self.exchange_round(id);
         self.announce(id);
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -101,8 +102,10 @@ impl Engine {
             Phase::Metadata(fetch) => fetch.next_deadline(),
             _ => None,
         };
+        let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
         let web_seeds = if torrent.is_active() { torrent.web_seeds.iter().filter_map(WebSource::next_deadline).min() } else { None };
-        [torrent.choke_due, metadata, web_seeds, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
+        let announce = torrent.announcer.next_deadline();
+        [torrent.choke_due, metadata, exchange, web_seeds, torrent.have_due, torrent.resume_due, announce, connect]
             .into_iter()
             .flatten()
             .min()

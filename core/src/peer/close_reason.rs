@@ -53,6 +53,8 @@ pub enum ProtocolError {
     Block,
     /// A message of an extension that was not agreed on.
     Unexpected,
+    /// Peer exchange far more often than once a minute (BEP 11).
+    PeerExchange,
 }
 
 impl fmt::Display for CloseReason {
@@ -86,6 +88,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::PieceOutOfRange => "named a piece that does not exist",
             ProtocolError::Request => "asked for an impossible block",
             ProtocolError::Block => "sent an impossible block",
+            ProtocolError::PeerExchange => return crate::pex::TooManyMessages.fmt(f),
             ProtocolError::Unexpected => "used an extension that was not agreed on",
         })
     }

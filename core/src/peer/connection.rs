@@ -124,6 +124,15 @@ impl Connection {
         }
     }
 
+    /// Where the peer accepts connections, as far as is known.
+    pub(crate) fn listens_at(&self) -> Option<SocketAddr> {
+        if !self.incoming {
+            return Some(self.remote);
+        }
+        let port = self.extended.as_ref()?.listen_port?;
+        Some(SocketAddr::new(self.remote.ip(), port))
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }

@@ -101,7 +101,7 @@ form! { struct Config {
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
     random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
-    checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit, web_seed,
+    peer_exchange_delay, checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit, web_seed,
 } }
 
 form! { struct WebSeedConfig {
@@ -262,6 +262,7 @@ form! { enum ProtocolError {
     5 => Block,
     6 => Unexpected,
     7 => Extension(error),
+    8 => PeerExchange,
 } }
 
 form! { enum Expected {

@@ -1,3 +1,4 @@
+use super::{PeerSource, PeerSources};
 use crate::{
     config::Config,
     rng::Rng,
@@ -19,6 +20,8 @@ pub struct PeerList {
     candidates: BTreeSet<(Instant, u32, SocketAddr)>,
     /// By [`ban_key`].
     banned: BTreeSet<SocketAddr>,
+    /// How many of them only strangers vouch for.
+    strangers: usize,
     rng: Rng,
 }
 
@@ -30,24 +33,43 @@ struct KnownPeer {
     /// Useless for ever: ourselves, or banned.
     dead: bool,
     seed: bool,
+    sources: PeerSources,
 }
 
 impl PeerList {
     /// An empty list.
     pub fn new(rng: Rng) -> PeerList {
-        PeerList { peers: BTreeMap::new(), candidates: BTreeSet::new(), banned: BTreeSet::new(), rng }
+        PeerList { peers: BTreeMap::new(), candidates: BTreeSet::new(), banned: BTreeSet::new(), strangers: 0, rng }
     }
 
-    /// Learns of a peer; `true` if it is new and may be tried. What cannot be a peer's address is ignored.
-    pub fn add(&mut self, now: Instant, address: SocketAddr, config: &Config) -> bool {
+    /// Learns of a peer from `sources`; `true` if it is new and may be tried. What cannot be a peer's address is ignored.
+    ///
+    /// Peers that only strangers vouch for (peer exchange, local discovery, whoever connects to us) take up half of the room at most.
+    pub fn add(&mut self, now: Instant, address: SocketAddr, sources: impl Into<PeerSources>, config: &Config) -> bool {
         let address = canonical(address);
-        let usable = address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast();
-        if !usable || self.peers.contains_key(&address) || self.is_banned(address) || self.peers.len() >= config.known_peers_limit {
-            return false;
+        let new = self.insert(address, sources.into(), config);
+        if new {
+            self.schedule(address, now);
         }
-        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false });
-        self.schedule(address, now);
+        new
+    }
+
+    /// A peer that connected to us says that it listens at `address`. It is no candidate as long as it is connected; if this is `true`,
+    /// the end of its connection must be told by [`PeerList::failed`] or [`PeerList::disconnected`]. It is not if the address is no
+    /// news of this peer alone, or if it was not known before and `learn` forbids to learn it.
+    pub fn met(&mut self, address: SocketAddr, learn: bool, config: &Config) -> bool {
+        let address = canonical(address);
+        let Some(peer) = self.peers.get_mut(&address) else {
+            return learn && self.insert(address, PeerSource::Incoming.into(), config);
+        };
+        let Some((at, tie)) = peer.candidate.take() else { return false };
+        self.candidates.remove(&(at, tie, address));
         true
+    }
+
+    /// Where the address was learned; empty if it is not known.
+    pub fn sources(&self, address: SocketAddr) -> PeerSources {
+        self.peers.get(&canonical(address)).map(|peer| peer.sources).unwrap_or_default()
     }
 
     /// Takes out the next peer to try, if one is due. It is no candidate again before [`PeerList::failed`] or
@@ -76,7 +98,9 @@ impl PeerList {
         if peer.dead {
             return;
         }
-        if peer.failures >= config.reconnect_attempts {
+        // Whom the owner or a link names may be the only one there is.
+        let named = peer.sources.contains(PeerSource::Owner) || peer.sources.contains(PeerSource::Magnet);
+        if peer.failures >= config.reconnect_attempts && !named {
             self.forget(address);
             return;
         }
@@ -140,10 +164,10 @@ impl PeerList {
         }
     }
 
-    /// Forgets all peers, but not who is banned.
-    pub fn clear(&mut self) {
-        self.peers.clear();
-        self.candidates.clear();
+    /// Forgets the peers of which `keep` is false, but not who is banned.
+    pub fn retain(&mut self, keep: impl Fn(PeerSources) -> bool) {
+        let gone: Vec<SocketAddr> = self.peers.iter().filter(|(_, peer)| !keep(peer.sources)).map(|(address, _)| *address).collect();
+        gone.into_iter().for_each(|address| self.forget(address));
     }
 
     /// How many peers are known.
@@ -156,9 +180,30 @@ impl PeerList {
         self.peers.is_empty()
     }
 
-    /// The addresses known to be good or not yet tried: what a resume file keeps.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.peers.iter().filter(|(_, peer)| !peer.dead && peer.failures == 0).map(|(address, _)| *address)
+    /// The addresses known to be good or not yet tried, and where they came from: what a resume file keeps.
+    pub fn addresses(&self) -> impl Iterator<Item = (SocketAddr, PeerSources)> + '_ {
+        self.peers.iter().filter(|(_, peer)| !peer.dead && peer.failures == 0).map(|(address, peer)| (*address, peer.sources))
+    }
+
+    /// Notes a peer, which is no candidate yet; `true` if it is new.
+    fn insert(&mut self, address: SocketAddr, sources: PeerSources, config: &Config) -> bool {
+        if let Some(peer) = self.peers.get_mut(&address) {
+            let all = peer.sources.union(sources);
+            if peer.sources.are_strangers() && !all.are_strangers() {
+                self.strangers = self.strangers.saturating_sub(1);
+            }
+            peer.sources = all;
+            return false;
+        }
+        let usable = address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast();
+        let full = self.peers.len() >= config.known_peers_limit
+            || (sources.are_strangers() && self.strangers >= config.known_peers_limit.div_ceil(2));
+        if !usable || full || self.is_banned(address) {
+            return false;
+        }
+        self.strangers += usize::from(sources.are_strangers());
+        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false, sources });
+        true
     }
 
     fn schedule(&mut self, address: SocketAddr, at: Instant) {
@@ -171,8 +216,11 @@ impl PeerList {
     }
 
     fn forget(&mut self, address: SocketAddr) {
-        if let Some(KnownPeer { candidate: Some((at, tie)), .. }) = self.peers.remove(&canonical(address)) {
-            self.candidates.remove(&(at, tie, canonical(address)));
+        let address = canonical(address);
+        let Some(gone) = self.peers.remove(&address) else { return };
+        self.strangers = self.strangers.saturating_sub(usize::from(gone.sources.are_strangers()));
+        if let Some((at, tie)) = gone.candidate {
+            self.candidates.remove(&(at, tie, address));
         }
     }
 }
@@ -205,8 +253,8 @@ mod tests {
     fn a_failing_peer_waits_twice_as_long_each_time_and_is_forgotten_in_the_end() {
         let (mut list, config) = list();
         let mut now = Instant::ZERO;
-        assert!(list.add(now, address(1), &config));
-        assert!(!list.add(now, address(1), &config));
+        assert!(list.add(now, address(1), PeerSource::Tracker, &config));
+        assert!(!list.add(now, address(1), PeerSource::Tracker, &config));
         for wait in [30, 60, 120, 240] {
             assert_eq!(list.next(now, false), Some(address(1)));
             list.failed(now, address(1), &config);
@@ -222,17 +270,17 @@ mod tests {
     #[test]
     fn a_banned_address_is_neither_tried_nor_learnt_again() {
         let (mut list, config) = list();
-        list.add(Instant::ZERO, address(1), &config);
+        list.add(Instant::ZERO, address(1), PeerSource::Tracker, &config);
         list.ban(address(1));
         assert_eq!(list.next(Instant::MAX, false), None);
         assert!(list.is_banned(SocketAddr::from(([10, 0, 0, 1], 1))));
-        assert!(!list.add(Instant::ZERO, SocketAddr::from(([10, 0, 0, 1], 7)), &config));
+        assert!(!list.add(Instant::ZERO, SocketAddr::from(([10, 0, 0, 1], 7)), PeerSource::Tracker, &config));
     }
 
     #[test]
     fn seeds_are_passed_over_by_a_seed_only() {
         let (mut list, config) = list();
-        list.add(Instant::ZERO, address(1), &config);
+        list.add(Instant::ZERO, address(1), PeerSource::Tracker, &config);
         list.set_seed(address(1), true);
         assert_eq!(list.next(Instant::ZERO, true), None);
         list.disconnected(Instant::ZERO, address(1), Duration::ZERO);
@@ -243,9 +291,59 @@ mod tests {
     fn addresses_that_cannot_be_a_peers_are_ignored() {
         let (mut list, config) = list();
         for bad in ["0.0.0.0:1", "1.2.3.4:0", "224.0.0.1:5", "[::]:4"] {
-            assert!(!list.add(Instant::ZERO, bad.parse().unwrap(), &config), "{bad}");
+            assert!(!list.add(Instant::ZERO, bad.parse().unwrap(), PeerSource::Tracker, &config), "{bad}");
         }
-        assert!(list.add(Instant::ZERO, "[::ffff:1.2.3.4]:5".parse().unwrap(), &config));
-        assert!(!list.add(Instant::ZERO, "1.2.3.4:5".parse().unwrap(), &config));
+        assert!(list.add(Instant::ZERO, "[::ffff:1.2.3.4]:5".parse().unwrap(), PeerSource::Tracker, &config));
+        assert!(!list.add(Instant::ZERO, "1.2.3.4:5".parse().unwrap(), PeerSource::Tracker, &config));
+    }
+
+    #[test]
+    fn whom_the_owner_named_is_never_forgotten() {
+        for (source, kept) in [(PeerSource::Owner, true), (PeerSource::Magnet, true), (PeerSource::Tracker, false)] {
+            let (mut list, config) = list();
+            list.add(Instant::ZERO, address(1), source, &config);
+            for _ in 0..100 {
+                list.failed(Instant::ZERO, address(1), &config);
+            }
+            assert_eq!(list.len() == 1, kept, "{source}");
+            assert!(list.next_deadline().is_none_or(|at| at == Instant::ZERO + config.reconnect_maximum));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_came_to_us_is_not_tried_until_it_is_gone() {
+        let (mut list, config) = list();
+        list.add(Instant::ZERO, address(1), PeerSource::Tracker, &config);
+        assert!(list.met(address(1), true, &config));
+        assert!(list.met(address(2), true, &config));
+        assert!(!list.met(address(2), true, &config), "another one claims to be there, too");
+        assert!(!list.met(address(3), false, &config));
+        assert_eq!((list.len(), list.next(Instant::MAX, false)), (2, None));
+        assert_eq!(list.sources(address(1)).best(), Some(PeerSource::Tracker));
+        assert_eq!(list.sources(address(2)).best(), Some(PeerSource::Incoming));
+        assert_eq!(list.addresses().count(), 2);
+        list.disconnected(Instant::ZERO, address(2), Duration::ZERO);
+        assert_eq!(list.next(Instant::ZERO, false), Some(address(2)));
+    }
+
+    #[test]
+    fn strangers_take_up_half_of_the_room_at_most() {
+        let (mut list, mut config) = list();
+        config.known_peers_limit = 10;
+        for number in 1..=10 {
+            list.add(Instant::ZERO, address(number), PeerSource::PeerExchange, &config);
+        }
+        assert_eq!(list.len(), 5);
+        // A tracker vouches for one of them: that makes room for another stranger.
+        assert!(!list.add(Instant::ZERO, address(1), PeerSource::Tracker, &config));
+        assert!(list.met(address(11), true, &config));
+        assert!(!list.add(Instant::ZERO, address(12), PeerSource::LocalDiscovery, &config));
+        for number in 20..=30 {
+            list.add(Instant::ZERO, address(number), PeerSource::Tracker, &config);
+        }
+        assert_eq!(list.len(), 10);
+        list.retain(PeerSources::suit_private);
+        assert_eq!(list.len(), 5);
+        assert!(list.add(Instant::ZERO, address(12), PeerSource::LocalDiscovery, &config));
     }
 }

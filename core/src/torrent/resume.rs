@@ -25,9 +25,18 @@ pub struct Resume {
     /// Payload that came from peers in all sessions, in bytes.
     pub downloaded: u64,
     /// Peers worth trying first.
-    pub peers: Vec<SocketAddr>,
+    pub peers: Vec<ResumePeer>,
     /// The info dictionary of a torrent that came as a magnet link.
     pub info: Option<Bytes>,
+}
+
+/// A peer that an earlier session knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumePeer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// A tracker had named it: a private torrent may try it again (BEP 27).
+    pub from_tracker: bool,
 }
 
 /// Why resume data is of no use. The file is to blame; the torrent is hashed instead.
@@ -118,24 +127,34 @@ impl Resume {
     }
 }
 
-/// An address as compact peer lists write it (BEP 23, BEP 7): the IP, then the port, big-endian.
-fn compact(address: SocketAddr) -> Vec<u8> {
-    let mut bytes = match address.ip() {
+/// An address as compact peer lists write it (BEP 23, BEP 7): the IP, then the port, big-endian. A byte behind it says that it came from
+/// a tracker.
+fn compact(peer: ResumePeer) -> Vec<u8> {
+    let mut bytes = match peer.address.ip() {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
-    bytes.extend(address.port().to_be_bytes());
+    bytes.extend(peer.address.port().to_be_bytes());
+    if peer.from_tracker {
+        bytes.push(FROM_TRACKER);
+    }
     bytes
 }
 
-fn expand(bytes: &[u8]) -> Option<SocketAddr> {
+const FROM_TRACKER: u8 = b'T';
+
+fn expand(bytes: &[u8]) -> Option<ResumePeer> {
+    let (bytes, from_tracker) = match bytes {
+        [address @ .., FROM_TRACKER] if matches!(address.len(), 6 | 18) => (address, true),
+        _ => (bytes, false),
+    };
     let (ip, port) = bytes.split_last_chunk::<2>()?;
     let ip = match ip.len() {
         4 => IpAddr::from(*ip.first_chunk::<4>()?),
         16 => IpAddr::from(*ip.first_chunk::<16>()?),
         _ => return None,
     };
-    Some(SocketAddr::new(ip, u16::from_be_bytes(*port)))
+    Some(ResumePeer { address: SocketAddr::new(ip, u16::from_be_bytes(*port)), from_tracker })
 }
 
 #[cfg(test)]
@@ -150,7 +169,8 @@ mod tests {
         let mut verified = Bitfield::new(4);
         verified.set(2);
         let files = vec![Some(FileStamp { length: 25, modified: -5 }), None];
-        let peers = vec!["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()];
+        let peer = |address: &str, from_tracker| ResumePeer { address: address.parse().unwrap(), from_tracker };
+        let peers = vec![peer("1.2.3.4:5", false), peer("1.2.3.4:84", true), peer("[::1]:6", true), peer("[::1]:84", false)];
         (layout, Resume { verified, files, uploaded: 7, downloaded: 8, peers, info: Some(Bytes::from_static(b"de")) })
     }
 

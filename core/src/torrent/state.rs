@@ -1,7 +1,11 @@
-use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, SourceId, WebSource, choker::Choker, picker::Picker};
+use super::{
+    Assembly, Blame, Checking, Geometry, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, SourceId, WebSource,
+    choker::Choker, picker::Picker,
+};
 use crate::{
     choices::Choices,
     command::TorrentSource,
+    config::Config,
     error::DiskError,
     id::{ConnectionId, TorrentId},
     metadata::MetadataFetch,
@@ -71,6 +75,8 @@ pub(crate) struct Torrent {
     pub(crate) peers: PeerList,
     /// In the order in which the torrent names them; none before it is active for the first time.
     pub(crate) web_seeds: Vec<WebSource>,
+    /// Never there where peers may not be told of peers; and not before one wants to be.
+    pub(crate) exchange: Option<Box<PeerExchange>>,
     pub(crate) choker: Choker,
     pub(crate) choke_due: Option<Instant>,
     pub(crate) announcer: Announcer,
@@ -150,13 +156,32 @@ impl Torrent {
         }
     }
 
-    pub(crate) fn is_private(&self) -> bool {
-        self.metainfo().is_some_and(|metainfo| metainfo.info.is_private())
+    /// Whether anybody may know of its peers, and be one (BEP 27). What a magnet link stands for counts as public until the metadata
+    /// says otherwise.
+    pub(crate) fn is_public(&self) -> bool {
+        !self.metainfo().is_some_and(|metainfo| metainfo.info.is_private())
     }
 
-    /// Whether peers may be told of peers (BEP 11, BEP 27).
+    /// Whether peers may be told of peers (BEP 11).
     pub(crate) fn exchanges_peers(&self) -> bool {
-        self.choices.peer_exchange && !self.is_private()
+        self.choices.peer_exchange && self.is_public()
+    }
+
+    /// Learns of a peer: the one way in, through which a private torrent takes only what it may know.
+    pub(crate) fn learn(&mut self, now: Instant, address: SocketAddr, sources: impl Into<PeerSources>, config: &Config) {
+        let sources = sources.into();
+        if self.is_public() || sources.suit_private() {
+            self.peers.add(now, address, sources, config);
+        }
+    }
+
+    /// Learns of the peers that an earlier session knew.
+    pub(crate) fn learn_saved(&mut self, now: Instant, config: &Config) {
+        let saved = self.resume.as_ref().map(|resume| resume.peers.clone()).unwrap_or_default();
+        for ResumePeer { address, from_tracker } in saved {
+            let sources = PeerSources::from(PeerSource::Resume);
+            self.learn(now, address, if from_tracker { sources.with(PeerSource::Tracker) } else { sources }, config);
+        }
     }
 
     pub(crate) fn is_complete(&self) -> bool {

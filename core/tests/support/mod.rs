@@ -6,6 +6,7 @@
 mod audit;
 mod content;
 mod disk;
+mod extended;
 mod peer;
 mod trackers;
 mod web;
@@ -22,7 +23,7 @@ use rustor_core::{
     action::Action,
     command::{AddTorrent, Command, CommandError, Reply},
     config::Config,
-    engine::Engine,
+    engine::{Engine, Explanation},
     error::{DiskErrorKind, StreamError},
     event::Event,
     id::{ConnectionId, DiskJobId, IncomingId, ResolveId, TorrentId},
@@ -162,6 +163,10 @@ impl World {
 
     pub fn peers(&self, torrent: TorrentId) -> Vec<PeerStatus> {
         self.0.borrow().engine.peers(torrent)
+    }
+
+    pub fn explains(&self, torrent: TorrentId) -> Explanation {
+        self.0.borrow().engine.explain(torrent).expect("the torrent is listed")
     }
 
     pub fn our_peer_id(&self) -> PeerId {

@@ -238,7 +238,7 @@ impl Peer {
         !self.hears_some(|heard| (heard == message).then_some(())).is_empty()
     }
 
-    fn hears_some<T>(&self, pick: impl Fn(&Message) -> Option<T>) -> Vec<T> {
+    pub(super) fn hears_some<T>(&self, pick: impl Fn(&Message) -> Option<T>) -> Vec<T> {
         self.stream(|stream| {
             let picked = stream.heard.iter().filter_map(&pick).collect();
             stream.heard.retain(|message| pick(message).is_none());

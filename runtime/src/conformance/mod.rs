@@ -32,6 +32,7 @@ pub mod names;
 pub mod streams;
 pub mod support;
 pub mod timers;
+pub mod trackers;
 pub mod web_seeds;
 
 #[cfg(test)]
@@ -104,6 +105,7 @@ macro_rules! conformance {
             the_last_handle_to_go_shuts_the_engine_down
             a_host_that_is_dropped_leaves_nobody_waiting
             what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer
+            a_recorded_session_replays_to_the_same_actions
             a_port_in_use_is_named
             all_addresses_get_the_same_port
         }
@@ -188,6 +190,13 @@ macro_rules! conformance {
             a_client_that_never_finishes_is_dropped
             connections_beyond_the_limit_wait
             shutdown_closes_idle_connections
+        }
+        $crate::conformance_tests! { $run, trackers:
+            both_protocols_share_a_port_and_a_shutdown_frees_it
+            peers_find_each_other_by_our_own_tracker_over_udp
+            who_has_not_proven_its_address_is_not_answered
+            swarms_are_counted_over_both_protocols
+            what_a_tracker_does_not_tell_is_an_error
         }
     };
 }

@@ -11,6 +11,7 @@ mod errand;
 mod fetch;
 mod listen;
 mod promises;
+mod recording;
 mod request;
 mod stream;
 mod wake;
@@ -29,7 +30,6 @@ use std::{
 
 use rustor_core::{
     action::Action,
-    engine::Engine,
     error::StreamError,
     id::{ConnectionId, IncomingId},
     input::Input,
@@ -43,11 +43,13 @@ use self::{
     fetch::Fetches,
     listen::{Acceptor, Mailer},
     promises::Promises,
+    recording::RecordedEngine,
     request::Desk,
     stream::{ReadBuffers, Streams},
     wake::{Mail, Source},
 };
 pub(crate) use self::{
+    errand::{get, look_up},
     request::{Outcome, Request},
     wake::Mailbox,
 };
@@ -69,7 +71,7 @@ const SHARE: Duration = Duration::from_millis(5);
 #[must_use = "nothing happens unless the host is polled"]
 pub struct Host<R: Runtime> {
     runtime: R,
-    engine: Engine,
+    engine: RecordedEngine,
     /// The engine's time is counted from here.
     origin: Moment,
     mailbox: Arc<Mailbox>,
@@ -129,8 +131,9 @@ impl<R: Runtime> Host<R> {
         let completions = mailbox.clone();
         let complete = Arc::new(move |job, result| completions.complete(Input::Disk { job, result }));
         let buffer_size = config.engine.read_limit.max(1) as usize;
+        let engine = RecordedEngine::new(config.engine, seed, Instant::ZERO, config.record.as_deref());
         let host = Host {
-            engine: Engine::new(config.engine, seed, Instant::ZERO),
+            engine: engine.map_err(|error| StartError::Record { file: config.record.unwrap_or_default(), error })?,
             origin: Moment::now(),
             mail: Mail::default(),
             answers: listening.iter().map(|address| Input::Listening(*address)).collect(),
@@ -341,6 +344,7 @@ impl<R: Runtime> Host<R> {
         self.fetches.clear();
         // Waits for the workers.
         self.disk = None;
+        self.engine.finish();
         self.desk.close();
     }
 }

@@ -169,7 +169,7 @@ mod tests {
     fn a_gap_that_another_is_heading_into_is_shared() {
         let picker = picker("YnnnnnnnYnn");
         assert_eq!(picker.choose_run(&source(1), &[1]), Some(5..8));
-        assert_eq!(super::super::runs::tests::picker("Yn").choose_run(&source(1), &[1]), None, "the last piece is left to it");
+        assert_eq!(self::picker("Yn").choose_run(&source(1), &[1]), None, "the last piece is left to it");
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         assert!(!picker.claim(&source(2), 0));
         assert_eq!(picker.choose_run(&source(2), &[]), Some(1..4));
         let mut out = Vec::new();
-        picker.pick(&source(3), &mut PeerCursor::default(), 99, &mut rng(), &mut out);
+        picker.pick(&source(3), &mut PeerCursor::default(), 6, &mut rng(), &mut out);
         assert!(out.iter().all(|block| block.piece != 0) && out.len() == 6);
         picker.assert_consistent();
     }
