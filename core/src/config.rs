@@ -2,6 +2,7 @@
 
 use crate::{
     choices::RateLimits,
+    local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     time::Duration,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
@@ -20,6 +21,8 @@ pub struct Config {
     /// How UDP trackers are spoken to. Default: as BEP 15 says, but given up after two retransmissions (105 s), so that the next
     /// tracker has its turn.
     pub udp_tracker: UdpTrackerConfig,
+    /// How often torrents are announced to the local network; `None` turns local discovery off altogether. Default as BEP 14 says.
+    pub local_discovery: Option<LocalDiscoveryConfig>,
     /// How metadata is fetched.
     pub metadata: MetadataConfig,
 
@@ -130,6 +133,7 @@ impl Default for Config {
             limits: Limits::default(),
             announcer: AnnouncerConfig::default(),
             udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
+            local_discovery: Some(LocalDiscoveryConfig::default()),
             metadata: MetadataConfig::default(),
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),

@@ -190,6 +190,7 @@ impl Engine {
         if switched {
             self.peer_exchange_changed(id);
         }
+        self.discover_locally(id);
         self.arm_torrent(id);
         Ok(())
     }
@@ -365,6 +366,7 @@ impl Engine {
         self.start_web_seeds(id);
         self.blocks_freed(id, true);
         self.announce(id);
+        self.discover_locally(id);
         self.connect_peers(id);
         self.save_resume(id);
         self.arm_torrent(id);
@@ -392,6 +394,7 @@ impl Engine {
         }
         self.wanting.remove(&id);
         self.announce(id);
+        self.discover_locally(id);
         self.save_resume(id);
         self.arm_torrent(id);
         true

@@ -37,6 +37,7 @@ impl Engine {
         torrent.peers.restart(now);
         self.resolve_peers(id, named);
         self.announce(id);
+        self.discover_locally(id);
         self.connect_peers(id);
         self.arm_torrent(id);
     }
@@ -151,6 +152,7 @@ impl Engine {
             self.close(connection, CloseReason::TorrentStopped);
         }
         self.peer_exchange_changed(id);
+        self.discover_locally(id);
     }
 
     /// Nobody can help that: the torrent fails.

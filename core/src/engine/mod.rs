@@ -11,6 +11,7 @@
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
 //! - `web_seeds`: files fetched from web servers
+//! - `local`: peers of the local network; `peer_exchange`: peers that peers name
 //! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
@@ -20,6 +21,7 @@ mod explain;
 mod extended;
 mod flush;
 mod lifecycle;
+mod local;
 mod messages;
 mod metadata;
 mod peer_exchange;
@@ -36,6 +38,7 @@ use crate::{
     event::Event,
     id::{ConnectionId, ConnectionKind, DiskJobKind, FetchKind, HttpKind, ResolveKind, TorrentId, TorrentKind},
     input::Input,
+    local_discovery::LocalDiscovery,
     metainfo::InfoHash,
     peer::Connection,
     rng::{Purpose, Rng, Seed},
@@ -96,6 +99,9 @@ pub struct Engine {
     udp: UdpTrackerClient,
     udp_announces: BTreeMap<UdpExchangeId, Key<AnnounceKind>>,
     udp_armed: Armed,
+    /// None if the configuration says so.
+    local: Option<LocalDiscovery>,
+    local_armed: Armed,
 
     timers: Deadlines<Timer>,
     encoder: Encoder,
@@ -109,6 +115,7 @@ impl Engine {
         let rng = Rng::new(seed);
         let peer_id = PeerId::random(config.peer_id_prefix, &mut rng.fork(Purpose::PeerId, 0));
         let udp = UdpTrackerClient::new(config.udp_tracker.clone(), rng.fork(Purpose::UdpTracker, 0));
+        let local = config.local_discovery.map(|config| LocalDiscovery::new(config, &mut rng.fork(Purpose::LocalDiscovery, 0)));
         Engine {
             config,
             rng,
@@ -135,6 +142,8 @@ impl Engine {
             udp,
             udp_announces: BTreeMap::new(),
             udp_armed: None,
+            local,
+            local_armed: None,
             timers: Deadlines::new(),
             encoder: Encoder::new(),
             actions: VecDeque::new(),
@@ -147,7 +156,10 @@ impl Engine {
         self.advance(now);
         match input {
             Input::Timeout => {}
-            Input::Listening(address) => self.listening.push(address),
+            Input::Listening(address) => {
+                self.listening.push(address);
+                self.arm_local();
+            }
             Input::Incoming { incoming, remote } => self.on_incoming(incoming, remote),
             Input::Connected { connection, result } => self.on_connected(connection, result),
             Input::Read { connection, result } => self.on_read(connection, result),
@@ -158,6 +170,7 @@ impl Engine {
             Input::FetchBody { fetch, result } => self.on_fetch_body(fetch, result),
             Input::Resolved { resolve, result } => self.on_resolved(resolve, result),
             Input::Datagram { remote, payload } => self.on_datagram(remote, &payload),
+            Input::Multicast { remote, payload } => self.on_multicast(remote, &payload),
         }
     }
 

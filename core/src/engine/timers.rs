@@ -15,10 +15,12 @@ pub(super) enum Timer {
     Torrent(TorrentId),
     /// Retransmissions to UDP trackers.
     Udp,
+    /// Announces to the local network.
+    Local,
 }
 
 /// Whatever is due again is due no sooner than this, so that after a drain the next deadline lies in the future.
-const STEP: Duration = Duration::from_millis(1);
+pub(super) const STEP: Duration = Duration::from_millis(1);
 
 impl Engine {
     /// Lets everything happen that is due. Each object fires once and arms itself for later.
@@ -28,6 +30,7 @@ impl Engine {
                 Timer::Connection(id) => self.connection_due(id),
                 Timer::Torrent(id) => self.torrent_due(id),
                 Timer::Udp => self.udp_due(),
+                Timer::Local => self.local_due(),
             }
         }
     }

@@ -93,6 +93,7 @@ fn input() -> impl Strategy<Value = Input> {
         (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Input::Datagram { remote, payload }),
         (id(), maybe_err(fetch_head(), http_error.clone())).prop_map(|(fetch, result)| Input::FetchHead { fetch, result }),
         (id(), maybe_err(content, http_error)).prop_map(|(fetch, result)| Input::FetchBody { fetch, result }),
+        (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Input::Multicast { remote, payload }),
     ]
 }
 
@@ -196,6 +197,7 @@ fn action() -> impl Strategy<Value = Action> {
         (id(), text(), byte_range()).prop_map(|(fetch, url, range)| Action::Fetch { fetch, url, range }),
         (id(), any::<u32>()).prop_map(|(fetch, limit)| Action::FetchRead { fetch, limit }),
         id().prop_map(|fetch| Action::FetchCancel { fetch }),
+        (any::<SocketAddr>(), bytes()).prop_map(|(group, payload)| Action::Multicast { group, payload }),
     ]
 }
 

@@ -15,6 +15,7 @@ use crate::{
     event::Event,
     id::IncomingId,
     input::{ByteRange, FetchHead, HttpReply, Input, ReadBuffer},
+    local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     metainfo::{HostPort, Info, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
@@ -41,8 +42,9 @@ form! { enum Input {
     7 => Http { request, result },
     8 => Resolved { resolve, result },
     9 => Datagram { remote, payload },
-    10 => FetchHead { fetch, result },
-    11 => FetchBody { fetch, result as body },
+    10 => Multicast { remote, payload },
+    11 => FetchHead { fetch, result },
+    12 => FetchBody { fetch, result as body },
 } }
 
 form! { enum Command {
@@ -69,9 +71,10 @@ form! { enum Action {
     7 => Http { request, url, family, body_limit, timeout_millis },
     8 => Resolve { resolve, host, port },
     9 => SendDatagram { remote, payload },
-    10 => Fetch { fetch, url, range },
-    11 => FetchRead { fetch, limit },
-    12 => FetchCancel { fetch },
+    10 => Multicast { group, payload },
+    11 => Fetch { fetch, url, range },
+    12 => FetchRead { fetch, limit },
+    13 => FetchCancel { fetch },
 } }
 
 form! { enum Event {
@@ -94,7 +97,7 @@ form! { enum Event {
 } }
 
 form! { struct Config {
-    peer_id_prefix, limits, announcer, udp_tracker, metadata,
+    peer_id_prefix, limits, announcer, udp_tracker, local_discovery, metadata,
     connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout,
     reconnect_interval, reconnect_maximum, reconnect_attempts, half_open_limit, known_peers_limit,
     choke_interval, optimistic_rounds, snub_timeout,
@@ -131,6 +134,8 @@ form! { struct AnnouncerConfig {
 } }
 
 form! { struct UdpTrackerConfig { first_timeout, max_retransmissions, connection_lifetime, max_peers } }
+
+form! { struct LocalDiscoveryConfig { interval, minimum_interval } }
 
 form! { enum Reach { 0 => OneTracker, 1 => EveryTier, 2 => EveryTracker } }
 

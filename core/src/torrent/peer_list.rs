@@ -8,7 +8,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use core::net::SocketAddr;
+use core::net::{SocketAddr, SocketAddrV6};
 
 /// The peers of one torrent that we know of: which to try next, which to leave alone.
 ///
@@ -225,9 +225,13 @@ impl PeerList {
     }
 }
 
-/// The same peer has one name only: an IPv4 address that a dual-stack socket shows as IPv6 is IPv4.
+/// The same peer has one name only: an IPv4 address that a dual-stack socket shows as IPv6 is IPv4. An address of one link keeps the
+/// link, without which it leads nowhere.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into(),
+        _ => SocketAddr::new(address.ip().to_canonical(), address.port()),
+    }
 }
 
 /// What a peer is banned by: its IP address, and its port only where the address tells nobody apart.

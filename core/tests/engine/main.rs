@@ -14,6 +14,7 @@ mod explanations;
 mod handshakes;
 mod holdings;
 mod lifecycle;
+mod local_discovery;
 mod misbehaviour;
 mod peer_exchange;
 mod resume;

@@ -65,7 +65,7 @@ impl Audit {
                 assert!(*limit > 0);
             }
             Action::FetchCancel { fetch } => assert!(self.fetches.remove(fetch).is_some(), "no such download: {action:?}"),
-            Action::Refuse { .. } | Action::Resolve { .. } | Action::SendDatagram { .. } => {}
+            Action::Refuse { .. } | Action::Resolve { .. } | Action::SendDatagram { .. } | Action::Multicast { .. } => {}
         }
         assert!(!self.shut_down, "nothing is left to do after the shutdown: {action:?}");
     }

@@ -60,6 +60,8 @@ struct Inner {
     announces: Vec<Announce>,
     look_ups: Vec<(ResolveId, String, u16)>,
     downloads: Vec<web::State>,
+    datagrams: Vec<(Instant, SocketAddr, Bytes)>,
+    multicasts: Vec<(Instant, SocketAddr, Bytes)>,
     events: Vec<Event>,
     refused: usize,
     timeouts: u32,
@@ -90,6 +92,8 @@ impl World {
             announces: Vec::new(),
             look_ups: Vec::new(),
             downloads: Vec::new(),
+            datagrams: Vec::new(),
+            multicasts: Vec::new(),
             events: Vec::new(),
             refused: 0,
             timeouts: 0,
@@ -288,6 +292,18 @@ impl World {
         self.disk(|disk| disk.fault = None);
     }
 
+    // Datagrams
+
+    /// The datagrams sent since the last call: when, where to, and what.
+    pub fn datagrams(&self) -> Vec<(Instant, SocketAddr, Bytes)> {
+        std::mem::take(&mut self.0.borrow_mut().datagrams)
+    }
+
+    /// What was said to multicast groups since the last call.
+    pub fn multicasts(&self) -> Vec<(Instant, SocketAddr, Bytes)> {
+        std::mem::take(&mut self.0.borrow_mut().multicasts)
+    }
+
     // Trackers
 
     /// Announces under way, not answered yet.
@@ -478,7 +494,8 @@ impl Inner {
                 download.is_over = true;
             }
             Action::Resolve { resolve, host, port } => self.look_ups.push((resolve, host, port)),
-            Action::SendDatagram { .. } => {}
+            Action::SendDatagram { remote, payload } => self.datagrams.push((self.now, remote, payload)),
+            Action::Multicast { group, payload } => self.multicasts.push((self.now, group, payload)),
         }
     }
 

@@ -15,8 +15,8 @@
 //! The scenarios are about the runtime itself (streams, datagrams, timers, names), about HTTP over it, and about whole clients. In
 //! a debug build every host holds the engine and itself to their contract while they run: exactly one answer for each action.
 //!
-//! Servers are plain threads on ports of the operating system's choice, nothing leaves the machine, and no scenario measures
-//! time: where one has to run out, the other side waits for longer than anyone would.
+//! Servers are plain threads on ports of the operating system's choice, nothing leaves the machine but announces of local discovery
+//! in its scenarios, and no scenario measures time: where one has to run out, the other side waits for longer than anyone would.
 
 // What a scenario finds wrong it reports by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -28,6 +28,7 @@ pub mod http_client;
 pub mod http_server;
 pub mod https;
 pub mod lab;
+pub mod local_discovery;
 pub mod names;
 pub mod streams;
 pub mod support;
@@ -190,6 +191,9 @@ macro_rules! conformance {
             a_client_that_never_finishes_is_dropped
             connections_beyond_the_limit_wait
             shutdown_closes_idle_connections
+        }
+        $crate::conformance_tests! { $run, local_discovery:
+            clients_of_one_network_find_each_other
         }
         $crate::conformance_tests! { $run, trackers:
             both_protocols_share_a_port_and_a_shutdown_frees_it

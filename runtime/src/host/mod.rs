@@ -28,6 +28,7 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
+use bytes::Bytes;
 use rustor_core::{
     action::Action,
     error::StreamError,
@@ -54,7 +55,7 @@ pub(crate) use self::{
     wake::Mailbox,
 };
 use crate::{
-    adapter::{Listener, Runtime},
+    adapter::{Listener, Runtime, multicast},
     buffer::BufferPool,
     client::{ClientConfig, StartError},
     disk::DiskWorkers,
@@ -174,7 +175,11 @@ impl<R: Runtime> Host<R> {
                 Source::Listener(place) => self.accept(place, moment, now),
                 Source::Datagram(place) => {
                     if let Some(mailer) = self.mailers.get_mut(place) {
-                        mailer.drive(|remote, payload| self.engine.handle(now, Input::Datagram { remote, payload }));
+                        let to_a_group = mailer.group().is_some();
+                        mailer.drive(|remote, payload| {
+                            let input = if to_a_group { Input::Multicast { remote, payload } } else { Input::Datagram { remote, payload } };
+                            self.engine.handle(now, input);
+                        });
                     }
                 }
                 Source::Timer => self.alarm.rang(),
@@ -280,6 +285,19 @@ impl<R: Runtime> Host<R> {
                     mailer.send(remote, payload);
                 }
             }
+            Action::Multicast { group, payload } => self.multicast(group, &payload),
+        }
+    }
+
+    /// Sends to a group, joining it first where that was not done yet, or could not be done.
+    fn multicast(&mut self, group: SocketAddr, payload: &Bytes) {
+        if self.mailers.iter().all(|mailer| mailer.group() != Some(group)) {
+            for socket in multicast::join(group).into_iter().filter_map(|socket| self.runtime.datagram(socket).ok()) {
+                self.mailers.push(Mailer::member(&self.mailbox, self.mailers.len(), socket, group));
+            }
+        }
+        for mailer in self.mailers.iter_mut().filter(|mailer| mailer.group() == Some(group)) {
+            mailer.send(group, payload.clone());
         }
     }
 
