@@ -94,8 +94,8 @@ pub enum Action {
         /// At most this many bytes: how rate limits and back-pressure reach the socket. Never zero.
         limit: u32,
     },
-    /// Give a download up and close its connection. Not answered itself; what was under way may still be answered, or not. Not said of
-    /// a download that has ended by itself: with an error, or with the end of its body.
+    /// Give a download up and close its connection. Not answered itself; what was under way may still be answered, or not. Means nothing
+    /// where the download has just ended by itself: with an error, or with the end of its body.
     FetchCancel {
         /// Which download.
         fetch: FetchId,

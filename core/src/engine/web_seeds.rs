@@ -22,6 +22,9 @@ use core::ops::Range;
 /// What nobody needs is read over rather than asked around, if it is no more than this or half a second's worth: a request costs more.
 const SKIP: u64 = 256 << 10;
 
+/// Less than this of another's run is not worth a request.
+const SHARED: u64 = 512 << 10;
+
 /// Bytes of padding that are made at once. A torrent may consist of little else.
 const PADDING_AT_ONCE: u64 = 4 << 20;
 
@@ -210,13 +213,20 @@ impl Engine {
         let ready = torrent.web_seeds.iter().filter(|web| web.seed.is_idle() || web.seed.is_running()).count();
         let is_alone = torrent.open == 0 && ready <= 1;
         let is_newcomer = torrent.verified.is_empty() && torrent.open > 0;
-        let Torrent { web_seeds, picker, picker_rng, layout, geometry, .. } = torrent;
+        let geometry = torrent.geometry;
+        let Torrent { web_seeds, picker, picker_rng, layout, .. } = torrent;
         let Some(web) = web_seeds.get_mut(place as usize) else { return false };
         let source = web.as_source(place, now, geometry.piece_length());
         let begin = |block: Block| u64::from(block.piece) * u64::from(geometry.piece_length()) + u64::from(block.offset);
         let total = geometry.total_length();
 
         let Some(mut run) = picker.choose_run(&source, &heading) else {
+            if share_run(torrent, place) {
+                return self.begin_run(id, place);
+            }
+            let Torrent { web_seeds, picker, picker_rng, .. } = torrent;
+            let Some(web) = web_seeds.get_mut(place as usize) else { return false };
+            let source = web.as_source(place, now, geometry.piece_length());
             // Nothing is free; but a peer may be slow with what it was asked for.
             let again = if web.seed.ignores_ranges() { None } else { picker.claim_again(&source, picker_rng) };
             let Some(piece) = again else { return false };
@@ -348,6 +358,29 @@ impl WebSource {
         let speed = speed(self.seed.rate(now), piece_length);
         picker::Source { peer: SourceId::WebSeed(place), has: self.seed.holdings(), speed }
     }
+}
+
+/// Takes the second half of what another web seed has still before it, for the one at `place`, which has nothing to do: of several servers
+/// none is to wait for the slowest.
+fn share_run(torrent: &mut Torrent, place: u32) -> bool {
+    let Torrent { web_seeds, picker, geometry, .. } = torrent;
+    let length = u64::from(geometry.piece_length());
+    let Some(idle) = web_seeds.get(place as usize).filter(|idle| !idle.seed.ignores_ranges()) else { return false };
+    let ahead = |web: &WebSource| Some((web.seed.run()?.start / length) as u32 + 1..web.claimed.end);
+    let others = (0..).zip(web_seeds.iter()).filter(|(other, _)| *other != place);
+    let busiest = others.filter_map(|(other, web)| Some((other, ahead(web)?))).max_by_key(|(_, ahead)| ahead.len());
+    let Some((other, ahead)) = busiest.filter(|(_, ahead)| ahead.len() > 1 && ahead.len() as u64 * length >= SHARED) else { return false };
+    let middle = ahead.start + ahead.len() as u32 / 2;
+    let source = SourceId::WebSeed(other);
+    if !idle.seed.holdings().contains(middle) || picker.next_asked(source, middle..middle + 1, 0).is_none() {
+        return false;
+    }
+    picker.release_run(source, middle..ahead.end);
+    if let Some(other) = web_seeds.get_mut(other as usize) {
+        other.claimed.end = middle;
+        other.seed.shorten(u64::from(middle) * length);
+    }
+    true
 }
 
 /// Claims as much of a run as comes soon.

@@ -199,6 +199,18 @@ impl WebSeed {
         }
     }
 
+    /// Lets the run end before `end`: what is behind comes from elsewhere.
+    pub fn shorten(&mut self, end: u64) {
+        if let State::Running(run) = &mut self.state
+            && end > run.at
+        {
+            run.end = run.end.min(end);
+            if let Request::Open { until, .. } = &mut run.request {
+                *until = run.end.min(*until);
+            }
+        }
+    }
+
     /// What is to be done next; `None` if that is to wait, for an answer or for the next run.
     pub fn poll(&mut self, now: Instant, info: &Info, layout: &Layout) -> Option<WebSeedStep> {
         let State::Running(run) = &mut self.state else { return None };
@@ -276,7 +288,7 @@ impl WebSeed {
             return Err(self.fail(now, WebSeedFault::WrongRange));
         }
         if let State::Running(run) = &mut self.state {
-            run.request = Request::Open { from: at, until: at.saturating_add(part), reading: false };
+            run.request = Request::Open { from: at, until: at.saturating_add(part).min(run.end), reading: false };
             run.progress = now;
         }
         Ok(())

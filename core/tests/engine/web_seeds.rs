@@ -209,6 +209,24 @@ fn several_web_seeds_fetch_from_different_places() {
 }
 
 #[test]
+fn a_server_that_has_sent_its_part_takes_over_half_of_a_slower_ones() {
+    let content = Content::new(256 * BLOCK as usize, 4 * BLOCK);
+    let world = World::with(|config| config.web_seed.claim_minimum = 1 << 30);
+    let torrent = leeches(&world, &content, &["http://slow.example/", "http://fast.example/"]);
+    let (slow, fast) = (world.downloads()[0].clone(), world.downloads()[1].clone());
+    slow.begins(&content.data);
+    slow.sends_next(&content.data, 100);
+    assert_eq!(fast.range().start, 32 * u64::from(4 * BLOCK), "all was claimed; half of it is given up");
+    while let Some(next) = world.downloads().into_iter().find(|download| download.url().contains("fast") && !download.has_head()) {
+        next.serves(&content.data);
+    }
+    assert!(world.status(torrent).verified > 56 * u64::from(4 * BLOCK));
+    slow.sends_next(&content.data, content.data.len());
+    assert!(is_complete(&world, &content));
+    assert!(slow.is_over());
+}
+
+#[test]
 fn no_more_web_seeds_than_the_limit_are_asked_at_once() {
     let content = Content::new(1024 * BLOCK as usize, 4 * BLOCK);
     let world = World::with(|config| config.web_seed.active_limit = 2);

@@ -17,6 +17,8 @@ pub struct Audit {
     requests: BTreeSet<HttpId>,
     /// Whether something is asked of each download.
     fetches: BTreeMap<FetchId, bool>,
+    /// Downloads that ended by themselves: the engine may have given them up before it heard of that.
+    ended_fetches: BTreeSet<FetchId>,
     /// Torrents whose files are open; `false` once they are being closed.
     storage: BTreeMap<TorrentId, bool>,
     removed: BTreeSet<TorrentId>,
@@ -64,7 +66,10 @@ impl Audit {
                 assert_eq!(asked, Some(false), "a read before the last one, or the head, came, or of no download: {action:?}");
                 assert!(*limit > 0);
             }
-            Action::FetchCancel { fetch } => assert!(self.fetches.remove(fetch).is_some(), "no such download: {action:?}"),
+            Action::FetchCancel { fetch } => {
+                let known = self.fetches.remove(fetch).is_some() || self.ended_fetches.remove(fetch);
+                assert!(known, "no such download: {action:?}");
+            }
             Action::Refuse { .. } | Action::Resolve { .. } | Action::SendDatagram { .. } | Action::Multicast { .. } => {}
         }
         assert!(!self.shut_down, "nothing is left to do after the shutdown: {action:?}");
@@ -77,11 +82,11 @@ impl Audit {
             Input::Written { connection, .. } => self.answered(*connection, |stream| stream.writing = false),
             Input::Disk { job, .. } => drop(self.jobs.remove(job)),
             Input::Http { request, .. } => drop(self.requests.remove(request)),
-            Input::FetchHead { fetch, result: Err(_) } => drop(self.fetches.remove(fetch)),
+            Input::FetchHead { fetch, result: Err(_) } => self.fetch_ends(*fetch),
             Input::FetchHead { fetch, .. } => self.fetches.get_mut(fetch).into_iter().for_each(|asked| *asked = false),
             Input::FetchBody { fetch, result } => match result {
                 Ok(buffer) if !buffer.data.is_empty() => self.fetches.get_mut(fetch).into_iter().for_each(|asked| *asked = false),
-                _ => drop(self.fetches.remove(fetch)),
+                _ => self.fetch_ends(*fetch),
             },
             _ => {}
         }
@@ -99,6 +104,12 @@ impl Audit {
                 assert!(self.streams.is_empty() && self.storage.is_empty() && self.jobs.is_empty() && self.fetches.is_empty());
             }
             _ => {}
+        }
+    }
+
+    fn fetch_ends(&mut self, fetch: FetchId) {
+        if self.fetches.remove(&fetch).is_some() {
+            self.ended_fetches.insert(fetch);
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) reading: Option<u32>,
     outbox: VecDeque<Result<Bytes, HttpError>>,
     pub(super) is_over: bool,
+    /// The byte of the file that is to be sent next.
+    next: usize,
 }
 
 /// What comes of a socket at once.
@@ -31,7 +33,7 @@ const CHUNK: usize = 30_000;
 
 impl State {
     pub(super) fn new(fetch: FetchId, url: String, range: ByteRange) -> State {
-        State { fetch, url, range, has_head: false, reading: None, outbox: VecDeque::new(), is_over: false }
+        State { fetch, url, range, has_head: false, reading: None, outbox: VecDeque::new(), is_over: false, next: 0 }
     }
 
     /// What the engine reads next, if it reads.
@@ -105,7 +107,7 @@ impl Download {
         self.state(|state| state.is_over)
     }
 
-    fn has_head(&self) -> bool {
+    pub fn has_head(&self) -> bool {
         self.state(|state| state.has_head)
     }
 
@@ -120,6 +122,7 @@ impl Download {
     pub fn begins(&self, file: &Bytes) {
         let range = self.state(|state| state.range);
         let (length, total) = (Some(range.length.get()), Some(file.len() as u64));
+        self.state(|state| state.next = range.start as usize);
         self.heads(FetchHead { status: 206, length, range: Some(range), total, retry_after: None });
     }
 
@@ -148,6 +151,14 @@ impl Download {
             state.fetch
         });
         self.world.input(Input::FetchHead { fetch, result: Err(HttpError::Failed("refused".to_owned())) });
+    }
+
+    /// Sends the next bytes of `file`, behind those that came so.
+    pub fn sends_next(&self, file: &Bytes, count: usize) {
+        let start = self.state(|state| state.next).min(file.len());
+        let end = file.len().min(start + count);
+        self.state(|state| state.next = end);
+        self.sends(file.slice(start..end));
     }
 
     /// Sends a part of the body.

@@ -17,6 +17,9 @@ impl<P: Copy + Ord> Picker<P> {
         if let Some(piece) = kept.into_iter().find(|piece| self.can_claim(*piece, source)) {
             return Some(piece..piece + 1);
         }
+        if self.fresh_count == 0 && self.open.is_empty() {
+            return None;
+        }
         let (mut best, mut priority): (Option<Range<u32>>, Priority) = (None, Priority::Skip);
         let mut run = 0..0;
         for piece in 0..self.geometry.piece_count() {
@@ -149,7 +152,9 @@ mod tests {
     fn picker(have: &str) -> Picker<u32> {
         let geometry = Geometry::new(have.len() as u64 * 2 * u64::from(BLOCK), 2 * BLOCK).unwrap();
         let mut verified = Bitfield::new(have.len() as u32);
-        have.bytes().enumerate().filter(|(_, letter)| *letter == b'Y').for_each(|(piece, _)| drop(verified.set(piece as u32)));
+        for (piece, _) in have.bytes().enumerate().filter(|(_, letter)| *letter == b'Y') {
+            verified.set(piece as u32);
+        }
         Picker::resumed(geometry, PickerConfig::default(), verified)
     }
 
