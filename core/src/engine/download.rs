@@ -1,6 +1,6 @@
 //! Fetching: requests, blocks, pieces, haves.
 
-use super::{Engine, disk::DiskPurpose};
+use super::{Engine, disk::DiskPurpose, web_seeds::give_way};
 use crate::{
     event::Event,
     id::{ConnectionId, TorrentId},
@@ -38,6 +38,10 @@ impl Engine {
         let download = connection.download.get_or_insert_with(|| Box::new(Download::new(config)));
         let told = connection.extended.as_ref().and_then(|extended| extended.request_queue).unwrap_or(u32::MAX);
         let mut room = download.room(config).min((told as usize).saturating_sub(download.outstanding()));
+        if room > 0 && torrent.picker.endgame() {
+            // Rather than that something comes twice, a web seed gives up what it would have come to last.
+            give_way(torrent, connection.holdings.view());
+        }
         if torrent.picker.endgame() {
             // What is asked for twice may come twice: only a peer that has nothing else to do is worth that.
             room = if download.outstanding() == 0 { room.min(ENDGAME_BATCH) } else { 0 };

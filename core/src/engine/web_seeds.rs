@@ -19,8 +19,8 @@ use alloc::{string::ToString, vec::Vec};
 use bytes::Bytes;
 use core::ops::Range;
 
-/// What nobody needs is read over rather than asked around, if it is no more than this or half a second's worth: a request costs more.
-const SKIP: u64 = 256 << 10;
+/// What nobody needs is read over rather than asked around, if it is no more than this or a tenth of a second's worth: a request costs more.
+const SKIP: u64 = 128 << 10;
 
 /// Less than this of another's run is not worth a request.
 const SHARED: u64 = 512 << 10;
@@ -41,6 +41,7 @@ impl Engine {
             let seeds = metainfo.web_seeds.iter().filter_map(|url| WebSeed::new(url, config));
             torrent.web_seeds = seeds.take(config.url_limit as usize).map(WebSource::new).collect();
         }
+        torrent.picker.set_keeps_gaps(torrent.web_seeds.iter().any(|web| !web.seed.is_banned()));
     }
 
     /// Ends all traffic with a torrent's web seeds. What is known of them stays known.
@@ -116,6 +117,7 @@ impl Engine {
         }
         let url = web.seed.url().into();
         torrent.picker.peer_gone(SourceId::WebSeed(place), []);
+        torrent.picker.set_keeps_gaps(torrent.web_seeds.iter().any(|web| !web.seed.is_banned()));
         self.event(Event::WebSeedBanned { torrent: id, url });
         self.settle_web_seed(id, place);
         self.blocks_freed(id, true);
@@ -205,11 +207,13 @@ impl Engine {
     fn begin_run(&mut self, id: TorrentId, place: u32) -> bool {
         let (now, config) = (self.now, self.config.web_seed);
         let Some(torrent) = self.torrents.get_mut(id) else { return false };
-        let running = |web: &&WebSource| web.seed.is_running();
-        let heading: Vec<u32> = torrent.web_seeds.iter().filter(running).map(|web| web.claimed.end).collect();
-        if heading.len() >= config.active_limit as usize {
+        if torrent.web_seeds.iter().filter(|web| web.seed.is_running()).count() >= config.active_limit as usize {
             return false;
         }
+        // Where a run ends with what was claimed, nobody is heading on.
+        let length = u64::from(torrent.geometry.piece_length());
+        let goes_on = |web: &&WebSource| web.seed.run().is_some_and(|run| run.end > u64::from(web.claimed.end) * length);
+        let heading: Vec<u32> = torrent.web_seeds.iter().filter(goes_on).map(|web| web.claimed.end).collect();
         let ready = torrent.web_seeds.iter().filter(|web| web.seed.is_idle() || web.seed.is_running()).count();
         let is_alone = torrent.open == 0 && ready <= 1;
         let is_newcomer = torrent.verified.is_empty() && torrent.open > 0;
@@ -313,7 +317,7 @@ impl Engine {
         let worth = match distance {
             // All of a file is read in any case, as long as it may hold something.
             _ if web.seed.ignores_ranges() => distance.is_some() || u64::from(web.claimed.end) * length < run.end,
-            Some(distance) => distance <= SKIP.max(web.seed.rate(now) / 2),
+            Some(distance) => distance <= SKIP.max(web.seed.rate(now) / 10),
             None => false,
         };
         if !worth {
@@ -363,24 +367,42 @@ impl WebSource {
 /// Takes the second half of what another web seed has still before it, for the one at `place`, which has nothing to do: of several servers
 /// none is to wait for the slowest.
 fn share_run(torrent: &mut Torrent, place: u32) -> bool {
-    let Torrent { web_seeds, picker, geometry, .. } = torrent;
-    let length = u64::from(geometry.piece_length());
-    let Some(idle) = web_seeds.get(place as usize).filter(|idle| !idle.seed.ignores_ranges()) else { return false };
-    let ahead = |web: &WebSource| Some((web.seed.run()?.start / length) as u32 + 1..web.claimed.end);
-    let others = (0..).zip(web_seeds.iter()).filter(|(other, _)| *other != place);
-    let busiest = others.filter_map(|(other, web)| Some((other, ahead(web)?))).max_by_key(|(_, ahead)| ahead.len());
-    let Some((other, ahead)) = busiest.filter(|(_, ahead)| ahead.len() > 1 && ahead.len() as u64 * length >= SHARED) else { return false };
+    let Some(idle) = torrent.web_seeds.get(place as usize).filter(|idle| !idle.seed.ignores_ranges()) else { return false };
+    let Some((other, ahead)) = busiest(torrent, Some(place)) else { return false };
     let middle = ahead.start + ahead.len() as u32 / 2;
-    let source = SourceId::WebSeed(other);
-    if !idle.seed.holdings().contains(middle) || picker.next_asked(source, middle..middle + 1, 0).is_none() {
+    let is_asked = torrent.picker.next_asked(SourceId::WebSeed(other), middle..middle + 1, 0).is_some();
+    if !is_asked || !idle.seed.holdings().contains(middle) {
         return false;
     }
-    picker.release_run(source, middle..ahead.end);
-    if let Some(other) = web_seeds.get_mut(other as usize) {
-        other.claimed.end = middle;
-        other.seed.shorten(u64::from(middle) * length);
-    }
+    cut_run(torrent, other, middle..ahead.end);
     true
+}
+
+/// Lets a peer that holds `has` and has nothing to do take the last quarter of what a web seed has still before it.
+pub(super) fn give_way(torrent: &mut Torrent, has: picker::PeerPieces<'_>) {
+    let Some((place, ahead)) = busiest(torrent, None) else { return };
+    let from = ahead.end - (ahead.len() as u32 / 4).max(1);
+    if (from..ahead.end).any(|piece| has.contains(piece)) {
+        cut_run(torrent, place, from..ahead.end);
+    }
+}
+
+/// The web seed that most was claimed for, and the pieces that it will come to, if that is worth a cut.
+fn busiest(torrent: &Torrent, but: Option<u32>) -> Option<(u32, Range<u32>)> {
+    let length = u64::from(torrent.geometry.piece_length());
+    let ahead = |web: &WebSource| Some((web.seed.run()?.start / length) as u32 + 1..web.claimed.end);
+    let others = (0..).zip(&torrent.web_seeds).filter(|(place, _)| Some(*place) != but);
+    let busiest = others.filter_map(|(place, web)| Some((place, ahead(web)?))).max_by_key(|(_, ahead)| ahead.len())?;
+    Some(busiest).filter(|(_, ahead)| ahead.len() > 1 && ahead.len() as u64 * length >= SHARED)
+}
+
+/// Takes the pieces `tail`, the last ones of those claimed for it, off a web seed's run.
+fn cut_run(torrent: &mut Torrent, place: u32, tail: Range<u32>) {
+    let Torrent { web_seeds, picker, geometry, .. } = torrent;
+    let Some(web) = web_seeds.get_mut(place as usize) else { return };
+    web.claimed.end = tail.start;
+    web.seed.shorten(u64::from(tail.start) * u64::from(geometry.piece_length()));
+    picker.release_run(SourceId::WebSeed(place), tail);
 }
 
 /// Claims as much of a run as comes soon.

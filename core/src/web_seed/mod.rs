@@ -65,9 +65,9 @@ pub struct WebSeedConfig {
     pub active_limit: u32,
     /// Web seeds of one torrent that are used at all; further URLs are ignored. Default 64.
     pub url_limit: u32,
-    /// Pieces are kept for a web seed as far ahead as it comes in this time. Default 5 s.
+    /// Pieces are kept for a web seed as far ahead as it comes in this time. Default 10 s.
     pub claim_time: Duration,
-    /// The least that is kept for a web seed, in bytes. Default 1 MiB.
+    /// The least that is kept for a web seed, in bytes. Default 4 MiB.
     pub claim_minimum: u64,
     /// The most that is kept for a web seed, in bytes. Default 64 MiB.
     pub claim_maximum: u64,
@@ -81,8 +81,8 @@ impl Default for WebSeedConfig {
             retry_maximum: Duration::from_secs(3600),
             active_limit: 4,
             url_limit: 64,
-            claim_time: Duration::from_secs(5),
-            claim_minimum: 1 << 20,
+            claim_time: Duration::from_secs(10),
+            claim_minimum: 4 << 20,
             claim_maximum: 64 << 20,
         }
     }

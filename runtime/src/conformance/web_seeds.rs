@@ -28,7 +28,7 @@ fn send_part(stream: &mut TcpStream, request: &str, file: &[u8], length: usize) 
     let head = format!("HTTP/1.1 206 Partial Content\r\nContent-Range: {range}\r\nContent-Length: {}\r\n\r\n", end - start);
     // A client that has enough may be gone before the end.
     let _ = stream.write_all(head.as_bytes());
-    let _ = stream.write_all(&file[start..end.min(start + length)]);
+    let _ = stream.write_all(&file[start..end.min(start.saturating_add(length))]);
 }
 
 /// One that asks again at once.

@@ -144,8 +144,8 @@ impl<P: Copy + Ord> Picker<P> {
         if !is_sequential {
             let random = if is_newcomer { order.random(has, probes, rng, steps) } else { None };
             let found = random.or_else(|| order.rarest(has, probes, rng, steps));
-            if found.is_some() {
-                return found;
+            if let Some(found) = found {
+                return Some(if self.keeps_gaps { self.end_of_gap(found, has, steps) } else { found });
             }
         }
 

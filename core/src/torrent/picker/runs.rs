@@ -1,4 +1,4 @@
-use super::{Picker, Priority, Source, begun::BlockState, choice::may_help};
+use super::{PeerPieces, Picker, Priority, Source, begun::BlockState, choice::may_help};
 use crate::{rng::Rng, torrent::geometry::Block};
 use alloc::vec::Vec;
 use core::ops::{Bound, Range};
@@ -100,6 +100,16 @@ impl<P: Copy + Ord> Picker<P> {
         self.wants(piece) && source.has.contains(piece) && self.begun.get(&piece).is_none_or(open)
     }
 
+    /// The last of the fresh pieces that follow on `piece`, are as rare, and are held, too; `piece` itself if they go on for long: it is
+    /// where the gap then ends.
+    pub(super) fn end_of_gap(&self, piece: u32, has: &PeerPieces<'_>, steps: &mut u32) -> u32 {
+        let Some(order) = &self.order else { return piece };
+        let standing = |piece: u32| (order.class(piece), order.level(piece));
+        let alike = |next: &u32| *next < self.geometry.piece_count() && standing(*next) == standing(piece) && has.contains(*next);
+        let follow = (piece.saturating_add(1)..).take(LONG_GAP).inspect(|_| *steps += 1).take_while(alike).count();
+        if follow == LONG_GAP { piece } else { piece + follow as u32 }
+    }
+
     fn asked_in(&self, peer: P, piece: u32) -> impl Iterator<Item = Block> + '_ {
         let blocks = self.begun.get(&piece).map(|begun| begun.blocks()).unwrap_or_default();
         let asked = move |block: &BlockState<P>| matches!(block, BlockState::Requested(peers) if peers.contains(&peer));
@@ -129,10 +139,13 @@ impl<P: Copy + Ord> Picker<P> {
     }
 }
 
+/// Pieces behind one of which a gap is so long that it may be cut in two.
+const LONG_GAP: usize = 256;
+
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{PeerCursor, PeerPieces, PickerConfig, Received, Speed},
+        super::{PeerCursor, PickerConfig, Received, Speed},
         *,
     };
     use crate::{
@@ -217,6 +230,22 @@ mod tests {
         // The rest of the begun piece belongs to the gap.
         assert_eq!(picker.choose_run(&source(2), &[]), Some(0..3));
         picker.assert_consistent();
+    }
+
+    #[test]
+    fn peers_fill_gaps_from_the_end_where_that_is_wanted() {
+        let mut picker = picker("YYYYnnnnnnYnnY");
+        picker.set_keeps_gaps(true);
+        let (mut cursor, mut rng, mut out) = (PeerCursor::default(), rng(), Vec::new());
+        picker.peer_joined(ALL);
+        for _ in 0..8 {
+            let before = picker.choose_run(&source(1), &[]).unwrap();
+            out.clear();
+            picker.pick(&source(3), &mut cursor, 2, &mut rng, &mut out);
+            let after = picker.choose_run(&source(1), &[]);
+            // No gap is ever cut in two: the biggest one stays, or loses its end.
+            assert!(after.is_none_or(|after| after.start == before.start && after.end + 1 >= before.end || before.len() <= 2));
+        }
     }
 
     #[test]
