@@ -54,6 +54,14 @@ pub struct Config {
     pub optimistic_rounds: u32,
     /// A peer that owes us blocks and has sent none for so long is snubbing us. Default 60 s (BEP 3's "over a minute").
     pub snub_timeout: Duration,
+    /// A peer with the fast extension that chokes us rejects what we asked for (BEP 6). If it has not done so by then, nor sent any of it,
+    /// others are asked. Default 30 s: a full send buffer may come first.
+    pub reject_timeout: Duration,
+    /// A piece that a peer rejects although it let us ask is not asked of it again for so long, doubled for each time that no block came
+    /// between, up to 64 times. Default 10 s.
+    pub reject_interval: Duration,
+    /// Pieces that a peer which has few may fetch while it is choked (BEP 6). Default 10, as the specification has it; 0 for none.
+    pub allowed_fast_pieces: u32,
 
     /// Requests are sent for as much as the peer sends in this time. Default 3 s: rides out most pauses.
     pub request_queue_time: Duration,
@@ -63,8 +71,9 @@ pub struct Config {
     pub request_initial: u32,
     /// The most blocks requested ahead. Default 500: what other clients are known to queue for a peer.
     pub request_maximum: u32,
-    /// Requests of an unchoked peer that are queued, 12 bytes each; further ones are dropped. Default 65,536: a peer that is told no
-    /// limit of ours (BEP 10, `reqq`) may ask for ten seconds ahead, as Transmission does, and waits a minute for what was dropped.
+    /// Requests of an unchoked peer that are queued, 12 bytes each; further ones are rejected, or dropped without the fast
+    /// extension. Default 65,536: a peer that is told no limit of ours (BEP 10, `reqq`) may ask for ten seconds ahead, as Transmission
+    /// does, and waits a minute for what was dropped.
     pub upload_queue_limit: u32,
     /// The longest block that a peer may request. Default 128 KiB; more closes the connection.
     pub upload_block_limit: u32,
@@ -148,6 +157,9 @@ impl Default for Config {
             choke_interval: seconds(10),
             optimistic_rounds: 3,
             snub_timeout: seconds(60),
+            reject_timeout: seconds(30),
+            reject_interval: seconds(10),
+            allowed_fast_pieces: 10,
             request_queue_time: seconds(3),
             request_minimum: 4,
             request_initial: 16,

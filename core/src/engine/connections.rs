@@ -149,6 +149,13 @@ impl Engine {
         // What a block costs the budget, for each of its bytes: its share of the whole allocation, in 1/256.
         let share = (u64::from(allocation).max(length) << 8) / length;
         self.messages(id, data, share);
+        let rejected = |connection: &mut Connection| {
+            let freed = connection.download.as_mut().is_some_and(|download| core::mem::take(&mut download.freed));
+            connection.torrent.filter(|_| freed)
+        };
+        if let Some(torrent) = self.connections.get_mut(id).and_then(rejected) {
+            self.blocks_freed(torrent, true);
+        }
         if let Some(connection) = self.connections.get_mut(id) {
             if connection.decoder.pending_piece().is_some()
                 && let Some(download) = &mut connection.download
@@ -256,7 +263,7 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
         connection.peer_id = handshake.peer_id;
-        connection.reserved = handshake.reserved;
+        connection.is_fast = handshake.reserved.fast();
         connection.stage = Stage::Open;
         connection.since = self.now;
         connection.choke_changed = self.now;

@@ -31,7 +31,8 @@ impl Engine {
             Some(ExtensionMessage::Handshake(handshake)) => self.extension_handshake(id, *handshake),
             Some(ExtensionMessage::Metadata(message)) => self.metadata_message(id, message),
             Some(ExtensionMessage::PeerExchange(message)) => self.told_of_peers(id, &message)?,
-            Some(ExtensionMessage::DontHave(_)) | None => {}
+            Some(ExtensionMessage::DontHave(piece)) => return self.dont_have(id, piece),
+            None => {}
         }
         Ok(())
     }
@@ -47,6 +48,7 @@ impl Engine {
         if gives_metadata {
             self.metadata_peer(id, metadata_size);
         }
+        self.part_if_useless(id);
     }
 
     /// Says `message` to a peer, if it knows the extension.
@@ -59,12 +61,17 @@ impl Engine {
 }
 
 /// What we say of ourselves.
-fn handshake(connection: &Connection, torrent: &Torrent, listening: &[SocketAddr], request_queue: u32) -> ExtensionHandshake {
+fn handshake(connection: &mut Connection, torrent: &Torrent, listening: &[SocketAddr], request_queue: u32) -> ExtensionHandshake {
     let mut ids = ExtensionIds::OURS;
     if !torrent.exchanges_peers() {
         let offered = connection.extended.as_ref().is_some_and(|extended| extended.offered_exchange);
         ids = if offered { ids.with(Extension::PeerExchange, 0) } else { ids.without(Extension::PeerExchange) };
     }
+    // A change is told, and that is a change from wanting everything.
+    let upload_only = connection.extended.as_mut().and_then(|extended| {
+        let told = core::mem::replace(&mut extended.told_upload_only, torrent.is_upload_only());
+        (told || extended.told_upload_only).then_some(extended.told_upload_only)
+    });
     let metadata = torrent.metainfo().map(|metainfo| metainfo.info.raw().len());
     ExtensionHandshake {
         ids,
@@ -73,7 +80,7 @@ fn handshake(connection: &Connection, torrent: &Torrent, listening: &[SocketAddr
         your_ip: Some(connection.remote.ip()),
         request_queue: Some(request_queue),
         metadata_size: metadata.and_then(|length| u32::try_from(length).ok()),
-        upload_only: torrent.is_complete().then_some(true),
+        upload_only,
         ..ExtensionHandshake::default()
     }
 }

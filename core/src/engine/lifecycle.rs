@@ -364,6 +364,7 @@ impl Engine {
             self.event(Event::Finished { torrent: id });
         }
         self.start_web_seeds(id);
+        self.wants_changed(id);
         self.blocks_freed(id, true);
         self.announce(id);
         self.discover_locally(id);

@@ -187,14 +187,20 @@ impl Engine {
                 extended.quota = Default::default();
             }
         }
-        let Some(early) = connection.download.as_mut().and_then(|download| download.early.take()) else { return Ok(()) };
-        let Early { all, bitfield, haves } = *early;
+        if let Some(fast) = connection.fast_mut() {
+            fast.limit_to(pieces);
+        }
+        let Some(early) = connection.download.as_mut().and_then(|download| download.early.take()) else {
+            self.grant_fast(id);
+            return Ok(());
+        };
+        let Early { all, bitfield, changes } = *early;
         if all {
             self.have_all(id);
         } else if let Some(bitfield) = bitfield {
             self.bitfield(id, &bitfield)?;
         }
-        haves.into_iter().try_for_each(|piece| self.have(id, piece))
+        changes.into_iter().try_for_each(|(piece, has)| if has { self.have(id, piece) } else { self.dont_have(id, piece) })
     }
 }
 

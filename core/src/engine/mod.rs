@@ -6,12 +6,13 @@
 //! - `connections`: opening, accepting, handshakes, closing
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
+//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
 //! - `web_seeds`: files fetched from web servers
-//! - `local`: peers of the local network; `peer_exchange`: peers that peers name
+//! - `local`: peers of the local network
 //! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
@@ -19,11 +20,13 @@ mod disk;
 mod download;
 mod explain;
 mod extended;
+mod fast;
 mod flush;
 mod lifecycle;
 mod local;
 mod messages;
 mod metadata;
+mod partial_seeds;
 mod peer_exchange;
 mod query;
 mod timers;

@@ -70,6 +70,9 @@ impl Engine {
         if connection.snub_deadline(config).is_some_and(|at| at <= now) {
             self.snub(id);
         }
+        if let Some(download) = self.connections.get_mut(id).and_then(|connection| connection.download.as_mut()) {
+            download.end_refusals(now);
+        }
         // A keep-alive, if it is due, is for the next write to find.
         self.mark_dirty(id);
         self.arm_connection(id);

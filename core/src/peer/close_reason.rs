@@ -55,6 +55,10 @@ pub enum ProtocolError {
     Unexpected,
     /// Peer exchange far more often than once a minute (BEP 11).
     PeerExchange,
+    /// It rejected a request that was never made (BEP 6).
+    Reject,
+    /// It asks for ever and does not read the answers.
+    Flood,
 }
 
 impl fmt::Display for CloseReason {
@@ -90,6 +94,8 @@ impl fmt::Display for ProtocolError {
             ProtocolError::Block => "sent an impossible block",
             ProtocolError::PeerExchange => return crate::pex::TooManyMessages.fmt(f),
             ProtocolError::Unexpected => "used an extension that was not agreed on",
+            ProtocolError::Reject => "rejected a request that was never made",
+            ProtocolError::Flood => "asked on and on without reading the answers",
         })
     }
 }

@@ -24,6 +24,10 @@ pub(crate) struct Extended {
     pub(crate) request_queue: Option<u32>,
     /// It wants nothing more (BEP 21).
     pub(crate) upload_only: bool,
+    /// We have told it that we want nothing more.
+    pub(crate) told_upload_only: bool,
+    /// It says that it has metadata.
+    pub(crate) has_metadata: bool,
     /// What metadata it may still have.
     pub(crate) quota: MetadataQuota,
     /// We have offered it peer exchange (BEP 11).
@@ -50,6 +54,8 @@ impl Extended {
             listed: false,
             request_queue: None,
             upload_only: false,
+            told_upload_only: false,
+            has_metadata: false,
             quota: MetadataQuota::default(),
             offered_exchange: false,
             told: None,
@@ -65,6 +71,7 @@ impl Extended {
         self.client = said.client.or(self.client.take());
         self.listen_port = self.listen_port.or(said.listen_port);
         self.request_queue = said.request_queue.or(self.request_queue);
+        self.has_metadata |= said.metadata_size.is_some();
         self.upload_only = said.upload_only.unwrap_or(self.upload_only);
     }
 
@@ -86,16 +93,17 @@ impl Extended {
 pub(crate) struct Early {
     pub(crate) all: bool,
     pub(crate) bitfield: Option<Bytes>,
-    pub(crate) haves: Vec<u32>,
+    /// Pieces that came, and pieces that it lost again (BEP 54), in order.
+    pub(crate) changes: Vec<(u32, bool)>,
 }
 
-/// Haves that are remembered; whoever has more of them looks poorer than it is.
-const HAVES: usize = 10_000;
+/// Changes that are remembered; whoever has more of them looks poorer than it is, or richer until it rejects.
+const CHANGES: usize = 10_000;
 
 impl Early {
-    pub(crate) fn have(&mut self, piece: u32) {
-        if self.haves.len() < HAVES {
-            self.haves.push(piece);
+    pub(crate) fn change(&mut self, piece: u32, has: bool) {
+        if self.changes.len() < CHANGES {
+            self.changes.push((piece, has));
         }
     }
 }

@@ -100,7 +100,7 @@ form! { struct Config {
     peer_id_prefix, limits, announcer, udp_tracker, local_discovery, metadata,
     connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout,
     reconnect_interval, reconnect_maximum, reconnect_attempts, half_open_limit, known_peers_limit,
-    choke_interval, optimistic_rounds, snub_timeout,
+    choke_interval, optimistic_rounds, snub_timeout, reject_timeout, reject_interval, allowed_fast_pieces,
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
     random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
@@ -268,6 +268,8 @@ form! { enum ProtocolError {
     6 => Unexpected,
     7 => Extension(error),
     8 => PeerExchange,
+    9 => Reject,
+    10 => Flood,
 } }
 
 form! { enum Expected {

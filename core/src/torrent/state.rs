@@ -188,6 +188,11 @@ impl Torrent {
         self.verified.is_full() && self.metainfo().is_some()
     }
 
+    /// Whether nothing more is wanted, and peers may know it (BEP 21).
+    pub(crate) fn is_upload_only(&self) -> bool {
+        self.is_complete()
+    }
+
     /// Whether connections may be opened and taken in.
     pub(crate) fn takes_peers(&self) -> bool {
         matches!(self.phase, Phase::Active | Phase::Metadata(_))
@@ -214,7 +219,7 @@ impl Torrent {
             left: self.left(),
             peers_wanted,
             peers_known: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
-            partial_seed: false,
+            partial_seed: self.is_upload_only() && !self.is_complete(),
         }
     }
 

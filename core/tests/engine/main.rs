@@ -11,6 +11,7 @@ mod connections;
 mod disk_faults;
 mod downloads;
 mod explanations;
+mod fast;
 mod handshakes;
 mod holdings;
 mod lifecycle;

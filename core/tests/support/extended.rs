@@ -39,12 +39,6 @@ impl Peer {
         })
     }
 
-    /// The extension handshakes among those. The others are lost.
-    pub fn hears_introductions(&self) -> Vec<ExtensionHandshake> {
-        let only = |message| if let ExtensionMessage::Handshake(handshake) = message { Some(*handshake) } else { None };
-        self.hears_extended().into_iter().filter_map(only).collect()
-    }
-
     /// The messages of peer exchange among those. The others are lost.
     pub fn hears_exchange(&self) -> Vec<PexMessage> {
         let only = |message| if let ExtensionMessage::PeerExchange(exchange) = message { Some(exchange) } else { None };

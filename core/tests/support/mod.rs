@@ -33,7 +33,7 @@ use rustor_core::{
     status::{PeerStatus, TorrentState, TorrentStatus},
     storage::DiskOperation,
     time::{Duration, Instant},
-    wire::PeerId,
+    wire::{PeerId, Reserved, extension::ExtensionHandshake},
 };
 use std::{
     cell::RefCell,
@@ -195,6 +195,21 @@ impl World {
     pub fn joins(&self, content: &Content, remote: &str) -> Peer {
         let peer = self.stranger(remote);
         peer.shakes_hands(content);
+        peer
+    }
+
+    /// A peer that speaks the fast extension connects (BEP 6).
+    pub fn joins_fast(&self, content: &Content, remote: &str) -> Peer {
+        let peer = self.stranger(remote);
+        peer.shakes_hands_with(content, Reserved::default().with_fast());
+        peer
+    }
+
+    /// A peer that speaks the extension protocol connects (BEP 10), and says this of itself.
+    pub fn joins_extended(&self, content: &Content, remote: &str, handshake: ExtensionHandshake) -> Peer {
+        let peer = self.stranger(remote);
+        peer.shakes_hands_with(content, Reserved::default().with_fast().with_extension());
+        peer.introduces_itself(handshake);
         peer
     }
 
