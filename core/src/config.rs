@@ -7,6 +7,7 @@ use crate::{
     time::Duration,
     torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
+    web_seed::WebSeedConfig,
 };
 
 /// How an engine behaves. Every field may be varied by a simulation.
@@ -121,6 +122,8 @@ pub struct Config {
     pub tracker_body_limit: u32,
     /// Events that wait to be polled; the oldest go first. Default 10,000.
     pub event_limit: usize,
+    /// How web seeds are used.
+    pub web_seed: WebSeedConfig,
 }
 
 /// What the owner may change while the engine runs.
@@ -193,6 +196,7 @@ impl Default for Config {
             tracker_timeout: seconds(30),
             tracker_body_limit: 2 << 20,
             event_limit: 10_000,
+            web_seed: WebSeedConfig::default(),
         }
     }
 }

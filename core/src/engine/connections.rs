@@ -8,7 +8,7 @@ use crate::{
     metainfo::InfoHash,
     peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage, Withheld},
     time::Duration,
-    torrent::{Torrent, canonical},
+    torrent::{SourceId, Torrent, canonical},
     util::Bitfield,
     wire::{Handshake, Limits},
 };
@@ -99,6 +99,7 @@ impl Engine {
 
     /// Asks for the next bytes, unless blocks wait for the disk already and it has work to do. Handshakes bring no blocks.
     pub(super) fn read(&mut self, id: ConnectionId) {
+        let is_full = self.budget_is_used_up();
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.reading || connection.withheld.is_some() {
             return;
@@ -109,7 +110,7 @@ impl Engine {
         if connection.asks_too_much(self.now, &self.config) {
             return self.withhold(id, Withheld::Requests);
         }
-        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
+        if is_full {
             self.withheld.push_back(id);
             return self.withhold(id, Withheld::Disk);
         }
@@ -146,12 +147,15 @@ impl Engine {
     /// The disk has taken blocks in: whoever waited for that may read again.
     pub(super) fn release_blocks(&mut self, charge: u64) {
         self.blocks_held = self.blocks_held.saturating_sub(charge);
-        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
+        if self.budget_is_used_up() {
             return;
         }
         for id in core::mem::take(&mut self.withheld) {
             self.listen_again(id);
             self.read(id);
+        }
+        for torrent in core::mem::take(&mut self.withheld_web_seeds) {
+            self.pump_web_seeds(torrent);
         }
     }
 
@@ -367,7 +371,7 @@ impl Engine {
             if connection.is_open() {
                 torrent.open = torrent.open.saturating_sub(1);
                 let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
-                let any = torrent.picker.peer_gone(id, asked_for);
+                let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
                 torrent.picker.peer_left(connection.holdings.view());
                 if let Some(seed) = &mut torrent.super_seed {
                     seed.peer_left(id);

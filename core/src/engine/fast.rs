@@ -9,7 +9,7 @@ use crate::{
     id::ConnectionId,
     peer::{Arrival, Connection, ProtocolError},
     torrent::{
-        Torrent, allowed_fast,
+        SourceId, Torrent, allowed_fast,
         picker::{PeerCursor, PeerPieces, Source, Speed},
     },
     util::Bitfield,
@@ -64,7 +64,7 @@ impl Engine {
             Arrival::Late => return Ok(()),
             Arrival::Expected => {}
         }
-        torrent.picker.released(id, block);
+        torrent.picker.released(SourceId::Peer(id), block);
         if let Some(download) = &mut connection.download {
             match &mut download.fast {
                 // It thought better of it.
@@ -119,7 +119,7 @@ impl Engine {
         for piece in pieces {
             few.set(piece);
         }
-        let source = Source { peer: id, has: PeerPieces::Some(&few), speed };
+        let source = Source { peer: SourceId::Peer(id), has: PeerPieces::Some(&few), speed };
         let before = out.len();
         let mut anywhere = PeerCursor::default();
         let cursor = if choking { &mut fast.cursor } else { &mut anywhere };

@@ -97,6 +97,7 @@ impl Engine {
             connections: Default::default(),
             open: 0,
             peers,
+            web_seeds: Vec::new(),
             exchange: None,
             choker,
             choke_due: None,
@@ -376,6 +377,7 @@ impl Engine {
             self.event(Event::Finished { torrent: id });
             self.watch_goal(id);
         }
+        self.start_web_seeds(id);
         // Whoever gave a magnet link's metadata is there already, and waits to hear what we want.
         self.wants_changed(id);
         self.choose_super_seeding(id);
@@ -400,6 +402,7 @@ impl Engine {
         torrent.choke_due = None;
         torrent.super_seed = None;
         let charge = torrent.assembly.clear();
+        self.stop_web_seeds(id);
         self.close_all(id, CloseReason::TorrentStopped);
         self.release_blocks(charge);
         if let Some(torrent) = self.torrents.get_mut(id) {

@@ -2,7 +2,7 @@ use super::Engine;
 use crate::{
     id::ConnectionId,
     peer::{Holdings, ProtocolError},
-    torrent::picker::PeerCursor,
+    torrent::{SourceId, picker::PeerCursor},
     util::Bitfield,
     wire::{Block, Message},
 };
@@ -70,7 +70,7 @@ impl Engine {
             Some(download) => download.release(),
             None => Vec::new(),
         };
-        let any = torrent.picker.peer_gone(id, asked_for);
+        let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, any);
         self.arm_connection(id);
@@ -130,7 +130,7 @@ impl Engine {
             Some(download) if !connection.is_fast => download.release_piece(piece),
             _ => Vec::new(),
         };
-        let any = torrent.picker.peer_gone(id, asked_for);
+        let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
         if let Some(seed) = &mut torrent.super_seed {
             seed.peer_lost(id, piece);
         }

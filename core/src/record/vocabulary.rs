@@ -14,7 +14,7 @@ use crate::{
     error::{DiskError, DiskErrorKind, HttpError, ResolveError, StreamError},
     event::Event,
     id::IncomingId,
-    input::{HttpReply, Input, ReadBuffer},
+    input::{ByteRange, FetchHead, HttpReply, Input, ReadBuffer},
     local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     metainfo::{HostPort, Info, Magnet, Metainfo},
@@ -23,6 +23,7 @@ use crate::{
     storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
     torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, Reach, udp::UdpTrackerConfig},
+    web_seed::WebSeedConfig,
     wire::{MessageId, WireError, extension::ExtensionError},
 };
 use alloc::{
@@ -43,6 +44,8 @@ form! { enum Input {
     8 => Resolved { resolve, result },
     9 => Datagram { remote, payload },
     10 => Multicast { remote, payload },
+    11 => FetchHead { fetch, result },
+    12 => FetchBody { fetch, result as body },
 } }
 
 form! { enum Command {
@@ -70,6 +73,9 @@ form! { enum Action {
     8 => Resolve { resolve, host, port },
     9 => SendDatagram { remote, payload },
     10 => Multicast { group, payload },
+    11 => Fetch { fetch, url, range },
+    12 => FetchRead { fetch, limit },
+    13 => FetchCancel { fetch },
 } }
 
 form! { enum Event {
@@ -88,6 +94,8 @@ form! { enum Event {
     12 => MetadataReceived { torrent },
     13 => MetadataUnusable { torrent, reason },
     14 => GoalReached { torrent },
+    16 => WebSeedFailed { torrent, url, reason },
+    15 => WebSeedBanned { torrent, url },
 } }
 
 form! { struct Config {
@@ -98,7 +106,11 @@ form! { struct Config {
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
     random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
-    peer_exchange_delay, checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
+    peer_exchange_delay, checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit, web_seed,
+} }
+
+form! { struct WebSeedConfig {
+    silence_timeout, retry_interval, retry_maximum, active_limit, url_limit, claim_time, claim_minimum, claim_maximum,
 } }
 
 form! { struct Limits { connections, connections_per_torrent, upload_slots, rates } }
@@ -165,6 +177,10 @@ form! { struct HostPort { host, port } }
 form! { enum Allocation { 0 => Sparse, 1 => Full } }
 
 form! { struct HttpReply { status, body } }
+
+form! { struct FetchHead { status, length, range, total, retry_after } }
+
+form! { struct ByteRange { start, length } }
 
 impl Form for ReadBuffer {
     fn put(&self, to: &mut Writer<'_>) {
@@ -294,6 +310,20 @@ macro_rules! form_transparent {
             }
         }
     )*};
+}
+
+/// What came of a file's body: all of it is payload, whatever it is. The engine never looks into it, and never has a body read that is
+/// not part of a file: of an answer like 404 only the head is used.
+mod body {
+    use super::*;
+
+    pub(super) fn put(result: &Result<ReadBuffer, HttpError>, to: &mut Writer<'_>) {
+        result.put(&mut Writer { bytes: to.bytes, framing: &mut Framing::Payload });
+    }
+
+    pub(super) fn take(from: &mut Reader) -> Result<Result<ReadBuffer, HttpError>, ReplayError> {
+        Form::take(from)
+    }
 }
 
 form_transparent!(IncomingId, MessageId, ResolveError, Seed);

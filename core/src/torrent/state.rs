@@ -1,6 +1,6 @@
 use super::{
-    Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, choker::Choker,
-    picker::Picker, super_seed::SuperSeed,
+    Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, SourceId,
+    WebSource, choker::Choker, picker::Picker, super_seed::SuperSeed,
 };
 use crate::{
     choices::{Choices, Priority},
@@ -57,7 +57,7 @@ pub(crate) struct Torrent {
     pub(crate) verified: Bitfield,
     /// Bytes of them.
     pub(crate) verified_bytes: u64,
-    pub(crate) picker: Picker<ConnectionId>,
+    pub(crate) picker: Picker<SourceId>,
     pub(crate) picker_rng: Rng,
     /// Every missing block was asked of someone when blocks were last picked.
     pub(crate) endgame: bool,
@@ -77,6 +77,8 @@ pub(crate) struct Torrent {
     pub(crate) next_turnover: Instant,
     /// When to look whether one can, if there are peers to try and no room.
     pub(crate) room_due: Option<Instant>,
+    /// In the order in which the torrent names them; none before it is active for the first time.
+    pub(crate) web_seeds: Vec<WebSource>,
     /// Never there where peers may not be told of peers; and not before one wants to be.
     pub(crate) exchange: Option<Box<PeerExchange>>,
     pub(crate) choker: Choker,

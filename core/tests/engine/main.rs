@@ -31,6 +31,7 @@ mod trackers;
 mod turnover;
 mod udp_trackers;
 mod uploads;
+mod web_seeds;
 
 /// What a block is long.
 const BLOCK: u32 = 16384;

@@ -9,6 +9,7 @@ mod disk;
 mod extended;
 mod peer;
 mod trackers;
+mod web;
 
 pub use content::Content;
 pub use disk::{Disk, Job};
@@ -60,6 +61,7 @@ struct Inner {
     jobs: Vec<(DiskJobId, TorrentId, DiskOperation)>,
     announces: Vec<Announce>,
     look_ups: Vec<(ResolveId, String, u16)>,
+    downloads: Vec<web::State>,
     datagrams: Vec<(Instant, SocketAddr, Bytes)>,
     multicasts: Vec<(Instant, SocketAddr, Bytes)>,
     events: Vec<Event>,
@@ -108,6 +110,7 @@ impl World {
             jobs: Vec::new(),
             announces: Vec::new(),
             look_ups: Vec::new(),
+            downloads: Vec::new(),
             datagrams: Vec::new(),
             multicasts: Vec::new(),
             events: Vec::new(),
@@ -546,6 +549,16 @@ impl Inner {
                 }
             }
             Action::Http { request, url, .. } => self.announces.push(Announce::new(request, url)),
+            Action::Fetch { fetch, url, range } => self.downloads.push(web::State::new(fetch, url, range)),
+            Action::FetchRead { fetch, limit } => {
+                let download = self.downloads.iter_mut().find(|download| download.fetch == fetch).expect("a download that was begun");
+                download.reading = Some(limit);
+                self.inputs.extend(download.deliver());
+            }
+            Action::FetchCancel { fetch } => {
+                let download = self.downloads.iter_mut().find(|download| download.fetch == fetch).expect("a download that was begun");
+                download.is_over = true;
+            }
             Action::Resolve { resolve, host, port } => self.look_ups.push((resolve, host, port)),
             Action::SendDatagram { remote, payload } => self.datagrams.push((self.now, remote, payload)),
             Action::Multicast { group, payload } => self.multicasts.push((self.now, group, payload)),
