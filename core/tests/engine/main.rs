@@ -16,6 +16,7 @@ mod handshakes;
 mod holdings;
 mod lifecycle;
 mod local_discovery;
+mod magnets;
 mod misbehaviour;
 mod peer_exchange;
 mod resume;
