@@ -68,6 +68,11 @@ class Tracker:
         """Its announce URL."""
         return f"http://{self.at}/announce"
 
+    @property
+    def udp_url(self) -> str:
+        """Its announce URL over UDP."""
+        return f"udp://{self.at}/announce"
+
     def knows(self, torrent: Torrent) -> int:
         """How many peers of the torrent have announced themselves."""
         counts = trackers.scrape(self.host, self.address, self.port, torrent.info_hash)
@@ -173,7 +178,9 @@ class Lab:
         host = self.host(name)
         job = Job(torrent.file, directory, host.free_port(), host, self.folder(f"state-{name}"), **options)  # type: ignore[arg-type]
         argv = client.seed(job) if role == "seed" else client.leech(job)
-        return Peer(client, job, self.start(name, argv, host, state=name))
+        process = self.start(name, argv, host, state=name)
+        self.wait(lambda: client.started(job) or self._ended(process), f"{make} takes its job")
+        return Peer(client, job, process)
 
     def seeder(self, make: str, torrent: Torrent, payload: Payload, tracker: Tracker | None = None, **options: object) -> Peer:
         """Starts a seeder and waits until the tracker knows it, or until it listens where there is none."""
