@@ -36,8 +36,8 @@ impl Engine {
                 self.wanting.insert(id);
                 return;
             }
-            let complete = torrent.is_complete();
-            let Some(remote) = torrent.peers.next(self.now, complete) else { break };
+            let finished = torrent.is_finished();
+            let Some(remote) = torrent.peers.next(self.now, finished) else { break };
             let connection = self.connections.insert(Connection::outgoing(self.now, remote, id));
             torrent.connections.insert(connection);
             self.half_open += 1;

@@ -76,7 +76,7 @@ impl Engine {
                 debug_assert_eq!(valid.len(), pieces as usize);
                 self.hashed(job.torrent, first, &valid);
             }
-            (DiskPurpose::Prepare, Ok(_)) => self.prepared(job.torrent),
+            (DiskPurpose::Prepare, Ok(_)) => self.files_prepared(job.torrent),
             (DiskPurpose::Stamp(resume), Ok(DiskOutput::Stamps(stamps))) => self.stamped(job.torrent, *resume, stamps),
             (DiskPurpose::Store { piece, .. }, Err(error)) => {
                 if let Some(torrent) = self.torrents.get_mut(job.torrent) {

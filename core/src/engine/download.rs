@@ -36,6 +36,7 @@ impl Engine {
             return;
         }
         let download = connection.download.get_or_insert_with(|| Box::new(Download::new(config)));
+        download.hurried = torrent.choices.sequential;
         let told = connection.extended.as_ref().and_then(|extended| extended.request_queue).unwrap_or(u32::MAX);
         let mut room = download.room(config).min((told as usize).saturating_sub(download.outstanding()));
         if torrent.picker.endgame() {
@@ -120,19 +121,22 @@ impl Engine {
         if !torrent.verified.set(piece) {
             return;
         }
-        torrent.verified_bytes += u64::from(torrent.geometry.piece_size(piece));
+        let length = torrent.geometry.piece_size(piece);
+        torrent.verified_bytes += u64::from(length);
+        torrent.selection.piece_verified(piece, length);
         torrent.have_log.push(piece);
         torrent.have_due.get_or_insert(now + self.config.have_delay);
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(now + self.config.resume_interval);
         let guilty = if fingerprints.is_empty() { Vec::new() } else { torrent.blame.good_copy(piece, fingerprints) };
-        let complete = torrent.is_complete() && torrent.is_active();
+        // What was still under way when it ceased to be wanted finishes nothing.
+        let finishes = torrent.is_finished() && torrent.is_active() && torrent.selection.wants(piece);
         self.event(Event::PieceVerified { torrent: id, piece });
         for source in guilty {
             self.ban(id, source.remote);
         }
-        if complete {
-            self.complete(id);
+        if finishes {
+            self.finished(id);
         }
         self.arm_torrent(id);
     }
@@ -195,21 +199,27 @@ impl Engine {
         let from = torrent.have_announced as usize;
         torrent.have_announced = torrent.have_log.len() as u32;
         let news: Vec<u32> = torrent.have_log.get(from..).unwrap_or_default().to_vec();
-        let connections: Vec<ConnectionId> = torrent.connections.iter().copied().collect();
-        for id in connections {
-            let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.is_open()) else { continue };
-            let held = news.iter().filter(|piece| connection.holdings.has(**piece)).count() as u32;
+        let mut told = Vec::new();
+        for id in &torrent.connections {
+            let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
+            told.push(*id);
+            let held = news.iter().filter(|piece| torrent.selection.wants(**piece) && connection.holdings.has(**piece)).count() as u32;
             connection.interesting = connection.interesting.saturating_sub(held);
-            self.mark_dirty(id);
         }
+        told.into_iter().for_each(|connection| self.mark_dirty(connection));
     }
 
-    /// The last piece has come.
-    fn complete(&mut self, id: TorrentId) {
+    /// The last wanted piece has come, or what was missing is no longer wanted.
+    pub(super) fn finished(&mut self, id: TorrentId) {
         let now = self.now;
         self.announce_haves(id);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        torrent.announcer.complete(now);
+        if torrent.is_complete() {
+            torrent.announcer.complete(now);
+        } else {
+            // A partial seed has not completed; trackers hear that it is one (BEP 21) as soon as they allow.
+            torrent.announcer.update(now);
+        }
         self.event(Event::Finished { torrent: id });
         self.save_resume(id);
         self.announce(id);

@@ -11,14 +11,14 @@ use crate::{
     rng::Purpose,
     storage::{DiskOperation, FileStamp, Layout},
     torrent::{
-        Assembly, Blame, Checking, Ending, Geometry, PeerList, Phase, Resume, Torrent,
+        Assembly, Blame, Checking, Ending, Geometry, PeerList, Phase, Resume, Selection, Torrent,
         choker::Choker,
         picker::{PeerCursor, Picker},
     },
     tracker::{Announcer, Reach},
     util::{Bitfield, RateMeter},
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
 use core::net::SocketAddr;
 
@@ -73,6 +73,7 @@ impl Engine {
             info_hash,
             source,
             from_magnet,
+            selection: Selection::new(&layout, &geometry, &choices, &Bitfield::new(geometry.piece_count())),
             choices,
             saved: waiting,
             layout: Arc::new(layout),
@@ -85,6 +86,8 @@ impl Engine {
             epoch: 0,
             disk_jobs: 0,
             storing: 0,
+            preparing: false,
+            prepared_for: None,
             verified: Bitfield::new(geometry.piece_count()),
             verified_bytes: 0,
             picker,
@@ -177,15 +180,6 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn choose(&mut self, id: TorrentId, choices: Choices) -> Result<(), CommandError> {
-        let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
-        torrent.choices = choices;
-        torrent.resume_changed = true;
-        torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
-        self.arm_torrent(id);
-        Ok(())
-    }
-
     pub(super) fn shut_down(&mut self) {
         if self.shutting_down {
             return;
@@ -211,8 +205,12 @@ impl Engine {
         match torrent.phase {
             Phase::Settling => {
                 torrent.phase = Phase::Opening;
-                let operation =
-                    DiskOperation::Open { layout: torrent.layout.clone(), folder: torrent.folder.clone(), allocation: torrent.allocation };
+                let operation = DiskOperation::Open {
+                    layout: torrent.layout.clone(),
+                    folder: torrent.folder.clone(),
+                    allocation: torrent.allocation,
+                    parts: parts_name(torrent.info_hash),
+                };
                 self.disk(id, DiskPurpose::Open, operation);
             }
             // A magnet link without metadata has nothing on disk.
@@ -236,6 +234,8 @@ impl Engine {
         torrent.verified = Bitfield::new(torrent.geometry.piece_count());
         torrent.verified_bytes = 0;
         torrent.picker = Picker::new(torrent.geometry, (&self.config).into());
+        torrent.select();
+        (torrent.preparing, torrent.prepared_for) = (false, None);
         torrent.blame = Blame::default();
         torrent.have_log = Vec::new();
         torrent.have_announced = 0;
@@ -291,6 +291,7 @@ impl Engine {
         torrent.verified_bytes = checking.verified.iter().map(|piece| u64::from(torrent.geometry.piece_size(piece))).sum();
         torrent.verified = checking.verified;
         torrent.picker = Picker::resumed(torrent.geometry, (&self.config).into(), torrent.verified.clone());
+        torrent.select();
         self.adopt_connections(id);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         // Resume data that still holds need not be written again.
@@ -300,7 +301,10 @@ impl Engine {
         // Whoever has everything writes nothing: files may lie on a disk that cannot be written to.
         let lengths = torrent.layout.files().iter().zip(&stamps).filter(|(file, _)| !file.padding);
         let whole =
-            torrent.is_complete() && lengths.into_iter().all(|(file, stamp)| stamp.is_some_and(|stamp| stamp.length == file.length));
+            torrent.is_complete() && lengths.into_iter().all(|(file, stamp)| stamp.is_some_and(|stamp| stamp.is_whole(file.length)));
+        if whole {
+            torrent.prepared_for = Some(torrent.selection.files.clone());
+        }
         let paused = torrent.paused;
         self.event(Event::Checked { torrent: id, verified, pieces });
         if paused {
@@ -322,16 +326,15 @@ impl Engine {
             let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
             torrent.picker.peer_joined(connection.holdings.view());
             connection.cursor = PeerCursor::default();
-            connection.interesting = (0..torrent.geometry.piece_count())
-                .filter(|piece| connection.holdings.has(*piece) && !torrent.verified.get(*piece))
-                .count() as u32;
+            connection.interesting = torrent.interesting_in(connection);
         }
     }
 
     fn prepare(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.phase = Phase::Preparing;
-        self.disk(id, DiskPurpose::Prepare, DiskOperation::Prepare);
+        torrent.prepared_for = None;
+        self.prepare_files(id);
     }
 
     /// All is ready: peers and trackers may be spoken to.
@@ -350,8 +353,8 @@ impl Engine {
         if torrent.connections.is_empty() {
             torrent.peers.restart(now);
         }
-        let complete = torrent.is_complete();
-        if complete {
+        let finished = torrent.is_finished();
+        if finished {
             self.event(Event::Finished { torrent: id });
         }
         self.blocks_freed(id, true);
@@ -454,10 +457,15 @@ impl Engine {
         // had happened since. Such files are hashed if the next session begins with what is saved now.
         let storing = torrent.picker.begun().filter(|begun| begun.received == begun.blocks).map(|begun| begun.piece);
         let unnamed = torrent.verified.iter().filter(|piece| !resume.verified.get(*piece)).chain(storing);
+        let mut aside_changed = false;
         for span in unnamed.flat_map(|piece| torrent.layout.spans(piece, 0, torrent.layout.piece_size(piece))) {
             if let Some(stamp) = resume.files.get_mut(span.file as usize) {
-                *stamp = None;
+                aside_changed |= stamp.take().is_some_and(|stamp| stamp.aside);
             }
+        }
+        if aside_changed {
+            // All of them have the part file's stamp.
+            resume.files.iter_mut().filter(|stamp| stamp.is_some_and(|stamp| stamp.aside)).for_each(|stamp| *stamp = None);
         }
         let data = resume.encode(torrent.info_hash).into();
         self.disk(id, DiskPurpose::SaveResume, DiskOperation::SaveResume { data });
@@ -475,6 +483,12 @@ fn known(source: TorrentSource, info_hash: InfoHash, saved: Option<&Bytes>) -> T
         }),
         None => TorrentSource::Magnet(magnet),
     }
+}
+
+/// What the part file is called: hidden, one for each torrent, and beside the files, so that it is on the disk that has room for them
+/// and goes where the folder goes.
+fn parts_name(info_hash: InfoHash) -> String {
+    format!(".{info_hash}.parts")
 }
 
 /// The owner's choices, and where they say nothing of files, the link's (BEP 53).

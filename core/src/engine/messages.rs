@@ -83,7 +83,7 @@ impl Engine {
         if bitfield.is_full() {
             connection.holdings = Holdings::All;
         }
-        if !torrent.has_announced(piece) {
+        if torrent.selection.wants(piece) && !torrent.has_announced(piece) {
             connection.interesting += 1;
         }
         self.holdings_changed(id);
@@ -101,8 +101,7 @@ impl Engine {
         connection.holdings = Holdings::All;
         connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
-        let announced = torrent.announced();
-        connection.interesting = announced.len() - announced.count();
+        connection.interesting = torrent.interesting_in(connection);
         self.holdings_changed(id);
     }
 
@@ -127,11 +126,7 @@ impl Engine {
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
-        let announced = torrent.announced();
-        connection.interesting = match &connection.holdings {
-            Holdings::All => announced.len() - announced.count(),
-            Holdings::Some(pieces) => pieces.iter().filter(|piece| !announced.get(*piece)).count() as u32,
-        };
+        connection.interesting = torrent.interesting_in(connection);
         self.holdings_changed(id);
         Ok(())
     }
@@ -143,7 +138,7 @@ impl Engine {
         if !connection.incoming {
             torrent.peers.set_seed(connection.remote, seed);
         }
-        if seed && torrent.is_complete() {
+        if seed && torrent.is_finished() {
             // Two seeds have nothing to say to each other.
             return self.close(id, CloseReason::NoUse);
         }

@@ -193,6 +193,7 @@ impl Torrent {
         self.geometry = geometry;
         self.verified = Bitfield::new(geometry.piece_count());
         self.picker = Picker::new(geometry, config.into());
+        self.select();
         self.resume = self.saved.take().and_then(|data| crate::torrent::Resume::decode(&data, self.info_hash, &self.layout).ok());
         true
     }

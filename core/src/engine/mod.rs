@@ -7,6 +7,7 @@
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for
 //! - `download`: requests, blocks, pieces, haves
+//! - `selection`: which files are wanted, and what follows when that changes
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
@@ -21,6 +22,7 @@ mod lifecycle;
 mod messages;
 mod metadata;
 mod query;
+mod selection;
 mod timers;
 mod trackers;
 mod upload;

@@ -25,6 +25,8 @@ pub(crate) struct Download {
     /// When a block last came, or the first of a new batch was asked for.
     progress: Instant,
     pub(crate) snubbed: bool,
+    /// Somebody reads along: silence is borne for a sixth of the time only.
+    pub(crate) hurried: bool,
     /// What the peer said of its pieces before we knew how many there are.
     pub(crate) early: Option<Box<Early>>,
     /// Bytes of payload that came, of use or not.
@@ -66,6 +68,7 @@ impl Download {
             ramp: Ramp::Growing { rate: 0, compared: None },
             progress: Instant::ZERO,
             snubbed: false,
+            hurried: false,
             early: None,
             total: 0,
             total_at_round: [0; 2],
@@ -125,6 +128,15 @@ impl Download {
         true
     }
 
+    /// No longer wants any block of `pieces`, which are in ascending order.
+    pub(crate) fn cancel_pieces(&mut self, pieces: &[u32]) {
+        let unwanted = |block: &&Block| pieces.binary_search(&block.piece).is_ok();
+        let blocks: Vec<Block> = self.outstanding.iter().filter(unwanted).copied().collect();
+        for block in blocks {
+            self.cancel(block);
+        }
+    }
+
     /// Gives all blocks up, as after a choke; the peer owes them no longer.
     pub(crate) fn release(&mut self) -> Vec<Block> {
         self.forgiven = self.forgiven.saturating_add(self.outstanding.len() as u32);
@@ -145,7 +157,8 @@ impl Download {
 
     /// When [`Download::snub`] is due, if the peer owes us anything.
     pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
-        (!self.outstanding.is_empty()).then(|| self.progress + config.snub_timeout)
+        let patience = if self.hurried { config.snub_timeout / 6 } else { config.snub_timeout };
+        (!self.outstanding.is_empty()).then(|| self.progress + patience)
     }
 
     /// Blocks that the peer owes us.

@@ -62,6 +62,11 @@ impl Assembly {
         Some(assembled)
     }
 
+    /// Drops what came of `piece`; returns what it cost the budget.
+    pub(crate) fn drop_piece(&mut self, piece: u32) -> u64 {
+        self.pieces.remove(&piece).into_iter().flatten().flatten().map(|block| block.charge).sum()
+    }
+
     /// Drops everything; returns what it cost the budget.
     pub(crate) fn clear(&mut self) -> u64 {
         let charge = self.pieces.values().flatten().flatten().map(|block| block.charge).sum();

@@ -31,7 +31,7 @@ impl Checking {
             let real = || spans.iter().filter(|span| layout.files().get(span.file as usize).is_some_and(|file| !file.padding));
             let there = real().all(|span| {
                 let stamp = stamps.get(span.file as usize).copied().flatten();
-                stamp.is_some_and(|stamp| stamp.length >= span.offset + span.length)
+                stamp.is_some_and(|stamp| stamp.aside || stamp.length >= span.offset + span.length)
             });
             // What is not there cannot be good, even if resume data from after it went away says that nothing has changed.
             if !there {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     fn stamp(length: u64, modified: i64) -> Option<FileStamp> {
-        Some(FileStamp { length, modified })
+        Some(FileStamp { length, modified, aside: false })
     }
 
     fn resume(files: Vec<Option<FileStamp>>) -> Resume {

@@ -9,6 +9,7 @@ pub mod geometry;
 mod peer_list;
 pub mod picker;
 mod resume;
+mod selection;
 mod state;
 
 pub use allowed_fast::allowed_fast;
@@ -19,4 +20,5 @@ pub use geometry::Geometry;
 pub use peer_list::PeerList;
 pub(crate) use peer_list::canonical;
 pub use resume::{Resume, ResumeError};
+pub(crate) use selection::{Selection, priorities};
 pub(crate) use state::{Ending, Phase, Torrent};

@@ -140,6 +140,17 @@ impl PeerList {
         }
     }
 
+    /// Peers that were passed over because they have everything may be tried again: we want something now. Those in `connected` are.
+    pub fn revive(&mut self, now: Instant, connected: &BTreeSet<SocketAddr>) {
+        let useful = |(address, peer): &(&SocketAddr, &KnownPeer)| {
+            !peer.dead && peer.seed && peer.candidate.is_none() && !connected.contains(address)
+        };
+        let seeds: Vec<SocketAddr> = self.peers.iter().filter(useful).map(|(address, _)| *address).collect();
+        for address in seeds {
+            self.schedule(address, now);
+        }
+    }
+
     /// Forgets all peers, but not who is banned.
     pub fn clear(&mut self) {
         self.peers.clear();

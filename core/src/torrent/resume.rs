@@ -64,6 +64,9 @@ impl Resume {
                         if let Some(file) = file {
                             stamp.item().unsigned(file.length);
                             stamp.item().integer(file.modified);
+                            if file.aside {
+                                stamp.item().integer(1);
+                            }
                         }
                     });
                 }
@@ -101,7 +104,8 @@ impl Resume {
         let list = |key: &[u8]| value.get(key).and_then(|value| value.as_list()).unwrap_or_default();
         let stamp = |file: bencode::Value<'_>| {
             let mut numbers = file.as_list()?.iter();
-            Some(FileStamp { length: numbers.next()?.as_unsigned()?, modified: numbers.next()?.as_integer()? })
+            let (length, modified) = (numbers.next()?.as_unsigned()?, numbers.next()?.as_integer()?);
+            Some(FileStamp { length, modified, aside: numbers.next().is_some() })
         };
         let files: Vec<_> = list(b"files").iter().take(layout.files().len() + 1).map(stamp).collect();
         if files.len() != layout.files().len() {
@@ -149,7 +153,7 @@ mod tests {
         let layout = Layout::new(vec![file("a", 25), file("b", 15)], 10).unwrap();
         let mut verified = Bitfield::new(4);
         verified.set(2);
-        let files = vec![Some(FileStamp { length: 25, modified: -5 }), None];
+        let files = vec![Some(FileStamp { length: 25, modified: -5, aside: false }), None];
         let peers = vec!["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()];
         (layout, Resume { verified, files, uploaded: 7, downloaded: 8, peers, info: Some(Bytes::from_static(b"de")) })
     }

@@ -1,4 +1,4 @@
-use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, choker::Choker, picker::Picker};
+use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, Selection, choker::Choker, picker::Picker};
 use crate::{
     choices::Choices,
     command::TorrentSource,
@@ -31,6 +31,8 @@ pub(crate) struct Torrent {
     /// It came as a magnet link: only resume data keeps its metadata.
     pub(crate) from_magnet: bool,
     pub(crate) choices: Choices,
+    /// What of it they want.
+    pub(crate) selection: Selection,
     /// What an earlier session saved, until there is metadata to read it by.
     pub(crate) saved: Option<Bytes>,
     pub(crate) layout: Arc<Layout>,
@@ -46,6 +48,10 @@ pub(crate) struct Torrent {
     pub(crate) epoch: u32,
     /// Disk jobs under way, of any epoch.
     pub(crate) disk_jobs: u32,
+    /// The disk is being told which files are wanted.
+    pub(crate) preparing: bool,
+    /// What it was told last.
+    pub(crate) prepared_for: Option<Bitfield>,
     /// Pieces handed to the disk and not yet stored.
     pub(crate) storing: u32,
 
@@ -157,8 +163,23 @@ impl Torrent {
         self.choices.peer_exchange && !self.is_private()
     }
 
+    /// Whether every piece is verified, wanted or not: we are a seed.
     pub(crate) fn is_complete(&self) -> bool {
         self.verified.is_full() && self.metainfo().is_some()
+    }
+
+    /// Whether every wanted piece is verified: there is nothing to fetch. Where others are missing, we are a partial seed (BEP 21).
+    pub(crate) fn is_finished(&self) -> bool {
+        self.metainfo().is_some() && self.selection.is_finished()
+    }
+
+    /// Whether the disk can be told which files are wanted: it knows what files there are, and is not about to fail or to end.
+    pub(crate) fn may_prepare(&self) -> bool {
+        matches!(self.phase, Phase::Preparing | Phase::Active)
+    }
+
+    pub(crate) fn is_preparing(&self) -> bool {
+        matches!(self.phase, Phase::Preparing)
     }
 
     /// Whether connections may be opened and taken in.
@@ -187,7 +208,7 @@ impl Torrent {
             left: self.left(),
             peers_wanted,
             peers_known: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
-            partial_seed: false,
+            partial_seed: self.is_finished() && !self.is_complete(),
         }
     }
 

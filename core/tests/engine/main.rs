@@ -15,6 +15,7 @@ mod holdings;
 mod lifecycle;
 mod misbehaviour;
 mod resume;
+mod selection;
 mod shapes;
 mod trackers;
 mod uploads;

@@ -13,7 +13,7 @@ use rustor_core::{
     config::Limits,
     id::TorrentId,
     metainfo::Metainfo,
-    status::{PeerStatus, TorrentStatus},
+    status::{FileStatus, PeerStatus, TorrentStatus},
     storage::Allocation,
 };
 
@@ -186,6 +186,12 @@ impl Client {
     pub async fn metainfo(&self, torrent: TorrentId) -> Result<Option<Metainfo>, ClientError> {
         let metainfo = self.ask(|reply| Request::Metainfo(torrent, reply)).await?;
         metainfo.ok_or(ClientError::Command(CommandError::NoSuchTorrent))
+    }
+
+    /// The files of a torrent, padding left out, and how much of each is there; none while a magnet link's metadata is still to come.
+    pub async fn files(&self, torrent: TorrentId) -> Result<Vec<FileStatus>, ClientError> {
+        let files = self.ask(|reply| Request::Files(torrent, reply)).await?;
+        files.ok_or(ClientError::Command(CommandError::NoSuchTorrent))
     }
 
     /// What was chosen for a torrent.

@@ -23,18 +23,21 @@ pub(super) struct Begun<P> {
     first_free: u32,
     /// The kind of peers that fetch it.
     speed: Speed,
+    /// The picker's count of verifications when blocks were last asked for.
+    pub(super) asked_at: u32,
     /// The one peer that may be asked for it.
     pub(super) restricted_to: Option<P>,
 }
 
 impl<P: Copy + Ord> Begun<P> {
-    pub(super) fn new(blocks: u32) -> Begun<P> {
+    pub(super) fn new(blocks: u32, asked_at: u32) -> Begun<P> {
         Begun {
             blocks: vec![BlockState::Free; blocks as usize],
             free: blocks,
             requested: 0,
             first_free: 0,
             speed: Speed::Slow,
+            asked_at,
             restricted_to: None,
         }
     }
@@ -66,6 +69,11 @@ impl<P: Copy + Ord> Begun<P> {
     /// Whether a peer of this speed disturbs nobody who is faster or slower.
     pub(super) fn suits(&self, speed: Speed) -> bool {
         self.requested == 0 || self.speed == speed
+    }
+
+    /// Whether a peer of this speed would send sooner what was asked of others.
+    pub(super) fn is_slower_than(&self, speed: Speed) -> bool {
+        self.requested > 0 && self.speed < speed
     }
 
     /// Asks `peer` for up to `limit` free blocks, the first ones; gives their indices to `taken`.
