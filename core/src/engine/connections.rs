@@ -315,6 +315,7 @@ impl Engine {
             return;
         }
         let (now, remote) = (self.now, connection.remote);
+        torrent.peers.exchanged(remote, connection.downloaded().saturating_add(connection.uploaded()));
         match reason {
             CloseReason::Ourselves | CloseReason::Banned => {}
             CloseReason::TorrentStopped => torrent.peers.disconnected(now, remote, Duration::ZERO),

@@ -81,7 +81,7 @@ impl Engine {
             return Ok(());
         };
         let charge = (length * share) >> 8;
-        let source = Source { connection: id, remote: connection.remote };
+        let source = Some(Source { connection: id, remote: connection.remote });
         let blocks = torrent.geometry.blocks_in(block.piece);
         torrent.assembly.insert(block.piece, blocks, block.offset, data, source, charge);
         self.blocks_held += charge;
@@ -100,7 +100,7 @@ impl Engine {
     }
 
     /// All blocks of a piece are here: to the disk with them, which looks at the hash first.
-    fn store(&mut self, id: TorrentId, piece: u32) {
+    pub(super) fn store(&mut self, id: TorrentId, piece: u32) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         let Some(assembled) = torrent.assembly.take(piece) else { return };
         let Some(digest) = torrent.metainfo().and_then(|metainfo| metainfo.info.piece_hash(piece).copied()) else { return };
@@ -113,10 +113,11 @@ impl Engine {
     }
 
     /// A piece fitted its hash and is on disk.
-    pub(super) fn stored(&mut self, id: TorrentId, piece: u32, sources: Vec<Source>, fingerprints: &[Fingerprint]) {
+    pub(super) fn stored(&mut self, id: TorrentId, piece: u32, sources: Vec<Option<Source>>, fingerprints: &[Fingerprint]) {
         drop(sources);
         let now = self.now;
         let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.unfinished.remove(&piece);
         torrent.picker.piece_verified(piece);
         if !torrent.verified.set(piece) {
             return;
@@ -143,9 +144,10 @@ impl Engine {
 
     /// A piece did not fit its hash. Whoever is certainly to blame is banned; the piece is fetched again, from one peer alone, so that
     /// if it fails again there is no doubt.
-    pub(super) fn mismatched(&mut self, id: TorrentId, piece: u32, sources: Vec<Source>, fingerprints: Vec<Fingerprint>) {
+    pub(super) fn mismatched(&mut self, id: TorrentId, piece: u32, sources: Vec<Option<Source>>, fingerprints: Vec<Fingerprint>) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.wasted += u64::from(torrent.geometry.piece_size(piece));
+        torrent.unfinished.remove(&piece);
         torrent.picker.piece_failed(piece);
         let trusted = self.most_useful(id, piece);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
@@ -220,6 +222,7 @@ impl Engine {
             // A partial seed has not completed; trackers hear that it is one (BEP 21) as soon as they allow.
             torrent.announcer.update(now);
         }
+        torrent.seeding_since.get_or_insert(now);
         self.event(Event::Finished { torrent: id });
         self.save_resume(id);
         self.announce(id);

@@ -10,15 +10,16 @@ use crate::{
     peer::CloseReason,
     rng::Purpose,
     storage::{DiskOperation, FileStamp, Layout},
+    time::Duration,
     torrent::{
-        Assembly, Blame, Checking, Ending, Geometry, PeerList, Phase, Resume, Selection, Torrent,
+        Assembly, Blame, Checking, Earlier, Ending, Geometry, PeerList, Phase, Resume, Selection, Torrent,
         choker::Choker,
         picker::{PeerCursor, Picker},
     },
     tracker::{Announcer, Reach},
     util::{Bitfield, RateMeter},
 };
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
 use core::net::SocketAddr;
 
@@ -60,10 +61,20 @@ impl Engine {
         if private {
             announcer_config.reach = Reach::OneTracker;
         }
-        let announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
+        let choices = match &resume {
+            Some(resume) => choices.or(resume.choices.clone()),
+            None => choices,
+        };
+        let earlier = Earlier::of(resume.as_ref());
+        let mut announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
         let mut peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
-        for peer in add.peers.iter().chain(resume.iter().flat_map(|resume| &resume.peers)) {
+        for peer in &add.peers {
             peers.add(self.now, *peer, &self.config);
+        }
+        if let Some(resume) = &resume {
+            peers.add_best(self.now, &resume.peers, &self.config);
+            // Whoever knows nobody cannot wait for the end of a tracker's minimum interval.
+            announcer.restore(self.now, &resume.trackers, add.resume_age.filter(|_| !resume.peers.is_empty()));
         }
         let choker = Choker::new(self.rng.fork(Purpose::Choker, number));
         let picker = Picker::new(geometry, (&self.config).into());
@@ -85,6 +96,8 @@ impl Engine {
             error: None,
             epoch: 0,
             disk_jobs: 0,
+            unfinished: BTreeMap::new(),
+            keeping: 0,
             storing: 0,
             preparing: false,
             prepared_for: None,
@@ -110,6 +123,9 @@ impl Engine {
             downloaded: 0,
             uploaded: 0,
             wasted: 0,
+            seeding_since: None,
+            seeded: Duration::ZERO,
+            earlier,
             download_meter: RateMeter::default(),
             upload_meter: RateMeter::default(),
             armed: None,
@@ -130,6 +146,7 @@ impl Engine {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
         torrent.paused = true;
         if torrent.takes_peers() {
+            self.keep_unfinished(id);
             self.stand_still(id, Phase::Paused);
         }
         Ok(())
@@ -236,6 +253,7 @@ impl Engine {
         torrent.picker = Picker::new(torrent.geometry, (&self.config).into());
         torrent.select();
         (torrent.preparing, torrent.prepared_for) = (false, None);
+        torrent.unfinished.clear();
         torrent.blame = Blame::default();
         torrent.have_log = Vec::new();
         torrent.have_announced = 0;
@@ -290,13 +308,18 @@ impl Engine {
         let pieces = torrent.geometry.piece_count();
         torrent.verified_bytes = checking.verified.iter().map(|piece| u64::from(torrent.geometry.piece_size(piece))).sum();
         torrent.verified = checking.verified;
+        torrent.unfinished = checking.unfinished;
         torrent.picker = Picker::resumed(torrent.geometry, (&self.config).into(), torrent.verified.clone());
         torrent.select();
         self.adopt_connections(id);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         // Resume data that still holds need not be written again.
-        let kept = torrent.resume.as_ref().is_some_and(|resume| resume.verified == torrent.verified && resume.files == stamps);
-        torrent.resume_changed = !kept && (!torrent.verified.is_empty() || torrent.from_magnet);
+        let kept = torrent
+            .resume
+            .as_ref()
+            .is_some_and(|resume| resume.verified == torrent.verified && resume.files == stamps && resume.choices == torrent.choices);
+        let chosen = torrent.choices != Choices::default();
+        torrent.resume_changed = !kept && (!torrent.verified.is_empty() || torrent.from_magnet || chosen);
         let verified = torrent.verified.count();
         // Whoever has everything writes nothing: files may lie on a disk that cannot be written to.
         let lengths = torrent.layout.files().iter().zip(&stamps).filter(|(file, _)| !file.padding);
@@ -355,8 +378,10 @@ impl Engine {
         }
         let finished = torrent.is_finished();
         if finished {
+            torrent.seeding_since.get_or_insert(now);
             self.event(Event::Finished { torrent: id });
         }
+        self.restore_unfinished(id);
         self.blocks_freed(id, true);
         self.announce(id);
         self.connect_peers(id);
@@ -370,6 +395,9 @@ impl Engine {
     pub(super) fn stand_still(&mut self, id: TorrentId, phase: Phase) -> bool {
         let now = self.now;
         let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| !matches!(torrent.phase, Phase::Ending(_))) else { return false };
+        torrent.seeding_ends(now);
+        // What was given, and for how long, is worth a line even if no piece has come.
+        torrent.resume_changed |= torrent.is_active() && (torrent.uploaded > 0 || torrent.downloaded > 0 || !torrent.seeded.is_zero());
         torrent.phase = phase;
         torrent.announcer.stop(now);
         torrent.choke_due = None;
@@ -392,6 +420,9 @@ impl Engine {
 
     /// Takes a torrent off the list, step by step: traffic, resume data, disk, trackers.
     fn end(&mut self, id: TorrentId, forget: bool, delete: bool) {
+        if !forget {
+            self.keep_unfinished(id);
+        }
         if !self.stand_still(id, Phase::Paused) {
             return;
         }
@@ -435,16 +466,21 @@ impl Engine {
         torrent.resume_due = None;
         // The disk is asked for nothing after its files were closed.
         let closed = matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
-        if closed || !core::mem::take(&mut torrent.resume_changed) {
+        // What is being kept is to be told, too.
+        if closed || torrent.keeping > 0 || !core::mem::take(&mut torrent.resume_changed) {
             return;
         }
-        let (earlier_up, earlier_down) = torrent.resume.as_ref().map_or((0, 0), |resume| (resume.uploaded, resume.downloaded));
+        let earlier = torrent.earlier;
         let resume = Resume {
             verified: torrent.verified.clone(),
             files: Vec::new(),
-            uploaded: earlier_up.saturating_add(torrent.uploaded),
-            downloaded: earlier_down.saturating_add(torrent.downloaded),
-            peers: torrent.peers.addresses().collect(),
+            unfinished: torrent.unfinished.clone(),
+            choices: torrent.choices.clone(),
+            uploaded: earlier.uploaded.saturating_add(torrent.uploaded),
+            downloaded: earlier.downloaded.saturating_add(torrent.downloaded),
+            seeding: earlier.seeding.saturating_add(torrent.seeding_time(self.now)),
+            trackers: torrent.announcer.saved(self.now),
+            peers: torrent.peers.best(),
             info: torrent.metainfo().filter(|_| torrent.from_magnet).map(|metainfo| metainfo.info.raw().clone()),
         };
         self.disk(id, DiskPurpose::Stamp(resume.into()), DiskOperation::Stamp);

@@ -8,6 +8,7 @@
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for
 //! - `download`: requests, blocks, pieces, haves
 //! - `selection`: which files are wanted, and what follows when that changes
+//! - `unfinished`: pieces that are not complete when a torrent stands still
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
@@ -25,6 +26,7 @@ mod query;
 mod selection;
 mod timers;
 mod trackers;
+mod unfinished;
 mod upload;
 
 use crate::{

@@ -99,6 +99,7 @@ impl Engine {
     fn goes_on(&mut self, id: TorrentId) {
         let now = self.now;
         let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.seeding_ends(now);
         torrent.announcer.update(now);
         // Seeds were of no use until now.
         let connected = torrent.connections.iter().filter_map(|id| self.connections.get(*id)).map(|connection| connection.remote).collect();

@@ -21,4 +21,4 @@ pub use peer_list::PeerList;
 pub(crate) use peer_list::canonical;
 pub use resume::{Resume, ResumeError};
 pub(crate) use selection::{Selection, priorities};
-pub(crate) use state::{Ending, Phase, Torrent};
+pub(crate) use state::{Earlier, Ending, Phase, Torrent};

@@ -7,7 +7,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use core::net::SocketAddr;
+use core::{cmp::Reverse, net::SocketAddr};
 
 /// The peers of one torrent that we know of: which to try next, which to leave alone.
 ///
@@ -30,6 +30,10 @@ struct KnownPeer {
     /// Useless for ever: ourselves, or banned.
     dead: bool,
     seed: bool,
+    /// It has shaken hands once.
+    good: bool,
+    /// KiB that went one way or the other.
+    exchanged: u32,
 }
 
 impl PeerList {
@@ -45,7 +49,7 @@ impl PeerList {
         if !usable || self.peers.contains_key(&address) || self.is_banned(address) || self.peers.len() >= config.known_peers_limit {
             return false;
         }
-        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false });
+        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false, good: false, exchanged: 0 });
         self.schedule(address, now);
         true
     }
@@ -89,6 +93,7 @@ impl PeerList {
     pub fn succeeded(&mut self, address: SocketAddr) {
         if let Some(peer) = self.peers.get_mut(&canonical(address)) {
             peer.failures = 0;
+            peer.good = true;
         }
     }
 
@@ -167,13 +172,37 @@ impl PeerList {
         self.peers.is_empty()
     }
 
-    /// The addresses known to be good or not yet tried: what a resume file keeps.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.peers.iter().filter(|(_, peer)| !peer.dead && peer.failures == 0).map(|(address, _)| *address)
+    /// The addresses known to be good or not yet tried, those worth trying first in front: who has exchanged most with us, then who has
+    /// shaken hands, then the others. What a resume file keeps.
+    pub fn best(&self) -> Vec<SocketAddr> {
+        let alive = self.peers.iter().filter(|(_, peer)| !peer.dead && peer.failures == 0);
+        let mut ranked: Vec<_> = alive.map(|(address, peer)| (Reverse((peer.exchanged, peer.good)), *address)).collect();
+        ranked.sort();
+        ranked.into_iter().map(|(_, address)| address).collect()
+    }
+
+    /// So many bytes of payload went to `address` or came from it.
+    pub fn exchanged(&mut self, address: SocketAddr, bytes: u64) {
+        if let Some(peer) = self.peers.get_mut(&canonical(address)) {
+            peer.exchanged = peer.exchanged.saturating_add(u32::try_from(bytes >> 10).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Learns of peers that were worth trying first in an earlier session: they are tried in this order, before others.
+    pub fn add_best(&mut self, now: Instant, addresses: &[SocketAddr], config: &Config) {
+        for (rank, address) in (0..).zip(addresses) {
+            if self.add(now, *address, config) {
+                self.schedule_as(canonical(*address), now, rank);
+            }
+        }
     }
 
     fn schedule(&mut self, address: SocketAddr, at: Instant) {
         let tie = self.rng.next_u32();
+        self.schedule_as(address, at, tie);
+    }
+
+    fn schedule_as(&mut self, address: SocketAddr, at: Instant, tie: u32) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         if let Some((at, tie)) = peer.candidate.replace((at, tie)) {
             self.candidates.remove(&(at, tie, address));
@@ -238,6 +267,24 @@ mod tests {
         assert_eq!(list.next(Instant::MAX, false), None);
         assert!(list.is_banned(SocketAddr::from(([10, 0, 0, 1], 1))));
         assert!(!list.add(Instant::ZERO, SocketAddr::from(([10, 0, 0, 1], 7)), &config));
+    }
+
+    #[test]
+    fn peers_of_an_earlier_session_are_tried_in_the_order_of_their_worth() {
+        let (mut list, config) = list();
+        for last in 1..=5 {
+            list.add(Instant::ZERO, address(last), &config);
+        }
+        list.succeeded(address(4));
+        list.exchanged(address(2), 5 << 10);
+        list.exchanged(address(3), 7 << 10);
+        list.failed(Instant::ZERO, address(1), &config);
+        let best = [3, 2, 4, 5].map(address);
+        assert_eq!(list.best(), best);
+        let mut next = PeerList::new(Rng::new(Seed::from_u64(2)));
+        next.add_best(Instant::ZERO, &best, &config);
+        next.add(Instant::ZERO, address(9), &config);
+        assert_eq!(core::array::from_fn(|_| next.next(Instant::ZERO, false)), [3, 2, 4, 5, 9].map(|last| Some(address(last))));
     }
 
     #[test]

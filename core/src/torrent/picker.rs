@@ -410,6 +410,27 @@ impl<P: Copy + Ord> Picker<P> {
         self.receive(peer, block, true)
     }
 
+    /// The blocks of `piece` that `blocks` names came in an earlier session and need not be fetched. Does nothing if the piece is not
+    /// wanted, or begun already; whether it did.
+    pub fn restore(&mut self, piece: u32, blocks: &Bitfield) -> bool {
+        if !self.wants(piece) || self.begun.contains_key(&piece) || blocks.is_empty() {
+            return false;
+        }
+        let count = self.geometry.blocks_in(piece);
+        self.change(piece, |picker| {
+            let begun = picker.begun.entry(piece).or_insert_with(|| Begun::new(count, picker.verifications));
+            blocks.iter().for_each(|index| begun.keep(index));
+        });
+        true
+    }
+
+    /// How far `piece` has come, if it is begun.
+    pub fn progress(&self, piece: u32) -> Option<PieceProgress> {
+        let begun = self.begun.get(&piece)?;
+        let blocks = begun.blocks().len() as u32;
+        Some(PieceProgress { piece, blocks, received: blocks - begun.missing(), requested: begun.requested() })
+    }
+
     /// `peer` will not send `block` after all: it was rejected, cancelled or is overdue. Others may be asked for it. A piece that
     /// was kept for this peer no longer is, if nothing of it is asked of the peer any more.
     pub fn released(&mut self, peer: P, block: Block) {

@@ -8,13 +8,13 @@ use crate::{
     metainfo::{InfoHash, Magnet, Metainfo, sanitise},
     rng::Rng,
     storage::{Allocation, FileStamp, Layout},
-    time::Instant,
+    time::{Duration, Instant},
     tracker::{Announcer, Statistics},
     util::{Armed, Bitfield, RateMeter},
 };
 use alloc::{
     boxed::Box,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
     sync::Arc,
     vec::Vec,
@@ -52,6 +52,10 @@ pub(crate) struct Torrent {
     pub(crate) preparing: bool,
     /// What it was told last.
     pub(crate) prepared_for: Option<Bitfield>,
+    /// Blocks on disk of pieces that are not verified, by the piece's index.
+    pub(crate) unfinished: BTreeMap<u32, Bitfield>,
+    /// Pieces of which such blocks are being written.
+    pub(crate) keeping: u32,
     /// Pieces handed to the disk and not yet stored.
     pub(crate) storing: u32,
 
@@ -87,9 +91,33 @@ pub(crate) struct Torrent {
     pub(crate) downloaded: u64,
     pub(crate) uploaded: u64,
     pub(crate) wasted: u64,
+    /// When it last began to seed, if it does.
+    pub(crate) seeding_since: Option<Instant>,
+    /// How long it did before that, in this session.
+    pub(crate) seeded: Duration,
+    /// What earlier sessions did.
+    pub(crate) earlier: Earlier,
     pub(crate) download_meter: RateMeter,
     pub(crate) upload_meter: RateMeter,
     pub(crate) armed: Armed,
+}
+
+/// What all sessions before this one did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Earlier {
+    pub(crate) uploaded: u64,
+    pub(crate) downloaded: u64,
+    pub(crate) seeding: Duration,
+}
+
+impl Earlier {
+    pub(crate) fn of(resume: Option<&Resume>) -> Earlier {
+        resume.map_or(Earlier::default(), |resume| Earlier {
+            uploaded: resume.uploaded,
+            downloaded: resume.downloaded,
+            seeding: resume.seeding,
+        })
+    }
 }
 
 /// What a torrent is doing.
@@ -171,6 +199,18 @@ impl Torrent {
     /// Whether every wanted piece is verified: there is nothing to fetch. Where others are missing, we are a partial seed (BEP 21).
     pub(crate) fn is_finished(&self) -> bool {
         self.metainfo().is_some() && self.selection.is_finished()
+    }
+
+    /// There is something to fetch again, or traffic ends.
+    pub(crate) fn seeding_ends(&mut self, now: Instant) {
+        if let Some(since) = self.seeding_since.take() {
+            self.seeded += now.since(since);
+        }
+    }
+
+    /// How long it has been seeding in this session.
+    pub(crate) fn seeding_time(&self, now: Instant) -> Duration {
+        self.seeded + self.seeding_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// Whether the disk can be told which files are wanted: it knows what files there are, and is not about to fail or to end.

@@ -11,6 +11,8 @@ pub(super) enum BlockState<P> {
     Requested(SmallVec<[P; 2]>),
     /// It came from this peer.
     Received(P),
+    /// It came in an earlier session.
+    Kept,
 }
 
 /// A piece of which a block was requested or received, or which is kept for one peer.
@@ -131,7 +133,7 @@ impl<P: Copy + Ord> Begun<P> {
     pub(super) fn receive(&mut self, index: u32, peer: P, late: bool) -> Received<P> {
         let Some(block) = self.blocks.get_mut(index as usize) else { return Received::Unrequested };
         let cancel = match block {
-            BlockState::Received(_) => return Received::Duplicate,
+            BlockState::Received(_) | BlockState::Kept => return Received::Duplicate,
             BlockState::Requested(peers) if late || peers.contains(&peer) => {
                 self.requested -= 1;
                 peers.retain(|other| *other != peer);
@@ -145,6 +147,14 @@ impl<P: Copy + Ord> Begun<P> {
         };
         *block = BlockState::Received(peer);
         Received::New { piece_complete: self.missing() == 0, cancel }
+    }
+
+    /// Block `index`, if it is free, came in an earlier session.
+    pub(super) fn keep(&mut self, index: u32) {
+        if let Some(block) = self.blocks.get_mut(index as usize).filter(|block| **block == BlockState::Free) {
+            *block = BlockState::Kept;
+            self.free -= 1;
+        }
     }
 
     /// Whether any block is asked of `peer`.
