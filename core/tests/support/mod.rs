@@ -154,6 +154,10 @@ impl World {
         self.0.borrow().engine.files(torrent)
     }
 
+    pub fn choices(&self, torrent: TorrentId) -> Choices {
+        self.0.borrow().engine.choices(torrent).expect("the torrent is listed").clone()
+    }
+
     /// The owner wants these files only.
     pub fn wants(&self, torrent: TorrentId, files: &[u32]) {
         self.chooses(torrent, |choices| *choices = only(files));
@@ -161,7 +165,7 @@ impl World {
 
     /// The owner changes what was chosen.
     pub fn chooses(&self, torrent: TorrentId, change: impl FnOnce(&mut Choices)) {
-        let mut choices = self.0.borrow().engine.choices(torrent).expect("the torrent is listed").clone();
+        let mut choices = self.choices(torrent);
         change(&mut choices);
         self.does(Command::Choose { torrent, choices: Box::new(choices) });
     }
