@@ -188,7 +188,8 @@ fn tier(text: &str) -> Result<Tier, String> {
     if urls.is_empty() { Err("expected a URL".into()) } else { Ok(Tier(urls)) }
 }
 
-fn web_url(text: &str) -> Result<String, String> {
+/// The URL of a web seed.
+pub(crate) fn web_url(text: &str) -> Result<String, String> {
     with_scheme(text.trim(), &["http", "https"])
 }
 

@@ -1,12 +1,16 @@
 //! `rustor`, a BitTorrent client for the terminal.
 #![forbid(unsafe_code)]
 
+mod choices;
 mod create;
 mod demo;
 mod download;
 mod failure;
+mod magnet;
 mod output;
+mod replay;
 mod reporter;
+mod scrape;
 mod seed;
 mod session;
 mod show;
@@ -57,8 +61,11 @@ enum Command {
     Create(create::Create),
     Verify(verify::Verify),
     Show(show::Show),
+    Magnet(magnet::Magnet),
+    Scrape(scrape::Scrape),
     Tracker(tracker::Tracker),
     Demo(demo::Demo),
+    Replay(replay::Replay),
 }
 
 fn main() -> ExitCode {
@@ -70,8 +77,11 @@ fn main() -> ExitCode {
         Command::Create(create) => create.run(&output),
         Command::Verify(verify) => verify.run(&output),
         Command::Show(show) => show.run(&output),
+        Command::Magnet(magnet) => magnet.run(&output),
+        Command::Scrape(scrape) => scrape.run(&output),
         Command::Tracker(tracker) => tracker.run(&output),
         Command::Demo(demo) => demo.run(&output),
+        Command::Replay(replay) => replay.run(&output),
     };
     let exit = exit.unwrap_or_else(|failure| {
         output.error(&failure);

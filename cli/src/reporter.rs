@@ -25,6 +25,8 @@ struct Known {
     /// Of each tracker that was heard of, why it failed last; `None` if it answered.
     trackers: BTreeMap<String, Option<String>>,
     warnings: Vec<String>,
+    /// Whether there is any way to find peers.
+    findable: bool,
     lonely_since: Instant,
     lonely_told: bool,
 }
@@ -34,11 +36,24 @@ impl<'a> Reporter<'a> {
         Reporter { output, torrents: BTreeMap::new() }
     }
 
-    /// A torrent that events will be about.
-    pub(crate) fn add(&mut self, torrent: TorrentId, name: &str) {
-        let name = safe(name).into_owned();
-        let known = Known { name, trackers: BTreeMap::new(), warnings: Vec::new(), lonely_since: Instant::now(), lonely_told: false };
+    /// A torrent that events will be about; `findable` if there is any way to find its peers.
+    pub(crate) fn add(&mut self, torrent: TorrentId, name: &str, findable: bool) {
+        let known = Known {
+            name: safe(name).into_owned(),
+            trackers: BTreeMap::new(),
+            warnings: Vec::new(),
+            findable,
+            lonely_since: Instant::now(),
+            lonely_told: false,
+        };
         self.torrents.insert(torrent, known);
+    }
+
+    /// A magnet link's metadata has told the torrent's true name.
+    pub(crate) fn rename(&mut self, torrent: TorrentId, name: &str) {
+        if let Some(known) = self.torrents.get_mut(&torrent) {
+            known.name = safe(name).into_owned();
+        }
     }
 
     pub(crate) fn tell(&mut self, event: &Event) {
@@ -96,17 +111,20 @@ impl<'a> Reporter<'a> {
     /// Tells, once in a while of it, that a download has nobody to download from.
     pub(crate) fn watch(&mut self, status: &TorrentStatus) {
         let Some(known) = self.torrents.get_mut(&status.torrent) else { return };
-        if status.peers > 0 || status.state != TorrentState::Downloading {
+        let needs_peers = matches!(status.state, TorrentState::Downloading | TorrentState::FetchingMetadata);
+        if status.peers > 0 || !needs_peers {
             known.lonely_since = Instant::now();
             known.lonely_told = false;
         } else if !known.lonely_told && known.lonely_since.elapsed() >= PATIENCE {
             known.lonely_told = true;
             let trackers = match known.trackers.values().flatten().count() {
+                0 if known.trackers.is_empty() && !known.findable => "no tracker is named",
                 0 if known.trackers.is_empty() => "no tracker has answered",
                 failed if failed == known.trackers.len() => "no tracker answers",
                 _ => "the trackers know none that can be reached",
             };
-            self.output.note(format_args!("{}: no peers: {trackers}. Still trying; --peer IP:PORT names one", known.name));
+            let metadata = if status.metadata { "" } else { " to ask for the metadata" };
+            self.output.note(format_args!("{}: no peers{metadata}: {trackers}. Still trying; --peer IP:PORT names one", known.name));
         }
     }
 

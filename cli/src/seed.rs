@@ -1,4 +1,5 @@
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -7,9 +8,11 @@ use clap::Args;
 use rustor_tokio::{
     AddOptions, Client, ClientError, EventStream,
     core::{
+        choices::{Choices, Priority},
+        command::TorrentSource,
         event::Event,
         id::TorrentId,
-        metainfo::{Info, Metainfo},
+        metainfo::{Info, Magnet, Metainfo},
         status::TorrentState,
         storage::Layout,
     },
@@ -17,20 +20,23 @@ use rustor_tokio::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
+    choices::Sharing,
     failure::{Exit, Failure},
-    output::{Output, Transfers, safe},
+    output::{Output, Transfers, safe, shared},
     reporter::Reporter,
     session::{self, Network, addresses},
     signals::Signals,
-    torrent_file,
+    torrent_file::{Named, load_named},
     verify::{check, hint, summary},
 };
 
 /// Share what is on disk with others, until Ctrl-C.
+///
+/// With a magnet link, peers are asked first what it stands for.
 #[derive(Debug, Args)]
 pub(crate) struct Seed {
-    /// The torrent file; '-' for standard input
-    #[arg(value_name = "TORRENT")]
+    /// The torrent file, '-' for standard input; or a magnet link
+    #[arg(value_name = "TORRENT|MAGNET")]
     torrent: PathBuf,
     /// The folder that holds what the torrent names
     #[arg(value_name = "DIR")]
@@ -38,8 +44,20 @@ pub(crate) struct Seed {
     /// Hash all that is there, whatever an earlier run remembers
     #[arg(long)]
     recheck: bool,
+    /// A peer to try, besides those that trackers name; may be given several times
+    #[arg(long = "peer", value_name = "IP:PORT", help_heading = "Peers")]
+    peers: Vec<SocketAddr>,
+    #[command(flatten)]
+    sharing: Sharing,
     #[command(flatten)]
     network: Network,
+}
+
+/// What came of it.
+enum Served {
+    Ended(Exit),
+    /// Not all is there: nothing was served.
+    NotAll(Box<Metainfo>),
 }
 
 /// What was found on disk.
@@ -51,56 +69,128 @@ enum Found {
 
 impl Seed {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let metainfo = torrent_file::load(output, &self.torrent)?;
+        let named = load_named(output, &self.torrent)?;
         // A seeder must never write, and the engine is told of a torrent only where there is nothing to be written.
-        if !lengths_fit(&metainfo.info, &self.folder) {
-            return self.refuse(output, &metainfo);
+        if let Named::Torrent(metainfo) = &named
+            && !lengths_fit(&metainfo.info, &self.folder)
+        {
+            return self.refuse(output, metainfo);
         }
-        let exit = session::run(async {
+        let served = session::run(async {
             let mut signals = Signals::new()?;
-            let client = self.network.start(output)?;
-            let exit = self.serve(output, &client, &mut signals, metainfo.clone()).await;
+            let client = self.network.start(output, self.sharing.rates(None))?;
+            let served = self.serve(output, &client, &mut signals, named).await;
             session::shut_down(&client, &mut signals, output).await;
-            exit
+            served
         })?;
-        exit.map_or_else(|| self.refuse(output, &metainfo), Ok)
+        match served {
+            Served::Ended(exit) => Ok(exit),
+            Served::NotAll(metainfo) => self.refuse(output, &metainfo),
+        }
     }
 
-    /// Serves until it is told to stop; `None` if not all is there.
-    async fn serve(&self, output: &Output, client: &Client, signals: &mut Signals, metainfo: Metainfo) -> Result<Option<Exit>, Failure> {
-        let name = metainfo.info.name().to_owned();
-        let shown = safe(&name).into_owned();
-        let has_trackers = !metainfo.trackers.is_empty();
+    /// Serves until it is told to stop, or has given enough.
+    async fn serve(&self, output: &Output, client: &Client, signals: &mut Signals, named: Named) -> Result<Served, Failure> {
         let mut events = client.events();
-        let options = AddOptions { paused: true, resume: !self.recheck, ..AddOptions::new(metainfo, &self.folder) };
+        let mut reporter = Reporter::new(output);
+        let (torrent, metainfo) = match named {
+            Named::Torrent(metainfo) => {
+                let options = AddOptions { paused: true, choices: self.sharing.choices(), ..self.options(*metainfo.clone()) };
+                (client.add(options).await.map_err(|error| Failure::about(safe(metainfo.info.name()), error))?, *metainfo)
+            }
+            Named::Magnet(magnet) => match self.ask(output, client, signals, &mut events, &mut reporter, *magnet).await? {
+                Some(described) => described,
+                None => return Ok(Served::Ended(Exit::Failed)),
+            },
+        };
+        if !lengths_fit(&metainfo.info, &self.folder) {
+            return Ok(Served::NotAll(Box::new(metainfo)));
+        }
+        let shown = safe(metainfo.info.name()).into_owned();
         let about = |error: ClientError| Failure::about(&shown, error);
-        let torrent = client.add(options).await.map_err(about)?;
         match look(output, client, signals, &mut events, torrent, &shown).await? {
             Found::All => {}
-            Found::NotAll => return Ok(None),
-            Found::Interrupted => return Ok(Some(Exit::Failed)),
+            Found::NotAll => return Ok(Served::NotAll(Box::new(metainfo))),
+            Found::Interrupted => return Ok(Served::Ended(Exit::Failed)),
         }
+        client.choose(torrent, self.sharing.choices()).await.map_err(about)?;
         client.resume(torrent).await.map_err(about)?;
         output.note(format_args!("seeding {shown} on {}; Ctrl-C stops", addresses(client.listen_addresses())));
-        if !has_trackers {
+        let findable = !metainfo.trackers.is_empty();
+        if !findable {
             output.warning(format_args!("{shown}: the torrent names no tracker: only those find it who are told its address"));
         }
-        let mut reporter = Reporter::new(output);
-        reporter.add(torrent, &name);
+        reporter.add(torrent, metainfo.info.name(), findable);
         let mut transfers = Transfers::new(output);
         let mut looks = looks(output);
         loop {
             tokio::select! {
                 biased;
-                () = signals.next() => return Ok(Some(Exit::Done)),
+                () = signals.next() => return Ok(Served::Ended(Exit::Done)),
                 event = events.next() => match event {
                     Some(Event::Failed { torrent: failed, error }) if failed == torrent => return Err(Failure::about(&shown, error)),
                     Some(event) => reporter.tell(&event),
                     None => return Err(Failure::new("internal error: the engine has stopped")),
                 },
-                _ = looks.tick() => transfers.update(&client.status(torrent).await.map_err(about)?),
+                _ = looks.tick() => {
+                    let status = client.status(torrent).await.map_err(about)?;
+                    // Nobody else pauses it.
+                    if self.sharing.has_goal() && status.state == TorrentState::Paused {
+                        output.note(shared(&status));
+                        return Ok(Served::Ended(Exit::Done));
+                    }
+                    transfers.update(&status);
+                }
             }
         }
+    }
+
+    /// Asks peers what a magnet link stands for; `None` if it was interrupted.
+    ///
+    /// Nothing of it is wanted as long as it is not known to be there.
+    async fn ask(
+        &self,
+        output: &Output,
+        client: &Client,
+        signals: &mut Signals,
+        events: &mut EventStream,
+        reporter: &mut Reporter<'_>,
+        magnet: Magnet,
+    ) -> Result<Option<(TorrentId, Metainfo)>, Failure> {
+        let said = magnet.name.as_deref().map_or("the magnet link".into(), |name| safe(name).into_owned());
+        let about = |error: ClientError| Failure::about(&said, error);
+        let findable = !magnet.trackers.is_empty() || !magnet.peers.is_empty() || !self.peers.is_empty();
+        let choices = Choices { other_files: Priority::Skip, ..self.sharing.choices() };
+        let torrent = client.add(AddOptions { choices, ..self.options(magnet) }).await.map_err(about)?;
+        reporter.add(torrent, &client.status(torrent).await.map_err(about)?.name, findable);
+        let mut transfers = Transfers::new(output);
+        let mut looks = looks(output);
+        loop {
+            if let Some(metainfo) = client.metainfo(torrent).await.map_err(about)? {
+                return Ok(Some((torrent, metainfo)));
+            }
+            loop {
+                tokio::select! {
+                    biased;
+                    () = signals.next() => return Ok(None),
+                    event = events.next() => match event {
+                        Some(Event::MetadataReceived { .. }) => break,
+                        Some(Event::MetadataUnusable { reason, .. }) => return Err(about(ClientError::Metadata(reason))),
+                        Some(event) => reporter.tell(&event),
+                        None => return Err(Failure::new("internal error: the engine has stopped")),
+                    },
+                    _ = looks.tick() => {
+                        let status = client.status(torrent).await.map_err(about)?;
+                        reporter.watch(&status);
+                        transfers.update(&status);
+                    }
+                }
+            }
+        }
+    }
+
+    fn options(&self, source: impl Into<TorrentSource>) -> AddOptions {
+        AddOptions { peers: self.peers.clone(), resume: !self.recheck, ..AddOptions::new(source, &self.folder) }
     }
 
     /// Says what is wrong with what is on disk.

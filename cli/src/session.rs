@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use rustor_tokio::{Client, ClientConfig, StartError};
+use rustor_tokio::{Client, ClientConfig, StartError, core::choices::RateLimits};
 use tokio::{
     runtime::{Builder, Runtime},
     time::sleep,
@@ -36,18 +36,23 @@ pub(crate) struct Network {
     /// Folder for what is remembered from one run to the next [default: the system's place for such things]
     #[arg(long, value_name = "DIR", help_heading = "Network")]
     state_dir: Option<PathBuf>,
+    /// Write down all that happens, the data itself left out, for 'rustor replay'. Names and addresses stand in it
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    record: Option<PathBuf>,
 }
 
 impl Network {
-    /// A running engine. Must be called on a runtime.
-    pub(crate) fn start(&self, output: &Output) -> Result<Client, Failure> {
+    /// A running engine, whose torrents together are no faster than `rates`. Must be called on a runtime.
+    pub(crate) fn start(&self, output: &Output, rates: RateLimits) -> Result<Client, Failure> {
         let mut config = ClientConfig::default();
+        config.engine.limits.rates = rates;
         if !self.addresses.is_empty() {
             config.listen.clone_from(&self.addresses);
         }
         if let Some(folder) = &self.state_dir {
             config.state_folder = Some(folder.clone());
         }
+        config.record.clone_from(&self.record);
         // Nobody wants to wait for a tracker on the way out.
         config.engine.announcer.stop_timeout = Duration::from_secs(2);
         let client = match self.port {

@@ -1,23 +1,23 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rustor_tokio::core::metainfo::{Info, Metainfo};
+use rustor_tokio::core::metainfo::{Info, Magnet, Metainfo, Topic};
 use serde_json::{Value, json};
 
 use crate::{
     failure::{Exit, Failure},
-    output::{Bytes, Count, Date, Exact, Output, Style, safe, tree},
-    torrent_file,
+    output::{Bytes, Count, Date, Exact, Leaf, Output, Style, safe, tree},
+    torrent_file::{Named, load_named},
 };
 
 /// Lines of the tree of files unless all are asked for.
 const TREE: usize = 40;
 
-/// Tell what is in a torrent file.
+/// Tell what is in a torrent file or a magnet link.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The torrent file; '-' for standard input
-    #[arg(value_name = "TORRENT")]
+    /// The torrent file, '-' for standard input; or a magnet link
+    #[arg(value_name = "TORRENT|MAGNET")]
     torrent: PathBuf,
     /// Write JSON, for programs
     #[arg(long)]
@@ -29,12 +29,13 @@ pub(crate) struct Show {
 
 impl Show {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let metainfo = torrent_file::load(output, &self.torrent)?;
-        if self.json {
-            output.result(format_args!("{:#}", to_json(&metainfo)))?;
-        } else {
-            output.result(to_text(&metainfo, output.style(), if self.all { usize::MAX } else { TREE }))?;
-        }
+        let limit = if self.all { usize::MAX } else { TREE };
+        match (load_named(output, &self.torrent)?, self.json) {
+            (Named::Torrent(metainfo), true) => output.result(format_args!("{:#}", to_json(&metainfo))),
+            (Named::Torrent(metainfo), false) => output.result(to_text(&metainfo, output.style(), limit)),
+            (Named::Magnet(magnet), true) => output.result(format_args!("{:#}", magnet_to_json(&magnet))),
+            (Named::Magnet(magnet), false) => output.result(magnet_to_text(&magnet, output.style())),
+        }?;
         Ok(Exit::Done)
     }
 }
@@ -45,8 +46,9 @@ fn to_json(metainfo: &Metainfo) -> Value {
     let files: Vec<Value> = info
         .files()
         .iter()
-        .map(|file| {
-            let mut entry = json!({ "path": file.components().collect::<Vec<_>>(), "length": file.length() });
+        .zip(1..)
+        .map(|(file, number)| {
+            let mut entry = json!({ "number": number, "path": file.components().collect::<Vec<_>>(), "length": file.length() });
             if file.is_padding() {
                 entry["padding"] = true.into();
             }
@@ -78,10 +80,7 @@ fn to_json(metainfo: &Metainfo) -> Value {
 fn to_text(metainfo: &Metainfo, style: Style, limit: usize) -> String {
     let info = &metainfo.info;
     let mut text = String::new();
-    let mut row = |label: &str, value: &str| {
-        let label = format!("{label:<12}");
-        text.push_str(&format!("{} {value}\n", style.bold(&label)));
-    };
+    let mut row = |label: &str, value: &str| push_row(&mut text, style, label, value);
     row("Name", &safe(info.name()));
     row("Info-hash", &info.info_hash().to_string());
     let (size, exact) = (Bytes(info.total_length()).to_string(), Exact(info.total_length()).to_string());
@@ -116,13 +115,70 @@ fn to_text(metainfo: &Metainfo, style: Style, limit: usize) -> String {
         row("Created", &Date(date).to_string());
     }
     if let Some(root) = info.root() {
-        let files = info.files().iter().filter(|file| !file.is_padding()).map(|file| (file.components().collect(), file.length()));
+        let files = (1..).zip(info.files()).filter(|(_, file)| !file.is_padding());
+        let files = files.map(|(number, file)| Leaf { number, path: file.components().collect(), length: file.length() });
         text.push('\n');
         text.push_str(&tree(root, files, limit).join("\n"));
     } else {
         text.truncate(text.trim_end().len());
     }
     text
+}
+
+/// What is in a magnet link, for programs. Keys may be added, never renamed.
+fn magnet_to_json(magnet: &Magnet) -> Value {
+    let selected = magnet.selected.iter().map(|range| json!([range.start(), range.end()]));
+    json!({
+        "name": magnet.name,
+        "info_hash": magnet.info_hash().map(|info_hash| info_hash.to_string()),
+        "info_hash_v2": magnet.topics.iter().find_map(version_2),
+        "trackers": magnet.trackers,
+        "web_seeds": magnet.web_seeds,
+        "peers": magnet.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "selected": selected.collect::<Vec<_>>(),
+        "other": magnet.other,
+    })
+}
+
+fn magnet_to_text(magnet: &Magnet, style: Style) -> String {
+    let mut text = String::new();
+    let mut rows = |label: &str, values: &mut dyn Iterator<Item = String>| {
+        for (at, value) in values.enumerate() {
+            push_row(&mut text, style, if at == 0 { label } else { "" }, &safe(&value));
+        }
+    };
+    rows("Name", &mut magnet.name.iter().cloned());
+    rows(
+        "Info-hash",
+        &mut magnet.topics.iter().map(|topic| match topic {
+            Topic::Version1(info_hash) => info_hash.to_string(),
+            Topic::Version2(_) => format!("{} (version 2)", version_2(topic).unwrap_or_default()),
+        }),
+    );
+    rows("Trackers", &mut magnet.trackers.iter().cloned());
+    rows("Web seeds", &mut magnet.web_seeds.iter().cloned());
+    rows("Peers", &mut magnet.peers.iter().map(ToString::to_string));
+    let selected = magnet.selected.iter().map(|range| match range.start() == range.end() {
+        true => range.start().to_string(),
+        false => format!("{}-{}", range.start(), range.end()),
+    });
+    let files = selected.collect::<Vec<_>>().join(", ");
+    rows("Files", &mut (!files.is_empty()).then(|| format!("{files} (counted from 0)")).into_iter());
+    rows("Other", &mut magnet.other.iter().map(|(key, value)| format!("{key}={value}")));
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn version_2(topic: &Topic) -> Option<String> {
+    match topic {
+        Topic::Version1(_) => None,
+        Topic::Version2(hash) => Some(hash.iter().map(|byte| format!("{byte:02x}")).collect()),
+    }
+}
+
+fn push_row(text: &mut String, style: Style, label: &str, value: &str) {
+    let label = format!("{label:<12}");
+    text.push_str(&format!("{} {value}\n", style.bold(&label)));
 }
 
 fn files_line(info: &Info) -> String {

@@ -8,7 +8,7 @@ use std::{
 
 use rustor_tokio::core::{
     bencode::{self, Options},
-    metainfo::{self, Metainfo},
+    metainfo::{self, Magnet, Metainfo},
 };
 
 use crate::{
@@ -19,11 +19,29 @@ use crate::{
 /// The largest torrent file that is read: far above real ones.
 pub(crate) const LARGEST: usize = 32 << 20;
 
+/// What names a torrent.
+pub(crate) enum Named {
+    Torrent(Box<Metainfo>),
+    Magnet(Box<Magnet>),
+}
+
+/// Reads the torrent file at `path`, or `path` itself where it is a magnet link.
+pub(crate) fn load_named(output: &Output, path: &Path) -> Result<Named, Failure> {
+    match path.to_str().filter(|text| is_magnet(text)) {
+        Some(link) => link.parse().map(|magnet| Named::Magnet(Box::new(magnet))).map_err(Failure::new),
+        None => load(output, path).map(|metainfo| Named::Torrent(Box::new(metainfo))),
+    }
+}
+
+fn is_magnet(text: &str) -> bool {
+    text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:"))
+}
+
 /// Reads the torrent file at `path`; `-` is standard input.
 pub(crate) fn load(output: &Output, path: &Path) -> Result<Metainfo, Failure> {
     let name = if path.as_os_str() == "-" { "standard input".into() } else { safe(&path.to_string_lossy()).into_owned() };
-    if path.to_str().is_some_and(|path| path.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:"))) {
-        return Err(Failure::new("magnet links are not supported yet; use the torrent file"));
+    if path.to_str().is_some_and(is_magnet) {
+        return Err(Failure::new("a magnet link does not say what is in the torrent; the torrent file is needed here"));
     }
     let bytes = if path.as_os_str() == "-" { read(io::stdin().lock()) } else { File::open(path).and_then(read) };
     let bytes = bytes.map_err(|error| Failure::about(&name, words(&error)))?;

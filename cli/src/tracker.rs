@@ -1,23 +1,12 @@
 use std::{
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant as Moment},
+    time::Duration,
 };
 
 use clap::Args;
-use rustor_runtime::{
-    adapter::{Listener, Runtime},
-    http::server::{Limits, Response, serve},
-};
-use rustor_tokio::{
-    TokioListener, TokioRuntime,
-    core::{
-        rng::Seed,
-        time::Instant,
-        tracker::{TrackerServer, TrackerServerConfig},
-    },
-};
+use rustor_runtime::{adapter::Listener, tracker};
+use rustor_tokio::{TokioDatagram, TokioListener, TokioRuntime, core::tracker::TrackerServerConfig};
 use tokio::{sync::watch, task::JoinSet, time::interval};
 
 use crate::{
@@ -34,7 +23,9 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// Run a tracker, by which peers find each other, until Ctrl-C.
 ///
-/// It tracks every torrent that somebody announces, and forgets all of them when it ends. Statistics are at /stats.
+/// It serves HTTP and UDP on the same port: http://HOST:PORT/announce and udp://HOST:PORT/announce are the same tracker, and it
+/// prints both. It tracks every torrent that somebody announces, and forgets all of them when it ends. Statistics are at
+/// http://HOST:PORT/stats.
 #[derive(Debug, Args)]
 pub(crate) struct Tracker {
     /// Address and port to serve on; may be given several times [default: all addresses, port 6969]
@@ -56,17 +47,19 @@ impl Tracker {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
         session::run(async {
             let mut signals = Signals::new()?;
-            let listeners = self.listen()?;
-            let local: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_address().ok()).collect();
+            let sockets = self.listen()?;
+            let local: Vec<SocketAddr> = sockets.iter().filter_map(|(listener, _)| listener.local_address().ok()).collect();
             let seconds = Duration::from_secs(self.interval.into());
             let config = TrackerServerConfig {
                 interval: seconds,
                 min_interval: TrackerServerConfig::default().min_interval.min(seconds),
                 ..TrackerServerConfig::default()
             };
-            let tracker = Running::start(listeners, config)?;
+            let tracker = Running::start(sockets, config)?;
             for address in local.iter().filter(|address| address.is_ipv4() || local.len() == 1) {
-                output.result(announce_url(*address))?;
+                for scheme in ["http", "udp"] {
+                    output.result(announce_url(scheme, *address))?;
+                }
             }
             output.note(format_args!("tracking on {}; Ctrl-C stops", addresses(&local)));
             tokio::select! {
@@ -81,10 +74,10 @@ impl Tracker {
         })
     }
 
-    fn listen(&self) -> Result<Vec<TokioListener>, Failure> {
+    fn listen(&self) -> Result<Vec<Sockets>, Failure> {
         let runtime = TokioRuntime::current();
         let listen = |address: SocketAddr| {
-            runtime.listen(address).map_err(|error| match error.kind() {
+            tracker::open(&runtime, address).map_err(|error| match error.kind() {
                 ErrorKind::AddrInUse => Failure::new(format_args!(
                     "port {} is in use by another program; --bind {}:0 takes any that is free",
                     address.port(),
@@ -98,17 +91,20 @@ impl Tracker {
         if !self.bind.is_empty() {
             return self.bind.iter().map(|address| listen(*address)).collect();
         }
-        let mut listeners = vec![listen((Ipv4Addr::UNSPECIFIED, PORT).into())?];
+        let mut sockets = vec![listen((Ipv4Addr::UNSPECIFIED, PORT).into())?];
         // Many machines have no IPv6.
-        listeners.extend(listen((Ipv6Addr::UNSPECIFIED, PORT).into()));
-        Ok(listeners)
+        sockets.extend(listen((Ipv6Addr::UNSPECIFIED, PORT).into()));
+        Ok(sockets)
     }
 }
 
-/// Where clients reach a tracker that listens on `address`.
-pub(crate) fn announce_url(address: SocketAddr) -> String {
+/// The two sockets of a tracker at one address.
+pub(crate) type Sockets = (TokioListener, TokioDatagram);
+
+/// Where clients reach a tracker that listens on `address`, over `http` or `udp`.
+pub(crate) fn announce_url(scheme: &str, address: SocketAddr) -> String {
     let ip = if address.ip().is_unspecified() { own_address(address.is_ipv6()) } else { address.ip() };
-    format!("http://{}/announce", SocketAddr::new(ip, address.port()))
+    format!("{scheme}://{}/announce", SocketAddr::new(ip, address.port()))
 }
 
 /// The address by which this machine is known in its network, as far as can be told without asking anybody.
@@ -128,37 +124,30 @@ fn own_address(v6: bool) -> IpAddr {
 
 /// A tracker that is being served.
 pub(crate) struct Running {
-    server: Arc<Mutex<TrackerServer>>,
-    begin: Moment,
+    tracker: tracker::Tracker,
     stop: watch::Sender<bool>,
     serving: JoinSet<()>,
 }
 
 impl Running {
-    /// Serves on `listeners`. Must be called on a runtime.
-    pub(crate) fn start(listeners: Vec<TokioListener>, config: TrackerServerConfig) -> Result<Running, Failure> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| Failure::about("cannot start", error))?;
-        let server = Arc::new(Mutex::new(TrackerServer::new(config, Seed(seed))));
-        let begin = Moment::now();
+    /// Serves on `sockets`. Must be called on a runtime.
+    pub(crate) fn start(sockets: Vec<Sockets>, config: TrackerServerConfig) -> Result<Running, Failure> {
+        let tracker = tracker::Tracker::new(config).map_err(|error| Failure::about("cannot start", error))?;
         let (stop, stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
-        for listener in listeners {
-            let (server, mut stopped) = (server.clone(), stopped.clone());
-            let handler = move |remote: SocketAddr, request: &rustor_runtime::http::server::Request| {
-                let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
-                let reply = server.handle_http(time_since(begin), remote.ip(), &request.target);
-                Response { status: reply.status, content_type: reply.content_type, body: reply.body.into() }
-            };
-            serving.spawn(async move {
-                let shutdown = async move {
+        for (listener, socket) in sockets {
+            let shutdown = || {
+                let mut stopped = stopped.clone();
+                async move {
                     // An error means that nobody is left who could ask for it.
                     let _ = stopped.wait_for(|stop| *stop).await;
-                };
-                serve(&TokioRuntime::current(), listener, Limits::default(), handler, shutdown).await;
-            });
+                }
+            };
+            let (http, udp, on_http, on_udp) = (tracker.clone(), tracker.clone(), shutdown(), shutdown());
+            serving.spawn(async move { http.serve_http(&TokioRuntime::current(), listener, on_http).await });
+            serving.spawn(async move { udp.serve_udp(&TokioRuntime::current(), socket, on_udp).await });
         }
-        Ok(Running { server, begin, stop, serving })
+        Ok(Running { tracker, stop, serving })
     }
 
     /// Tells how much is tracked whenever that has changed. Never ends.
@@ -166,10 +155,7 @@ impl Running {
         let (mut looks, mut last) = (interval(LOOK), None);
         loop {
             looks.tick().await;
-            let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-            server.expire(time_since(self.begin));
-            let totals = server.totals();
-            drop(server);
+            let totals = self.tracker.totals();
             let (torrents, peers) = (totals.torrents as u64, totals.peers as u64);
             if last.unwrap_or_default() != (torrents, peers) {
                 let words = (Count(torrents), plural(torrents), Count(peers), plural(peers));
@@ -181,7 +167,7 @@ impl Running {
 
     /// Waits until so many peers are tracked.
     pub(crate) async fn until_peers(&self, peers: usize) {
-        while self.server.lock().unwrap_or_else(PoisonError::into_inner).totals().peers < peers {
+        while self.tracker.totals().peers < peers {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -191,10 +177,6 @@ impl Running {
         self.stop.send_replace(true);
         while self.serving.join_next().await.is_some() {}
     }
-}
-
-fn time_since(begin: Moment) -> Instant {
-    Instant::ZERO + begin.elapsed()
 }
 
 #[cfg(test)]
@@ -219,8 +201,8 @@ mod tests {
 
     #[test]
     fn urls_are_for_others() {
-        assert_eq!(announce_url("127.0.0.1:80".parse().unwrap()), "http://127.0.0.1:80/announce");
-        assert_eq!(announce_url("[::1]:80".parse().unwrap()), "http://[::1]:80/announce");
-        assert!(!announce_url("0.0.0.0:80".parse().unwrap()).contains("//0.0.0.0"));
+        assert_eq!(announce_url("http", "127.0.0.1:80".parse().unwrap()), "http://127.0.0.1:80/announce");
+        assert_eq!(announce_url("udp", "[::1]:80".parse().unwrap()), "udp://[::1]:80/announce");
+        assert!(!announce_url("http", "0.0.0.0:80".parse().unwrap()).contains("//0.0.0.0"));
     }
 }

@@ -137,7 +137,7 @@ impl Host {
             Action::Http { request, .. } => Input::Http { request, result: Err(HttpError::Failed("no HTTP in this example".into())) },
             Action::Resolve { resolve, .. } => Input::Resolved { resolve, result: Err(ResolveError("no names in this example".into())) },
             // Nobody was let in, and datagrams may be lost.
-            Action::Accept { .. } | Action::Refuse { .. } | Action::SendDatagram { .. } => return,
+            Action::Accept { .. } | Action::Refuse { .. } | Action::SendDatagram { .. } | Action::Multicast { .. } => return,
         };
         // Not at once, in the midst of what the engine wants done, but in its turn.
         let _ = self.answers.send(answer);

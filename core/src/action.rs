@@ -91,6 +91,15 @@ pub enum Action {
         /// Its payload.
         payload: Bytes,
     },
+    /// Send a datagram to a multicast group, in each network that this machine is part of, with a TTL above 1, best effort. Not
+    /// answered. The first for a group joins it: from then on, what comes there is
+    /// [`Input::Multicast`](crate::input::Input::Multicast).
+    Multicast {
+        /// The group, and the port that all its members share.
+        group: SocketAddr,
+        /// Its payload.
+        payload: Bytes,
+    },
 }
 
 /// One of the two families of addresses.

@@ -2,6 +2,7 @@
 
 use crate::{
     choices::RateLimits,
+    local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     time::Duration,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
@@ -19,6 +20,8 @@ pub struct Config {
     /// How UDP trackers are spoken to. Default: as BEP 15 says, but given up after two retransmissions (105 s), so that the next
     /// tracker has its turn.
     pub udp_tracker: UdpTrackerConfig,
+    /// How often torrents are announced to the local network; `None` turns local discovery off altogether. Default as BEP 14 says.
+    pub local_discovery: Option<LocalDiscoveryConfig>,
     /// How metadata is fetched.
     pub metadata: MetadataConfig,
 
@@ -50,6 +53,14 @@ pub struct Config {
     pub optimistic_rounds: u32,
     /// A peer that owes us blocks and has sent none for so long is snubbing us. Default 60 s (BEP 3's "over a minute").
     pub snub_timeout: Duration,
+    /// A peer with the fast extension that chokes us rejects what we asked for (BEP 6). If it has not done so by then, nor sent any of it,
+    /// others are asked. Default 30 s: a full send buffer may come first.
+    pub reject_timeout: Duration,
+    /// A piece that a peer rejects although it let us ask is not asked of it again for so long, doubled for each time that no block came
+    /// between, up to 64 times. Default 10 s.
+    pub reject_interval: Duration,
+    /// Pieces that a peer which has few may fetch while it is choked (BEP 6). Default 10, as the specification has it; 0 for none.
+    pub allowed_fast_pieces: u32,
 
     /// Requests are sent for as much as the peer sends in this time. Default 3 s: rides out most pauses.
     pub request_queue_time: Duration,
@@ -59,8 +70,9 @@ pub struct Config {
     pub request_initial: u32,
     /// The most blocks requested ahead. Default 500: what other clients are known to queue for a peer.
     pub request_maximum: u32,
-    /// Requests of an unchoked peer that are queued, 12 bytes each; further ones are dropped. Default 65,536: a peer that is told no
-    /// limit of ours (BEP 10, `reqq`) may ask for ten seconds ahead, as Transmission does, and waits a minute for what was dropped.
+    /// Requests of an unchoked peer that are queued, 12 bytes each; further ones are rejected, or dropped without the fast
+    /// extension. Default 65,536: a peer that is told no limit of ours (BEP 10, `reqq`) may ask for ten seconds ahead, as Transmission
+    /// does, and waits a minute for what was dropped.
     pub upload_queue_limit: u32,
     /// The longest block that a peer may request. Default 128 KiB; more closes the connection.
     pub upload_block_limit: u32,
@@ -83,6 +95,9 @@ pub struct Config {
     /// Have messages are gathered for so long and then sent together. Default 50 ms.
     pub have_delay: Duration,
 
+    /// Peers are told of others so long after they want to be, and of what changes after so long again, but once a minute at most (BEP 11).
+    /// Default 2 s: connections come in groups.
+    pub peer_exchange_delay: Duration,
     /// Verification jobs that are under way for a torrent. Default 4.
     pub checking_jobs: u32,
     /// Bytes that one verification job hashes. Default 4 MiB.
@@ -124,6 +139,7 @@ impl Default for Config {
             limits: Limits::default(),
             announcer: AnnouncerConfig::default(),
             udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
+            local_discovery: Some(LocalDiscoveryConfig::default()),
             metadata: MetadataConfig::default(),
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),
@@ -138,6 +154,9 @@ impl Default for Config {
             choke_interval: seconds(10),
             optimistic_rounds: 3,
             snub_timeout: seconds(60),
+            reject_timeout: seconds(30),
+            reject_interval: seconds(10),
+            allowed_fast_pieces: 10,
             request_queue_time: seconds(3),
             request_minimum: 4,
             request_initial: 16,
@@ -152,6 +171,7 @@ impl Default for Config {
             begun_limit: 64 << 20,
             block_budget: 64 << 20,
             have_delay: Duration::from_millis(50),
+            peer_exchange_delay: seconds(2),
             checking_jobs: 4,
             checking_bytes: 4 << 20,
             resume_interval: seconds(30),

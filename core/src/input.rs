@@ -76,6 +76,14 @@ pub enum Input {
         /// Its payload.
         payload: Bytes,
     },
+    /// A datagram came in that somebody sent to a group of [`Action::Multicast`](crate::action::Action::Multicast). What was sent to
+    /// this machine alone must not be passed on as one: it may come from anywhere.
+    Multicast {
+        /// Where it says it came from.
+        remote: SocketAddr,
+        /// Its payload.
+        payload: Bytes,
+    },
 }
 
 /// What one read brought.

@@ -71,6 +71,11 @@ impl PexLog {
         self.clock = self.clock.max(arrival.saturating_add(1));
     }
 
+    /// Whether a connection to `address` stands.
+    pub fn is_connected(&self, address: SocketAddr) -> bool {
+        self.connected.contains_key(&canonical(address))
+    }
+
     /// A connection is gone. Does nothing if that was known.
     pub fn disconnected(&mut self, address: SocketAddr) {
         let address = canonical(address);

@@ -1,6 +1,6 @@
 //! What the engine can be asked: a picture of its torrents and peers at one moment.
 
-use crate::{choices::Priority, error::DiskError, id::TorrentId, metainfo::InfoHash, time::Instant};
+use crate::{choices::Priority, error::DiskError, id::TorrentId, metainfo::InfoHash, time::Instant, torrent::PeerSource};
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::net::SocketAddr;
 
@@ -96,6 +96,10 @@ pub struct PeerStatus {
     pub peer_id: [u8; 20],
     /// It connected to us.
     pub incoming: bool,
+    /// Where we know it from.
+    pub source: PeerSource,
+    /// What program it is, as it says itself (BEP 10) or as its peer id tells (BEP 20).
+    pub client: Option<String>,
     /// Pieces that it has.
     pub pieces: u32,
     /// We choke it.

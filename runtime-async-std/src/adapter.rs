@@ -39,8 +39,8 @@ impl<E: Executor> Runtime for AsyncIo<E> {
         Ok(AsyncIoListener { listener: Async::new_nonblocking(socket::listener(local)?)? })
     }
 
-    fn bind(&self, local: SocketAddr) -> io::Result<AsyncIoDatagram> {
-        Ok(AsyncIoDatagram { socket: Async::new_nonblocking(socket::datagram(local)?)? })
+    fn datagram(&self, socket: UdpSocket) -> io::Result<AsyncIoDatagram> {
+        Ok(AsyncIoDatagram { socket: Async::new_nonblocking(socket)? })
     }
 
     fn timer(&self) -> AsyncIoTimer {

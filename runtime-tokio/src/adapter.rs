@@ -56,9 +56,9 @@ impl Runtime for TokioRuntime {
         Ok(TokioListener { listener: TcpListener::from_std(socket::listener(local)?)? })
     }
 
-    fn bind(&self, local: SocketAddr) -> io::Result<TokioDatagram> {
+    fn datagram(&self, socket: std::net::UdpSocket) -> io::Result<TokioDatagram> {
         let _context = self.handle.enter();
-        Ok(TokioDatagram { socket: UdpSocket::from_std(socket::datagram(local)?)? })
+        Ok(TokioDatagram { socket: UdpSocket::from_std(socket)? })
     }
 
     fn timer(&self) -> TokioTimer {

@@ -15,11 +15,12 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+pub(crate) mod multicast;
 pub mod socket;
 
 /// What a runtime must offer. An adapter crate implements this and nothing else.
@@ -45,10 +46,13 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Adapters build on [`socket::listener`], so that address reuse and IPv6 behave the same everywhere.
     fn listen(&self, local: SocketAddr) -> io::Result<Self::Listener>;
 
+    /// Takes over a UDP socket that never blocks.
+    fn datagram(&self, socket: UdpSocket) -> io::Result<Self::Datagram>;
+
     /// Binds a UDP socket to `local`; port 0 lets the operating system choose.
-    ///
-    /// Adapters build on [`socket::datagram`].
-    fn bind(&self, local: SocketAddr) -> io::Result<Self::Datagram>;
+    fn bind(&self, local: SocketAddr) -> io::Result<Self::Datagram> {
+        self.datagram(socket::datagram(local)?)
+    }
 
     /// Makes a timer that is not set yet.
     fn timer(&self) -> Self::Timer;

@@ -18,8 +18,8 @@
 //! }
 //! ```
 //!
-//! Other parts stand on their own: [`create`] makes torrents, [`verify`] checks files, [`http`] is a client and a small server,
-//! [`disk`] does the engine's disk jobs for hosts of another kind.
+//! Other parts stand on their own: [`create`] makes torrents, [`verify`] checks files, [`tracker`] serves as a tracker,
+//! [`scrape`] asks one, [`http`] is a client and a small server, [`disk`] does the engine's disk jobs for hosts of another kind.
 
 pub mod adapter;
 pub mod buffer;
@@ -31,8 +31,11 @@ pub mod disk;
 mod host;
 pub mod http;
 pub mod resume;
+mod scrape;
+pub mod tracker;
 pub mod verify;
 
 pub use client::{AddOptions, Client, ClientConfig, ClientError, EventStream, StartError};
 pub use host::Host;
 pub use rustor_core as core;
+pub use scrape::scrape;

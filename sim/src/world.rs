@@ -417,6 +417,8 @@ impl World {
                 let result = if known { Ok(vec![address]) } else { Err(ResolveError("there is no such name in this world".to_owned())) };
                 self.answer(node, TRACKER_DELAY, Input::Resolved { resolve, result });
             }
+            // Every node lives in a network of its own.
+            Action::Multicast { .. } => {}
             Action::SendDatagram { remote, payload } => {
                 let (from, lost) = (self.nodes[node].address, self.rng.below(100) < self.datagram_loss);
                 let Some(tracker) = self.tracker.as_mut().filter(|_| remote.ip() == TRACKER_ADDRESS && !lost) else { return };

@@ -153,7 +153,7 @@ fn table(progress: &Progress, shares: &Shares, style: Style) -> String {
 fn next_steps(style: Style) -> String {
     let command = |text: &str, what: &str| format!("  {}  {what}\n", style.bold(&format!("{text:<52}")));
     let mut text = String::from("\nNow with files of your own:\n");
-    text.push_str(&command("rustor tracker", "run a tracker; it prints its announce URL"));
+    text.push_str(&command("rustor tracker", "run a tracker; it prints its announce URLs"));
     text.push_str(&command("rustor create FOLDER -t ANNOUNCE-URL", "make a torrent of a folder"));
     text.push_str(&command("rustor seed FOLDER.torrent .", "share it"));
     text.push_str(&command("rustor download FOLDER.torrent -o DIR", "get it, on another machine"));

@@ -6,10 +6,7 @@ use std::{
 };
 
 use indicatif::ProgressBar;
-use rustor_runtime::{
-    adapter::{Listener, Runtime},
-    disk::DiskConfig,
-};
+use rustor_runtime::{adapter::Listener, disk::DiskConfig, tracker};
 use rustor_tokio::{
     AddOptions, Client, ClientConfig, TokioRuntime,
     core::{id::TorrentId, metainfo::Metainfo, status::TorrentStatus, tracker::TrackerServerConfig},
@@ -53,9 +50,9 @@ pub(super) fn leecher_folder(folder: &Path, number: usize) -> PathBuf {
 impl Swarm {
     pub(super) async fn start(folder: &Path, payload: &Payload, leechers: usize, uplink: u64) -> Result<Swarm, Failure> {
         let failed = |error: std::io::Error| Failure::about("cannot listen on this machine's loopback", error);
-        let listener = TokioRuntime::current().listen((Ipv4Addr::LOCALHOST, 0).into()).map_err(failed)?;
-        let url = announce_url(listener.local_address().map_err(failed)?);
-        let tracker = Running::start(vec![listener], TrackerServerConfig::default())?;
+        let sockets = tracker::open(&TokioRuntime::current(), (Ipv4Addr::LOCALHOST, 0).into()).map_err(failed)?;
+        let url = announce_url("http", sockets.0.local_address().map_err(failed)?);
+        let tracker = Running::start(vec![sockets], TrackerServerConfig::default())?;
         let metainfo = Metainfo { trackers: vec![vec![url.clone()]], ..payload.metainfo.clone() };
         let seeder = Member::start(Role::Seeder, metainfo.clone(), &payload.folder, uplink).await?;
         // Leechers that come first find nobody, and trackers are not asked often.

@@ -1,7 +1,7 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -51,8 +51,8 @@ impl Runtime for SlowUplink {
         Ok(SlowListener { listener: self.runtime.listen(local)?, uplink: self.clone() })
     }
 
-    fn bind(&self, local: SocketAddr) -> io::Result<TokioDatagram> {
-        self.runtime.bind(local)
+    fn datagram(&self, socket: UdpSocket) -> io::Result<TokioDatagram> {
+        self.runtime.datagram(socket)
     }
 
     fn timer(&self) -> TokioTimer {

@@ -1,39 +1,44 @@
+mod entry;
+mod obtain;
 mod run;
 
-use std::{convert::Infallible, ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
-
-use clap::{Args, ValueEnum, builder::TypedValueParser};
-use rustor_tokio::core::storage::Allocation;
-
-use self::run::{Run, Template, Wanted};
-use crate::{
-    failure::{Exit, Failure},
-    output::{Output, safe},
-    session::{self, Network},
-    signals::Signals,
-    torrent_file,
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
-/// Download what torrent files name.
+use clap::{Args, ValueEnum, builder::TypedValueParser};
+use rustor_tokio::core::{choices::Choices, metainfo::Info, storage::Allocation};
+
+use self::{obtain::Wanted, run::Run};
+use crate::{
+    choices::{Selection, Sharing},
+    create::web_url,
+    failure::{Exit, Failure},
+    output::{Output, parse_rate, safe},
+    session::{self, Network},
+    signals::Signals,
+    torrent_file::{Named, load_named},
+};
+
+/// Download what torrent files and magnet links name.
 ///
 /// What is there already, whole or in part, is not fetched again: the same command goes on where an earlier one stopped.
 #[derive(Debug, Args)]
 pub(crate) struct Download {
-    /// Torrent files, or http and https URLs of them; '-' for standard input
-    #[arg(value_name = "FILE|URL", required = true, value_parser = source())]
+    /// Torrent files, http and https URLs of them, or magnet links; '-' for standard input
+    #[arg(value_name = "FILE|URL|MAGNET", required = true, value_parser = source())]
     sources: Vec<Source>,
     /// The folder to download to
     #[arg(short = 'o', long = "output", value_name = "DIR", default_value = ".")]
     folder: PathBuf,
-    /// A peer to try, besides those that trackers name; may be given several times
-    #[arg(long = "peer", value_name = "IP:PORT")]
-    peers: Vec<SocketAddr>,
     /// Go on seeding when all is there, until Ctrl-C
     #[arg(long)]
     seed: bool,
-    /// How files get their room on disk
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
-    allocate: Allocate,
     /// Hash all that is there, whatever an earlier run remembers
     #[arg(long)]
     recheck: bool,
@@ -44,13 +49,33 @@ pub(crate) struct Download {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    selection: Selection,
+    /// Fetch pieces in their order, for whoever reads along
+    #[arg(long, help_heading = "Files")]
+    sequential: bool,
+    /// How files get their room on disk
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, help_heading = "Files")]
+    allocate: Allocate,
+    /// A peer to try, besides those that trackers name; may be given several times
+    #[arg(long = "peer", value_name = "IP:PORT", help_heading = "Peers")]
+    peers: Vec<SocketAddr>,
+    /// URL of a web server that has the files, too; may be given several times
+    #[arg(long = "web-seed", value_name = "URL", value_parser = web_url, help_heading = "Peers")]
+    web_seeds: Vec<String>,
+    /// Receive no more than so many bytes a second, such as 500k or 1.5M
+    #[arg(long, value_name = "RATE", value_parser = parse_rate, help_heading = "Limits")]
+    max_down: Option<u64>,
+    #[command(flatten)]
+    sharing: Sharing,
+    #[command(flatten)]
     network: Network,
 }
 
-/// Where a torrent file is.
+/// Where a torrent comes from.
 #[derive(Clone, Debug)]
 enum Source {
-    File(PathBuf),
+    /// A torrent file, or a magnet link.
+    Named(PathBuf),
     Url(String),
 }
 
@@ -72,8 +97,8 @@ fn source() -> impl TypedValueParser<Value = Source> {
         };
         Ok(match argument.into_string() {
             Ok(text) if is_url(&text) => Source::Url(text),
-            Ok(text) => Source::File(text.into()),
-            Err(argument) => Source::File(argument.into()),
+            Ok(text) => Source::Named(text.into()),
+            Err(argument) => Source::Named(argument.into()),
         })
     })
 }
@@ -89,8 +114,9 @@ impl Download {
         for source in &self.sources {
             match source {
                 Source::Url(url) => wanted.push(Wanted::Url(url.clone())),
-                Source::File(path) => match torrent_file::load(output, path) {
-                    Ok(metainfo) => wanted.push(Wanted::Torrent(Box::new(metainfo))),
+                Source::Named(path) => match load_named(output, path) {
+                    Ok(Named::Torrent(metainfo)) => wanted.push(Wanted::Torrent(metainfo)),
+                    Ok(Named::Magnet(magnet)) => wanted.push(Wanted::Magnet(magnet)),
                     Err(failure) => {
                         output.error(&failure);
                         any_failed = true;
@@ -103,18 +129,39 @@ impl Download {
         }
         session::run(async {
             let signals = Signals::new()?;
-            let client = self.network.start(output)?;
+            let client = self.network.start(output, self.sharing.rates(self.max_down))?;
             let exit = Run::new(self, output, client, signals).finish(wanted).await?;
             Ok(if any_failed { Exit::Failed } else { exit })
         })
     }
 
-    fn template(&self) -> Template {
-        let allocation = match self.allocate {
+    /// Whether there is something to do after the last byte has come.
+    fn stays(&self) -> bool {
+        self.seed || self.sharing.has_goal()
+    }
+
+    /// What is chosen for every torrent, whatever is in it.
+    fn choices(&self) -> Choices {
+        Choices { sequential: self.sequential, ..self.sharing.choices() }
+    }
+
+    /// What is chosen for this torrent, of which a magnet link selects `selected`; why that cannot be, in words for people.
+    fn choices_for(&self, info: &Info, selected: &[RangeInclusive<u32>]) -> Result<Choices, String> {
+        let mut choices = self.choices();
+        self.selection.apply(info, selected, &mut choices)?;
+        Ok(choices)
+    }
+
+    fn allocation(&self) -> Allocation {
+        match self.allocate {
             Allocate::Sparse => Allocation::Sparse,
             Allocate::Full => Allocation::Full,
-        };
-        Template { folder: self.folder.clone(), peers: self.peers.clone(), allocation, resume: !self.recheck }
+        }
+    }
+
+    /// Where what is called `name` will lie.
+    fn path(&self, name: &str) -> PathBuf {
+        Path::join(&self.folder, name)
     }
 
     fn timeout(&self) -> Option<Duration> {

@@ -1,23 +1,15 @@
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use rustor_runtime::{
-    disk::free_space,
-    http::{HttpClient, Request, Roots},
-};
 use rustor_tokio::{
-    AddOptions, Client, ClientError, EventStream, TokioRuntime,
+    AddOptions, Client, ClientError, EventStream,
     core::{
-        command::CommandError,
+        choices::{Choices, Priority},
+        command::{CommandError, TorrentSource},
         error::DiskErrorKind,
         event::Event,
         id::TorrentId,
-        metainfo::Metainfo,
-        status::{TorrentState, TorrentStatus},
-        storage::Allocation,
+        metainfo::{InfoHash, Magnet, Metainfo},
+        status::TorrentState,
     },
 };
 use serde_json::json;
@@ -26,33 +18,21 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::Download;
+use super::{
+    Download,
+    entry::{self, Entry, Idle, Outcome, progress},
+    obtain::{Wanted, fetch, metadata},
+};
 use crate::{
     failure::{Exit, Failure},
-    output::{Bytes, Output, Rate, Span, Transfers, percent, safe},
+    output::{Bytes, Count, Output, Rate, Span, Transfers, percent, plural, safe, shared},
     reporter::Reporter,
     session,
     signals::{Signals, same_command},
-    torrent_file,
 };
 
 /// Between two looks at the torrents where bars can move, and where not.
 const LOOKS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
-
-/// A torrent to be had.
-pub(super) enum Wanted {
-    Torrent(Box<Metainfo>),
-    Url(String),
-}
-
-/// How torrents are added.
-#[derive(Clone)]
-pub(super) struct Template {
-    pub(super) folder: PathBuf,
-    pub(super) peers: Vec<SocketAddr>,
-    pub(super) allocation: Allocation,
-    pub(super) resume: bool,
-}
 
 /// One run of the command.
 pub(super) struct Run<'a> {
@@ -63,6 +43,8 @@ pub(super) struct Run<'a> {
     events: EventStream,
     tasks: JoinSet<News>,
     entries: Vec<Entry>,
+    /// Where torrents will lie, and which.
+    places: BTreeMap<PathBuf, InfoHash>,
     reporter: Reporter<'a>,
     transfers: Transfers<'a>,
     idle: Idle,
@@ -72,31 +54,31 @@ pub(super) struct Run<'a> {
 
 /// Something that was waited for has come about.
 enum News {
+    /// A torrent file has come, or could not be had.
+    Fetched(Result<Metainfo, Failure>),
     /// A torrent is on the engine's list (`None` if it was there before), or could not be had.
-    Added(Result<Option<Entry>, Failure>),
+    Added(Result<Option<Box<Added>>, Failure>),
+    /// Peers have told what a magnet link stands for.
+    Described(TorrentId, Selected, Result<Metainfo, ClientError>),
     /// All of it is on disk, or its disk failed.
     Settled(TorrentId, Result<(), ClientError>),
 }
 
-/// A torrent on the engine's list.
-struct Entry {
-    id: TorrentId,
-    name: String,
-    info_hash: String,
-    path: PathBuf,
-    /// Whether there is any way to find peers.
-    findable: bool,
-    /// What there is to say at the beginning has been said.
-    begun: bool,
-    since: Instant,
-    outcome: Option<Outcome>,
+struct Added {
+    entry: Entry,
+    /// `None` for a torrent file.
+    link: Option<Link>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Complete,
-    Failed,
+/// What matters of a magnet link once its torrent is on the list.
+struct Link {
+    /// All that has happened since before that.
+    events: EventStream,
+    selected: Selected,
 }
+
+/// The places of the files that a magnet link selects.
+type Selected = Vec<RangeInclusive<u32>>;
 
 /// Why waiting came to an end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,9 +98,10 @@ impl<'a> Run<'a> {
             signals,
             tasks: JoinSet::new(),
             entries: Vec::new(),
+            places: BTreeMap::new(),
             reporter: Reporter::new(output),
             transfers: Transfers::new(output),
-            idle: Idle { amount: 0, since: Instant::now() },
+            idle: Idle::new(),
             any_failed: false,
             disk_full: false,
         }
@@ -127,7 +110,14 @@ impl<'a> Run<'a> {
     /// Downloads all that is wanted, and goes on seeding where that was asked for.
     pub(super) async fn finish(mut self, wanted: Vec<Wanted>) -> Result<Exit, Failure> {
         for wanted in wanted {
-            self.begin(wanted);
+            match wanted {
+                Wanted::Torrent(metainfo) => self.take(*metainfo)?,
+                Wanted::Magnet(magnet) => self.take_magnet(*magnet),
+                Wanted::Url(url) => {
+                    let output = self.output.clone();
+                    self.tasks.spawn(async move { News::Fetched(fetch(&output, &url).await) });
+                }
+            }
         }
         let end = self.wait().await?;
         let unfinished = if end == End::Settled { Vec::new() } else { self.unfinished().await };
@@ -138,11 +128,11 @@ impl<'a> Run<'a> {
             self.output.detail("stopping");
         }
         session::shut_down(&self.client, &mut self.signals, self.output).await;
-        for (name, percent) in &unfinished {
-            self.output.note(format_args!("{name}: stopped at {percent}%"));
+        for line in &unfinished {
+            self.output.note(line);
         }
-        let complete = self.entries.iter().all(|entry| entry.outcome == Some(Outcome::Complete)) && !self.entries.is_empty();
-        let exit = if complete && !self.any_failed && (end == End::Settled || self.download.seed) { Exit::Done } else { Exit::Failed };
+        let complete = self.entries.iter().all(Entry::is_complete) && !self.entries.is_empty();
+        let exit = if complete && !self.any_failed && (end == End::Settled || self.download.stays()) { Exit::Done } else { Exit::Failed };
         if !unfinished.is_empty() || self.entries.iter().any(|entry| entry.outcome == Some(Outcome::Failed)) {
             let first = if self.disk_full { "make room, and" } else { "to go on," };
             self.output.note(format_args!("what has come is kept; {first} say the same again: {}", safe(&same_command())));
@@ -150,33 +140,93 @@ impl<'a> Run<'a> {
         Ok(exit)
     }
 
-    fn begin(&mut self, wanted: Wanted) {
-        let (client, output, template) = (self.client.clone(), self.output.clone(), self.download.template());
+    /// Has the engine download a torrent.
+    fn take(&mut self, mut metainfo: Metainfo) -> Result<(), Failure> {
+        let (name, info_hash) = (metainfo.info.name().to_owned(), metainfo.info_hash());
+        let choices = match self.download.choices_for(&metainfo.info, &[]) {
+            Ok(choices) => choices,
+            Err(reason) => return self.fail(&Failure::about(safe(&name), reason)),
+        };
+        let path = match self.place(&name, info_hash) {
+            Ok(path) => path,
+            Err(failure) => return self.fail(&failure),
+        };
+        add_missing(&mut metainfo.web_seeds, &self.download.web_seeds);
+        let findable = !self.download.peers.is_empty() || !metainfo.trackers.is_empty() || !metainfo.web_seeds.is_empty();
+        let options = AddOptions { choices, ..self.options(metainfo) };
+        let client = self.client.clone();
         self.tasks.spawn(async move {
-            let metainfo = match wanted {
-                Wanted::Torrent(metainfo) => Ok(*metainfo),
-                Wanted::Url(url) => fetch(&output, &url).await,
-            };
-            News::Added(match metainfo {
-                Ok(metainfo) => add(&client, template, metainfo).await,
-                Err(failure) => Err(failure),
+            News::Added(match client.add(options).await {
+                Ok(id) => {
+                    let entry = Entry::new(id, name, info_hash.to_string(), Some(path), findable);
+                    Ok(Some(Box::new(Added { entry, link: None })))
+                }
+                // Named twice: one is enough.
+                Err(ClientError::Command(CommandError::AlreadyAdded(_))) => Ok(None),
+                Err(error) => Err(Failure::about(safe(&name), error)),
             })
         });
+        Ok(())
+    }
+
+    /// Has the engine find out what a magnet link stands for, and download that.
+    fn take_magnet(&mut self, mut magnet: Magnet) {
+        add_missing(&mut magnet.web_seeds, &self.download.web_seeds);
+        let findable = !self.download.peers.is_empty() || !magnet.trackers.is_empty() || !magnet.peers.is_empty();
+        let said = magnet.name.clone().unwrap_or_else(|| "the magnet link".into());
+        let selected = magnet.selected.clone();
+        // Nothing is wanted until it is known what there is, and where it would lie.
+        let choices = Choices { other_files: Priority::Skip, ..self.download.choices() };
+        let options = AddOptions { choices, ..self.options(magnet) };
+        let client = self.client.clone();
+        self.tasks.spawn(async move {
+            let events = client.events();
+            let added = match client.add(options).await {
+                Ok(id) => client.status(id).await.map(Some),
+                Err(ClientError::Command(CommandError::AlreadyAdded(_))) => Ok(None),
+                Err(error) => Err(error),
+            };
+            News::Added(match added {
+                Ok(Some(status)) => {
+                    let entry = Entry::new(status.torrent, status.name, status.info_hash.to_string(), None, findable);
+                    Ok(Some(Box::new(Added { entry, link: Some(Link { events, selected }) })))
+                }
+                Ok(None) => Ok(None),
+                Err(error) => Err(Failure::about(safe(&said), error)),
+            })
+        });
+    }
+
+    fn options(&self, source: impl Into<TorrentSource>) -> AddOptions {
+        let download = self.download;
+        let (peers, allocation) = (download.peers.clone(), download.allocation());
+        AddOptions { peers, allocation, resume: !download.recheck, ..AddOptions::new(source, &download.folder) }
+    }
+
+    /// Where a torrent of this name will lie, unless another one will lie there.
+    fn place(&mut self, name: &str, info_hash: InfoHash) -> Result<PathBuf, Failure> {
+        let path = self.download.path(name);
+        let owner = *self.places.entry(path.clone()).or_insert(info_hash);
+        if owner == info_hash {
+            return Ok(path);
+        }
+        let message = "another torrent of this name is downloaded to the same folder; get it by itself, with another -o";
+        Err(Failure::about(safe(name), message))
     }
 
     async fn wait(&mut self) -> Result<End, Failure> {
         let mut looks = interval(LOOKS[usize::from(!self.output.is_live())]);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.tasks.is_empty() && !(self.download.seed && self.has(Outcome::Complete)) {
+            let seeds = self.download.stays() && self.entries.iter().any(|entry| entry.outcome == Some(Outcome::Complete));
+            if self.tasks.is_empty() && !seeds {
                 return Ok(End::Settled);
             }
             tokio::select! {
                 biased;
                 () = self.signals.next() => return Ok(End::Interrupted),
                 Some(news) = self.tasks.join_next(), if !self.tasks.is_empty() => match news {
-                    Ok(News::Added(added)) => self.added(added)?,
-                    Ok(News::Settled(torrent, result)) => self.settled(torrent, result).await?,
+                    Ok(news) => self.learn(news).await?,
                     Err(_) => return Err(Failure::new("internal error: a task has panicked")),
                 },
                 event = self.events.next() => match event {
@@ -197,30 +247,80 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn added(&mut self, added: Result<Option<Entry>, Failure>) -> Result<(), Failure> {
-        let entry = match added {
-            Ok(Some(entry)) => entry,
-            Ok(None) => return Ok(()),
-            Err(failure) => return self.fail(&failure),
-        };
-        self.reporter.add(entry.id, &entry.name);
-        let (client, torrent) = (self.client.clone(), entry.id);
+    async fn learn(&mut self, news: News) -> Result<(), Failure> {
+        match news {
+            News::Fetched(Ok(metainfo)) => self.take(metainfo),
+            News::Fetched(Err(failure)) | News::Added(Err(failure)) => self.fail(&failure),
+            News::Added(Ok(None)) => Ok(()),
+            News::Added(Ok(Some(added))) => {
+                self.added(*added);
+                Ok(())
+            }
+            News::Described(torrent, selected, Ok(metainfo)) => self.described(torrent, &selected, &metainfo).await,
+            News::Described(torrent, _, Err(error)) => self.torrent_failed(torrent, &error),
+            News::Settled(torrent, Ok(())) => self.settled(torrent).await,
+            News::Settled(torrent, Err(error)) => self.torrent_failed(torrent, &error),
+        }
+    }
+
+    fn added(&mut self, added: Added) {
+        let Added { entry, link } = added;
+        let torrent = entry.id;
+        self.reporter.add(torrent, &entry.name, entry.findable);
         self.entries.push(entry);
+        let Some(Link { mut events, selected }) = link else { return self.wait_for(torrent) };
+        let client = self.client.clone();
+        self.tasks.spawn(async move { News::Described(torrent, selected, metadata(&client, torrent, &mut events).await) });
+    }
+
+    fn wait_for(&mut self, torrent: TorrentId) {
+        let client = self.client.clone();
         self.tasks.spawn(async move { News::Settled(torrent, client.wait_finished(torrent).await) });
+    }
+
+    /// What a magnet link stands for is known: sees to it that it is downloaded as a torrent file would be.
+    async fn described(&mut self, torrent: TorrentId, selected: &[RangeInclusive<u32>], metainfo: &Metainfo) -> Result<(), Failure> {
+        let info = &metainfo.info;
+        let placed = self.place(info.name(), info.info_hash());
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == torrent) else { return Ok(()) };
+        entry.name = info.name().to_owned();
+        self.reporter.rename(torrent, info.name());
+        let files = info.files().iter().filter(|file| !file.is_padding()).count() as u64;
+        let (name, size) = (safe(&entry.name), Bytes(info.total_length()));
+        self.output.note(format_args!("{name}: the metadata is here: {size} in {} file{}", Count(files), plural(files)));
+        if self.download.json {
+            self.output.result(entry.step("metadata", entry::metadata(info)))?;
+        }
+        let chosen = placed.and_then(|path| {
+            let choices = self.download.choices_for(info, selected).map_err(|reason| Failure::about(&name, reason))?;
+            entry.path = Some(path);
+            Ok(choices)
+        });
+        let choices = match chosen {
+            Ok(choices) => choices,
+            Err(failure) => {
+                entry.outcome = Some(Outcome::Failed);
+                self.transfers.forget(torrent);
+                // Paused it keeps what was learned for the next time.
+                let _ = self.client.pause(torrent).await;
+                return self.fail(&failure);
+            }
+        };
+        if let Err(error) = self.client.choose(torrent, choices).await {
+            return self.torrent_failed(torrent, &error);
+        }
+        self.wait_for(torrent);
         Ok(())
     }
 
-    async fn settled(&mut self, torrent: TorrentId, result: Result<(), ClientError>) -> Result<(), Failure> {
-        if let Err(error) = result {
-            return self.torrent_failed(torrent, &error);
-        }
+    async fn settled(&mut self, torrent: TorrentId) -> Result<(), Failure> {
         let status = self.client.status(torrent).await.ok();
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == torrent) else { return Ok(()) };
         entry.outcome = Some(Outcome::Complete);
         let (time, downloaded) = (entry.since.elapsed(), status.as_ref().map_or(0, |status| status.downloaded));
         let total = status.map_or(0, |status| status.total);
         let name = safe(&entry.name);
-        if !self.download.seed {
+        if !self.download.stays() {
             self.transfers.forget(torrent);
         }
         if downloaded == 0 {
@@ -229,10 +329,9 @@ impl<'a> Run<'a> {
             let rate = (downloaded as f64 / time.as_secs_f64().max(0.001)) as u64;
             self.output.note(format_args!("{name}: done, {} in {} ({})", Bytes(downloaded), Span(time), Rate(rate)));
         }
-        let path = entry.path.display();
+        let path = entry.path.as_deref().unwrap_or(&self.download.folder).display().to_string();
         if self.download.json {
-            let (name, info_hash, path) = (&entry.name, &entry.info_hash, path.to_string());
-            return self.output.result(json!({ "event": "finished", "name": name, "info_hash": info_hash, "path": path }));
+            return self.output.result(entry.step("finished", json!({ "path": path })));
         }
         self.output.result(path)
     }
@@ -271,18 +370,25 @@ impl<'a> Run<'a> {
             self.reporter.watch(status);
             let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == status.torrent) else { continue };
             let over = match entry.outcome {
-                Some(Outcome::Failed) => true,
-                Some(Outcome::Complete) => !self.download.seed,
+                Some(Outcome::Failed | Outcome::Shared) => true,
+                Some(Outcome::Complete) => !self.download.stays(),
                 None => status.state == TorrentState::Failed,
             };
             if over {
                 continue;
             }
-            if !entry.begun && status.state == TorrentState::Downloading {
-                entry.begun = true;
-                begin(self.output, entry, status, &self.download.folder);
+            if entry.path.is_some() && status.state == TorrentState::Downloading {
+                entry.begin(self.output, status, &self.download.folder);
             }
-            if self.download.json {
+            // Nobody else pauses a torrent here.
+            if entry.outcome == Some(Outcome::Complete) && status.state == TorrentState::Paused {
+                entry.outcome = Some(Outcome::Shared);
+                self.transfers.forget(status.torrent);
+                self.output.note(shared(status));
+                if self.download.json {
+                    self.output.result(entry.step("shared", json!({ "uploaded": status.uploaded })))?;
+                }
+            } else if self.download.json {
                 self.output.result(progress(status))?;
             } else {
                 self.transfers.update(status);
@@ -291,99 +397,28 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Names of torrents that are not all there, and how much of them is, in per cent.
-    async fn unfinished(&self) -> Vec<(String, u64)> {
+    /// A line for each torrent that is not all there, with how much of it is.
+    async fn unfinished(&self) -> Vec<String> {
         let list = self.client.list().await.unwrap_or_default();
         let unfinished = self.entries.iter().filter(|entry| entry.outcome.is_none());
-        let percent = |id| list.iter().find(|status| status.torrent == id).map_or(0, |status| percent(status.verified, status.total));
-        unfinished.map(|entry| (safe(&entry.name).into_owned(), percent(entry.id))).collect()
-    }
-
-    fn has(&self, outcome: Outcome) -> bool {
-        self.entries.iter().any(|entry| entry.outcome == Some(outcome))
-    }
-}
-
-/// Warns, at the beginning of a download, of what may keep it from its end.
-fn begin(output: &Output, entry: &Entry, status: &TorrentStatus, folder: &Path) {
-    let name = safe(&entry.name);
-    if !entry.findable {
-        output.warning(format_args!("{name}: the torrent names no tracker; wait for a peer to connect, or name one with --peer IP:PORT"));
-    }
-    let missing = status.total - status.verified.min(status.total);
-    if let Some(free) = free_space(folder).filter(|free| *free < missing) {
-        let folder = safe(&folder.to_string_lossy()).into_owned();
-        output.warning(format_args!("{name}: {} are missing, and {folder} has room for {}", Bytes(missing), Bytes(free)));
+        let line = |entry: &Entry| {
+            let name = safe(&entry.name);
+            match list.iter().find(|status| status.torrent == entry.id) {
+                Some(status) if !status.metadata => format!("{name}: stopped before its metadata came"),
+                status => {
+                    let percent = status.map_or(0, |status| percent(status.verified, status.total));
+                    format!("{name}: stopped at {percent}%")
+                }
+            }
+        };
+        unfinished.map(line).collect()
     }
 }
 
-/// Since when nothing has come.
-struct Idle {
-    amount: u64,
-    since: Instant,
-}
-
-impl Idle {
-    fn look(&mut self, list: &[TorrentStatus]) {
-        let amount = list.iter().fold(0u64, |sum, status| {
-            sum.saturating_add(status.downloaded - status.wasted.min(status.downloaded))
-                .saturating_add(status.checked)
-                .saturating_add(status.verified)
-        });
-        if amount != self.amount {
-            *self = Idle { amount, since: Instant::now() };
+fn add_missing(known: &mut Vec<String>, more: &[String]) {
+    for url in more {
+        if !known.contains(url) {
+            known.push(url.clone());
         }
     }
-}
-
-async fn add(client: &Client, template: Template, metainfo: Metainfo) -> Result<Option<Entry>, Failure> {
-    let Template { folder, peers, allocation, resume } = template;
-    let (name, info_hash) = (metainfo.info.name().to_owned(), metainfo.info_hash().to_string());
-    let (path, findable) = (folder.join(&name), !peers.is_empty() || !metainfo.trackers.is_empty());
-    let options = AddOptions { peers, allocation, resume, ..AddOptions::new(metainfo, folder) };
-    match client.add(options).await {
-        Ok(id) => Ok(Some(Entry { id, name, info_hash, path, findable, begun: false, since: Instant::now(), outcome: None })),
-        // Named twice: one is enough.
-        Err(ClientError::Command(CommandError::AlreadyAdded(_))) => Ok(None),
-        Err(error) => Err(Failure::about(safe(&name), error)),
-    }
-}
-
-/// Gets the torrent file at `url`.
-async fn fetch(output: &Output, url: &str) -> Result<Metainfo, Failure> {
-    let shown = safe(url).into_owned();
-    output.detail(format_args!("fetching {shown}"));
-    let request = Request { maximum_body: torrent_file::LARGEST, ..Request::get(url) };
-    let response = HttpClient::new(Roots::system()).get(&TokioRuntime::current(), request).await;
-    let response = response.map_err(|error| Failure::about(&shown, error))?;
-    if response.head.status != 200 {
-        return Err(Failure::about(shown, format_args!("the server answered with status {}", response.head.status)));
-    }
-    torrent_file::parse(output, &shown, response.body)
-}
-
-/// How far a torrent is, for programs. Keys may be added, never renamed.
-fn progress(status: &TorrentStatus) -> serde_json::Value {
-    let state = match status.state {
-        TorrentState::FetchingMetadata => "fetching metadata",
-        TorrentState::Checking => "checking",
-        TorrentState::Downloading => "downloading",
-        TorrentState::Seeding => "seeding",
-        TorrentState::Paused => "paused",
-        TorrentState::Failed => "failed",
-        TorrentState::Stopping => "stopping",
-    };
-    json!({
-        "event": "progress",
-        "name": status.name,
-        "info_hash": status.info_hash.to_string(),
-        "state": state,
-        "verified": status.verified,
-        "total": status.total,
-        "downloaded": status.downloaded,
-        "uploaded": status.uploaded,
-        "download_rate": status.download_rate,
-        "upload_rate": status.upload_rate,
-        "peers": status.peers,
-    })
 }

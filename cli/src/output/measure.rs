@@ -109,6 +109,53 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     let number: u64 = digits.parse().map_err(|_| "expected a number of bytes, such as 262144 or 256K".to_owned())?;
+    number.checked_mul(unit_size(unit)?).ok_or_else(|| "that is too much".to_owned())
+}
+
+/// Bytes a second as people write them: `500k`, `1.5M`, `2 MiB/s`, `64000`. All units are powers of 1024, and 0 is refused.
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let text = text.strip_suffix("/s").unwrap_or(text);
+    let end = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let thousandths = thousandths(number).ok_or_else(|| "expected bytes a second, such as 500k or 1.5M".to_owned())?;
+    let rate = u128::from(thousandths) * u128::from(unit_size(unit)?) / 1000;
+    match u64::try_from(rate) {
+        Ok(0) => Err("nothing would ever come or go; leave the option out for no limit".to_owned()),
+        Ok(rate) => Ok(rate),
+        Err(_) => Err("that is too much".to_owned()),
+    }
+}
+
+/// A ratio such as `1.5`, in thousandths.
+pub(crate) fn parse_ratio(text: &str) -> Result<u32, String> {
+    let ratio = thousandths(text.trim()).ok_or_else(|| "expected a number such as 2 or 1.5".to_owned())?;
+    u32::try_from(ratio).map_err(|_| "that is too much".to_owned())
+}
+
+/// A length of time as people write it: `2h30m`, `90m`, `1d 12h`, `45s`.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a time with its unit, such as 2h30m, 90m or 1d";
+    let mut rest = text.trim();
+    let mut seconds = 0u64;
+    while !rest.is_empty() {
+        let end = rest.find(|character: char| !character.is_ascii_digit()).ok_or(EXPECTED)?;
+        let number: u64 = rest[..end].parse().map_err(|_| EXPECTED)?;
+        let unit = match rest.as_bytes()[end].to_ascii_lowercase() {
+            b'd' => 86_400,
+            b'h' => 3600,
+            b'm' => 60,
+            b's' => 1,
+            _ => return Err(EXPECTED.into()),
+        };
+        seconds = number.checked_mul(unit).and_then(|more| seconds.checked_add(more)).ok_or("that is too long")?;
+        rest = rest[end + 1..].trim_start();
+    }
+    if text.trim().is_empty() { Err(EXPECTED.into()) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+/// How many bytes a unit is, such as `K`, `KiB` or nothing.
+fn unit_size(unit: &str) -> Result<u64, String> {
     let unit = unit.trim().to_ascii_lowercase();
     let power = match unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit) {
         "" => 0,
@@ -117,7 +164,19 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         "g" => 3,
         _ => return Err(format!("'{unit}' is not a unit; use K, M or G")),
     };
-    number.checked_mul(1 << (10 * power)).ok_or_else(|| "that is too much".to_owned())
+    Ok(1 << (10 * power))
+}
+
+/// A decimal number such as `1.5`, in thousandths; further digits are dropped.
+fn thousandths(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let fraction = fraction.bytes().chain([b'0'; 3]).take(3).fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    whole.checked_mul(1000)?.checked_add(fraction)
 }
 
 #[cfg(test)]
@@ -178,6 +237,38 @@ mod tests {
         assert_eq!(parse_size("2G"), Ok(2 << 30));
         for text in ["", "K", "-1", "1.5M", "1X", "99999999999999999999", "99999999999G"] {
             assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_read_as_people_write_them() {
+        for (text, rate) in
+            [("500k", 512_000), ("1.5M", 1_572_864), ("1.5 MiB/s", 1_572_864), ("64000", 64_000), ("2MB/s", 2 << 20), (".5K", 512)]
+        {
+            assert_eq!(parse_rate(text), Ok(rate), "{text}");
+        }
+        for text in ["", "k", "-1", "0", "0.0001", "1.2.3", "fast", "5x", "1e6", "99999999999G", "18446744073709551616"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ratios_are_read_to_the_thousandth() {
+        for (text, ratio) in [("1.5", 1500), ("2", 2000), ("0", 0), (".25", 250), ("1.", 1000), ("0.3339", 333)] {
+            assert_eq!(parse_ratio(text), Ok(ratio), "{text}");
+        }
+        for text in ["", ".", "-1", "1,5", "x", "99999999"] {
+            assert!(parse_ratio(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_are_read_with_their_units() {
+        for (text, seconds) in [("2h30m", 9000), ("90m", 5400), ("1d 12h", 129_600), ("45s", 45), ("1H", 3600), ("0s", 0)] {
+            assert_eq!(parse_span(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "90", "h", "2x", "-1h", "1h30", "1.5h", "2é", "99999999999999999999d", "999999999999999999d"] {
+            assert!(parse_span(text).is_err(), "{text}");
         }
     }
 }

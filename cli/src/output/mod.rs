@@ -16,10 +16,10 @@ use clap::ValueEnum;
 use indicatif::MultiProgress;
 
 pub(crate) use self::{
-    measure::{Bytes, Count, Date, Exact, Rate, Span, parse_size},
+    measure::{Bytes, Count, Date, Exact, Rate, Span, parse_rate, parse_ratio, parse_size, parse_span},
     progress::{Progress, bar_style, percent},
-    transfers::Transfers,
-    tree::tree,
+    transfers::{Transfers, shared},
+    tree::{Leaf, tree},
 };
 use crate::failure::Failure;
 

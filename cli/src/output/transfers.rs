@@ -49,12 +49,14 @@ impl<'a> Transfers<'a> {
         let row = self.rows.entry(status.torrent).or_insert_with(|| Row::new(output, &status.name));
         let (done, total) = amounts(status);
         if let Some(bar) = &row.bar {
+            // A magnet link's name may be another than that of the torrent.
+            bar.set_prefix(column(&status.name));
             bar.set_length(total.max(1));
-            bar.set_position(if total == 0 { 1 } else { done });
+            bar.set_position(if total == 0 && status.metadata { 1 } else { done });
             bar.set_message(text(status));
             return;
         }
-        let tenths = percent(done, total) / 10;
+        let tenths = if status.metadata { percent(done, total) / 10 } else { 0 };
         let interval = match status.state {
             TorrentState::Seeding => SEEDING_INTERVAL,
             _ if tenths > row.tenths => NEWS_INTERVAL,
@@ -76,6 +78,11 @@ impl<'a> Transfers<'a> {
     pub(crate) fn forget(&mut self, torrent: TorrentId) {
         self.rows.remove(&torrent);
     }
+}
+
+/// That the goal of seeding is reached.
+pub(crate) fn shared(status: &TorrentStatus) -> String {
+    format!("{}: seeded as long as was asked for, {} sent", safe(&status.name), Bytes(status.uploaded))
 }
 
 impl Row {

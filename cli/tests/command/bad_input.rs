@@ -91,7 +91,7 @@ fn what_is_not_there_is_named() {
         lab.run(arguments).is_one_line(1, "gone");
     }
     lab.run(&["show", "."]).is_one_line(1, "folder");
-    lab.run(&["download", "magnet:?xt=urn:btih:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"]).is_one_line(1, "magnet links");
+    lab.run(&["verify", "magnet:?xt=urn:btih:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d", "."]).is_one_line(1, "torrent file is needed");
     let outcome = lab.run(&["seed", &torrent, "nowhere"]);
     assert!(outcome.code == Some(3) && outcome.stderr.contains("film: missing"), "{outcome:?}");
 }
@@ -135,6 +135,13 @@ fn wrong_usage_is_told_with_code_2() {
         &["download", "x.torrent", "--port", "99999"],
         &["download", "x.torrent", "--peer", "nowhere"],
         &["verify", "x.torrent"],
+        &["download", "x.torrent", "--files", "0"],
+        &["download", "x.torrent", "--match", "a[b"],
+        &["download", "x.torrent", "--max-down", "0"],
+        &["download", "x.torrent", "--seed-ratio", "much"],
+        &["download", "x.torrent", "--web-seed", "ftp://server/"],
+        &["seed", "x.torrent", ".", "--max-up", "fast"],
+        &["seed", "x.torrent", ".", "--seed-time", "90"],
         &["create", "x", "-t", "ftp://tracker"],
         &["create", "x", "-p", "much"],
         &["tracker", "--bind", "nowhere"],

@@ -46,10 +46,10 @@ fn what_create_was_told_is_what_show_tells() {
     assert_eq!((&shown["comment"], &shown["source"], &shown["creation_date"]), (&json!("naïve"), &json!("S"), &json!(1_700_000_000)));
     assert!(shown["created_by"].as_str().unwrap().starts_with("RusTor/"));
     let files = json!([
-        { "path": ["cd 1", "01 Ærø.flac"], "length": 100_000 },
-        { "path": ["cd 1", "empty"], "length": 0 },
-        { "path": ["cd 2", "名前.flac"], "length": 50_000 },
-        { "path": ["cover.jpg"], "length": 20_000 },
+        { "number": 1, "path": ["cd 1", "01 Ærø.flac"], "length": 100_000 },
+        { "number": 2, "path": ["cd 1", "empty"], "length": 0 },
+        { "number": 3, "path": ["cd 2", "名前.flac"], "length": 50_000 },
+        { "number": 4, "path": ["cover.jpg"], "length": 20_000 },
     ]);
     assert_eq!(shown["files"], files);
     let info_hash = shown["info_hash"].as_str().unwrap();
@@ -62,7 +62,7 @@ fn what_is_not_said_is_null_or_empty() {
     lab.file("film", b"hello");
     lab.succeed(&["create", "film"]);
     let shown: Value = serde_json::from_str(&lab.succeed(&["show", "film.torrent", "--json"])).unwrap();
-    assert_eq!(shown["files"], json!([{ "path": ["film"], "length": 5 }]));
+    assert_eq!(shown["files"], json!([{ "number": 1, "path": ["film"], "length": 5 }]));
     assert_eq!((&shown["trackers"], &shown["web_seeds"], &shown["private"]), (&json!([]), &json!([]), &json!(false)));
     assert_eq!((&shown["comment"], &shown["creation_date"]), (&Value::Null, &Value::Null));
 }

@@ -5,6 +5,9 @@ mod bad_input;
 mod demo;
 mod files;
 mod lab;
+mod links;
+#[cfg(unix)]
+mod magnets;
 mod peer;
 #[cfg(unix)]
 mod transfer;

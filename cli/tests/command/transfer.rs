@@ -14,16 +14,16 @@ use crate::{
     peer::Peer,
 };
 
-const PIECE: usize = 16 << 10;
-const LOOPBACK: [&str; 4] = ["--port", "0", "--listen", "127.0.0.1"];
+pub(crate) const PIECE: usize = 16 << 10;
+pub(crate) const LOOPBACK: [&str; 4] = ["--port", "0", "--listen", "127.0.0.1"];
 
-fn seeder(lab: &Lab, torrent: &str, folder: &str) -> (Running, String) {
+pub(crate) fn seeder(lab: &Lab, torrent: &str, folder: &str) -> (Running, String) {
     let seeder = lab.start(&[&["seed", torrent, folder][..], &LOOPBACK].concat());
     let peer = format!("127.0.0.1:{}", seeder.port("seeding"));
     (seeder, peer)
 }
 
-fn download<'a>(torrent: &'a str, folder: &'a str, peer: &'a str) -> Vec<&'a str> {
+pub(crate) fn download<'a>(torrent: &'a str, folder: &'a str, peer: &'a str) -> Vec<&'a str> {
     [&["download", torrent, "-o", folder, "--peer", peer][..], &LOOPBACK].concat()
 }
 
@@ -48,10 +48,12 @@ fn peers_find_each_other_by_our_own_tracker_and_torrents_by_their_urls() {
     let lab = Lab::new();
     let tracker = lab.start(&["tracker", "--bind", "127.0.0.1:0"]);
     let url = tracker.result(|line| line.starts_with("http://"));
+    let udp_url = tracker.result(|line| line.starts_with("udp://"));
+    assert_eq!(url.trim_start_matches("http"), udp_url.trim_start_matches("udp"));
     lab.file("from/one", &noise(200_000));
     lab.file("from/two", &noise(300_000));
     lab.succeed(&["create", "from/one", "-o", "one.torrent", "-t", &url]);
-    lab.succeed(&["create", "from/two", "-o", "two.torrent", "-t", &url]);
+    lab.succeed(&["create", "from/two", "-o", "two.torrent", "-t", &udp_url]);
     let (first, _) = seeder(&lab, "one.torrent", "from");
     let (second, _) = seeder(&lab, "two.torrent", "from");
     until_tracked(&url, 2);
@@ -67,8 +69,34 @@ fn peers_find_each_other_by_our_own_tracker_and_torrents_by_their_urls() {
     assert_eq!(tracker.end().0.code(), Some(0));
 }
 
+#[test]
+fn a_recorded_download_is_replayed_and_explained() {
+    let lab = Lab::new();
+    lab.file("from/film", &noise(400_000));
+    lab.succeed(&["create", "from/film", "-o", "film.torrent"]);
+    let (_seeder, peer) = seeder(&lab, "film.torrent", "from");
+    lab.succeed(&[&download("film.torrent", "to", &peer)[..], &["--record", "session"]].concat());
+    let text = lab.succeed(&["replay", "session", "--events"]);
+    assert!(text.contains("Finished") && text.contains("checkpoints agree"), "{text}");
+    let entries = |arguments: &[&str]| {
+        let told: Value = serde_json::from_str(&lab.succeed(&[&["replay", "session", "--json"], arguments].concat())).unwrap();
+        told["entries"].as_u64().unwrap()
+    };
+    assert_eq!(entries(&["--at", "0"]), 0);
+    assert!(entries(&[]) > 50);
+    // A recording that was cut off goes as far as it goes; one that was changed does not go unnoticed.
+    let whole = fs::read(lab.path("session")).unwrap();
+    lab.file("short", &whole[..whole.len() - 30]);
+    lab.succeed(&["replay", "short"]);
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    lab.file("other", &other);
+    lab.run(&["replay", "other"]).is_one_line(1, "went another way");
+    lab.run(&["replay", "film.torrent"]).is_one_line(1, "not a recording");
+}
+
 /// Waits until the tracker knows so many peers.
-fn until_tracked(url: &str, peers: usize) {
+pub(crate) fn until_tracked(url: &str, peers: usize) {
     let address = url.trim_start_matches("http://").trim_end_matches("/announce");
     loop {
         let mut stream = TcpStream::connect(address).unwrap();

@@ -145,6 +145,13 @@ impl Engine {
         // What a block costs the budget, for each of its bytes: its share of the whole allocation, in 1/256.
         let share = (u64::from(allocation).max(length) << 8) / length;
         self.messages(id, data, share);
+        let rejected = |connection: &mut Connection| {
+            let freed = connection.download.as_mut().is_some_and(|download| core::mem::take(&mut download.freed));
+            connection.torrent.filter(|_| freed)
+        };
+        if let Some(torrent) = self.connections.get_mut(id).and_then(rejected) {
+            self.blocks_freed(torrent, true);
+        }
         if let Some(connection) = self.connections.get_mut(id) {
             if connection.decoder.pending_piece().is_some()
                 && let Some(download) = &mut connection.download
@@ -243,14 +250,16 @@ impl Engine {
             let crossed = self.connections.get(other).is_some_and(|twin| twin.incoming != incoming && since.since(twin.since) < CROSSING);
             let ours_wins = self.peer_id > handshake.peer_id;
             if !crossed || ours_wins == incoming {
-                return self.close(id, CloseReason::Duplicate);
+                self.close(id, CloseReason::Duplicate);
+                // Where the other came from may have become known by this one.
+                return self.listens(other);
             }
             self.close(other, CloseReason::Duplicate);
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
         connection.peer_id = handshake.peer_id;
-        connection.reserved = handshake.reserved;
+        connection.is_fast = handshake.reserved.fast();
         connection.stage = Stage::Open;
         connection.since = self.now;
         connection.choke_changed = self.now;
@@ -263,10 +272,12 @@ impl Engine {
         torrent.picker.peer_joined(connection.holdings.view());
         connection.have_cursor = torrent.have_announced;
         torrent.open += 1;
+        let torrent_id = torrent.id;
         if !incoming {
             torrent.peers.succeeded(remote);
+            self.listens(id);
         }
-        let torrent = torrent.id;
+        let torrent = torrent_id;
         self.event(Event::PeerConnected { torrent, remote });
         self.mark_dirty(id);
         self.arm_connection(id);
@@ -294,6 +305,7 @@ impl Engine {
                 if let Phase::Metadata(fetch) = &mut torrent.phase {
                     fetch.remove_peer(now, connection.remote);
                 }
+                self.exchange_gone(torrent_id, id, &mut connection);
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);
                 if !connection.am_choking {
@@ -311,13 +323,14 @@ impl Engine {
     /// What the end of a connection means for trying the peer again.
     fn remember(&mut self, id: TorrentId, connection: &Connection, reason: CloseReason) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        if connection.incoming {
-            return;
-        }
-        let (now, remote) = (self.now, connection.remote);
+        let listed = !connection.incoming || connection.extended.as_ref().is_some_and(|extended| extended.listed);
+        let Some(remote) = connection.listens_at().filter(|_| listed) else { return };
+        let now = self.now;
         torrent.peers.exchanged(remote, connection.downloaded().saturating_add(connection.uploaded()));
         match reason {
             CloseReason::Ourselves | CloseReason::Banned => {}
+            // It stays connected by another way.
+            CloseReason::Duplicate if connection.incoming => {}
             CloseReason::TorrentStopped => torrent.peers.disconnected(now, remote, Duration::ZERO),
             _ if connection.is_open() && !matches!(reason, CloseReason::Protocol(_)) => {
                 torrent.peers.disconnected(now, remote, self.config.reconnect_interval);

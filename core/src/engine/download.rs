@@ -4,11 +4,11 @@ use super::{Engine, disk::DiskPurpose};
 use crate::{
     event::Event,
     id::{ConnectionId, TorrentId},
-    peer::{Arrival, CloseReason, Connection, Download, ProtocolError},
+    peer::{Arrival, Connection, Download, ProtocolError},
     storage::{DiskOperation, Fingerprint},
     torrent::{
         Source,
-        picker::{self, Received, Speed},
+        picker::{self, PeerPieces, Received, Speed},
     },
     wire::{Block, Payload},
 };
@@ -32,7 +32,7 @@ impl Engine {
         let (now, config) = (self.now, &self.config);
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
-        if connection.peer_choking || !connection.am_interested || !torrent.is_active() {
+        if !connection.lets_us_ask() || !connection.am_interested || !torrent.is_active() {
             return;
         }
         let download = connection.download.get_or_insert_with(|| Box::new(Download::new(config)));
@@ -47,8 +47,25 @@ impl Engine {
             return;
         }
         let speed = speed(download.rate(now), torrent.geometry.piece_length());
-        let source = picker::Source { peer: id, has: connection.holdings.view(), speed };
-        torrent.picker.pick(&source, &mut connection.cursor, room, &mut torrent.picker_rng, out);
+        if connection.fast().is_some() {
+            self.pick_few(id, room, speed, out);
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        let Some(download) = &mut connection.download else { return };
+        if !connection.peer_choking {
+            let room = room.saturating_sub(out.len());
+            let refused = download.refused();
+            let rest = (!refused.is_empty()).then(|| connection.holdings.without(refused, torrent.geometry.piece_count()));
+            // What the cursor knows of all that the peer has holds for a part of it, but not the other way round.
+            let mut cursor = connection.cursor;
+            let (has, cursor) = match &rest {
+                Some(rest) => (PeerPieces::Some(rest), &mut cursor),
+                None => (connection.holdings.view(), &mut connection.cursor),
+            };
+            let source = picker::Source { peer: id, has, speed };
+            torrent.picker.pick(&source, cursor, room, &mut torrent.picker_rng, out);
+        }
         download.requested(now, out);
         // Peers with nothing to do are looked at again when the last free blocks are gone: they may now be asked for others' blocks.
         let endgame = torrent.picker.endgame();
@@ -165,7 +182,15 @@ impl Engine {
         let now = self.now;
         let Some((connection, torrent)) = self.pair(id) else { return };
         let Some(download) = &mut connection.download else { return };
-        let asked_for = download.snub(now);
+        let asked_for = if connection.peer_choking {
+            // It has forgotten to reject what it will not send.
+            let asked_for = download.release();
+            let fast = download.fast.iter_mut();
+            fast.for_each(|fast| asked_for.iter().for_each(|block| fast.disallow(block.piece)));
+            asked_for
+        } else {
+            download.snub(now)
+        };
         torrent.picker.peer_gone(id, asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, true);
@@ -179,7 +204,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get(id).filter(|torrent| torrent.is_active()) else { return };
         let connections: Vec<ConnectionId> = torrent.connections.iter().copied().collect();
         for connection in connections {
-            let waits = |connection: &Connection| connection.is_open() && !connection.peer_choking && connection.am_interested;
+            let waits = |connection: &Connection| connection.is_open() && connection.lets_us_ask() && connection.am_interested;
             if self.connections.get(connection).is_some_and(waits) {
                 self.mark_dirty(connection);
             }
@@ -226,11 +251,6 @@ impl Engine {
         self.event(Event::Finished { torrent: id });
         self.save_resume(id);
         self.announce(id);
-        let Some(torrent) = self.torrents.get(id) else { return };
-        let seed = |connection: &&ConnectionId| self.connections.get(**connection).is_some_and(|open| open.holdings.is_seed());
-        let seeds: Vec<ConnectionId> = torrent.connections.iter().filter(seed).copied().collect();
-        for connection in seeds {
-            self.close(connection, CloseReason::NoUse);
-        }
+        self.wants_changed(id);
     }
 }

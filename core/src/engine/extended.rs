@@ -30,7 +30,9 @@ impl Engine {
         match message {
             Some(ExtensionMessage::Handshake(handshake)) => self.extension_handshake(id, *handshake),
             Some(ExtensionMessage::Metadata(message)) => self.metadata_message(id, message),
-            Some(ExtensionMessage::PeerExchange(_) | ExtensionMessage::DontHave(_)) | None => {}
+            Some(ExtensionMessage::PeerExchange(message)) => self.told_of_peers(id, &message)?,
+            Some(ExtensionMessage::DontHave(piece)) => return self.dont_have(id, piece),
+            None => {}
         }
         Ok(())
     }
@@ -40,9 +42,13 @@ impl Engine {
         let Some(extended) = self.connections.get_mut(id).and_then(|connection| connection.extended.as_mut()) else { return };
         extended.merge(handshake);
         let gives_metadata = extended.ids.get(Extension::Metadata).is_some();
+        self.listens(id);
+        self.update_flags(id);
+        self.exchange_wanted(id);
         if gives_metadata {
             self.metadata_peer(id, metadata_size);
         }
+        self.part_if_useless(id);
     }
 
     /// Says `message` to a peer, if it knows the extension.
@@ -55,11 +61,17 @@ impl Engine {
 }
 
 /// What we say of ourselves.
-fn handshake(connection: &Connection, torrent: &Torrent, listening: &[SocketAddr], request_queue: u32) -> ExtensionHandshake {
+fn handshake(connection: &mut Connection, torrent: &Torrent, listening: &[SocketAddr], request_queue: u32) -> ExtensionHandshake {
     let mut ids = ExtensionIds::OURS;
     if !torrent.exchanges_peers() {
-        ids = ids.without(Extension::PeerExchange);
+        let offered = connection.extended.as_ref().is_some_and(|extended| extended.offered_exchange);
+        ids = if offered { ids.with(Extension::PeerExchange, 0) } else { ids.without(Extension::PeerExchange) };
     }
+    // A change is told, and that is a change from wanting everything.
+    let upload_only = connection.extended.as_mut().and_then(|extended| {
+        let told = core::mem::replace(&mut extended.told_upload_only, torrent.is_upload_only());
+        (told || extended.told_upload_only).then_some(extended.told_upload_only)
+    });
     let metadata = torrent.metainfo().map(|metainfo| metainfo.info.raw().len());
     ExtensionHandshake {
         ids,
@@ -68,7 +80,7 @@ fn handshake(connection: &Connection, torrent: &Torrent, listening: &[SocketAddr
         your_ip: Some(connection.remote.ip()),
         request_queue: Some(request_queue),
         metadata_size: metadata.and_then(|length| u32::try_from(length).ok()),
-        upload_only: torrent.is_complete().then_some(true),
+        upload_only,
         ..ExtensionHandshake::default()
     }
 }
@@ -88,10 +100,15 @@ pub(super) fn push_extended(
     }
     let Some(extended) = &mut connection.extended else { return };
     extended.handshake_due = false;
+    extended.offered_exchange |= torrent.exchanges_peers();
     let mut room = BATCH;
     while room > 0
         && let Some(message) = extended.next()
     {
+        // What was to be said before it was switched off, or the torrent turned out to be private, is not said any more.
+        if matches!(message, ExtensionMessage::PeerExchange(_)) && !torrent.exchanges_peers() {
+            continue;
+        }
         if let ExtensionMessage::Metadata(crate::wire::extension::MetadataMessage::Data { data, .. }) = &message {
             room = room.saturating_sub(data.len());
         }

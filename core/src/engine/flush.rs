@@ -1,9 +1,10 @@
 //! What is written to a peer. Everything is encoded here, when the connection is free to write and not before: until then choke,
 //! cancel and changes of mind still act on it.
 
-use super::{Engine, extended::push_extended};
+use super::{Engine, extended::push_extended, upload::given_while_choked};
 use crate::{
     action::Action,
+    config::Config,
     error::StreamError,
     id::ConnectionId,
     peer::{CloseReason, Connection},
@@ -45,11 +46,11 @@ impl Engine {
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
         if connection.handshake_due {
             connection.handshake_due = false;
-            let handshake = Handshake { reserved: Reserved::default().with_extension(), info_hash: torrent.info_hash, peer_id };
+            let handshake = Handshake { reserved: Reserved::default().with_extension().with_fast(), info_hash: torrent.info_hash, peer_id };
             encoder.push_handshake(&handshake);
         }
         if connection.is_open() {
-            greet(connection, torrent, &mut encoder);
+            greet(connection, torrent, config, &mut encoder);
             push_extended(connection, torrent, &self.listening, config.upload_queue_limit, &mut encoder);
             for block in connection.download.iter_mut().flat_map(|download| download.cancels.drain(..)) {
                 encoder.push(Message::Cancel(block));
@@ -89,25 +90,41 @@ impl Engine {
 }
 
 /// All that is said once, or whenever it has changed: the bitfield, choke and interest, and the pieces that have come.
-fn greet(connection: &mut Connection, torrent: &Torrent, encoder: &mut Encoder) {
+fn greet(connection: &mut Connection, torrent: &Torrent, config: &Config, encoder: &mut Encoder) {
     if connection.greeting_due {
         connection.greeting_due = false;
         connection.have_cursor = torrent.have_announced;
         let announced = torrent.announced();
-        // BEP 3 lets a peer that has nothing leave the bitfield out.
-        if !announced.is_empty() {
-            encoder.push(Message::Bitfield(Bytes::copy_from_slice(announced.as_bytes())));
+        match connection.is_fast {
+            true if announced.is_empty() => encoder.push(Message::HaveNone),
+            true if announced.is_full() => encoder.push(Message::HaveAll),
+            // BEP 3 lets a peer that has nothing leave the bitfield out.
+            false if announced.is_empty() => {}
+            _ => encoder.push(Message::Bitfield(Bytes::copy_from_slice(announced.as_bytes()))),
         }
     }
     if connection.told_choking != connection.am_choking {
         connection.told_choking = connection.am_choking;
+        encoder.push(if connection.am_choking { Message::Choke } else { Message::Unchoke });
         if connection.am_choking
-            && let Some(upload) = &mut connection.upload
+            && let Some(mut upload) = connection.upload.take()
         {
             // Only now: had the choke been taken back unsaid, the peer would still wait for what it asked for.
-            upload.clear();
+            upload.choke(|block| given_while_choked(connection, torrent, config, block));
+            connection.upload = Some(upload);
         }
-        encoder.push(if connection.am_choking { Message::Choke } else { Message::Unchoke });
+    }
+    let fast = connection.is_fast;
+    if let Some(upload) = &mut connection.upload {
+        // After the choke that they follow from, so that nothing is asked for again.
+        if fast {
+            upload.take_rejects().for_each(|block| encoder.push(Message::Reject(block)));
+        } else {
+            upload.drop_rejects();
+        }
+    }
+    for piece in connection.fast_mut().into_iter().flat_map(|fast| fast.tell()) {
+        encoder.push(Message::AllowedFast(piece));
     }
     let announced = torrent.have_log.get(..torrent.have_announced as usize).unwrap_or(&torrent.have_log);
     for piece in announced.get(connection.have_cursor as usize..).unwrap_or_default() {
@@ -125,7 +142,7 @@ fn greet(connection: &mut Connection, torrent: &Torrent, encoder: &mut Encoder) 
 
 /// Blocks that the peer waits for, as many as go out at once. Returns how many bytes of payload they are.
 fn blocks(connection: &mut Connection, now: crate::time::Instant, encoder: &mut Encoder) -> u64 {
-    let Some(upload) = connection.upload.as_mut().filter(|_| !connection.am_choking) else { return 0 };
+    let Some(upload) = &mut connection.upload else { return 0 };
     let limit = upload.batch(now);
     let mut sent = 0;
     while sent < limit

@@ -6,13 +6,13 @@ use crate::{
     command::{AddTorrent, CommandError, TorrentSource},
     event::Event,
     id::TorrentId,
-    metainfo::{HostPort, InfoHash, Metainfo},
+    metainfo::{InfoHash, Metainfo},
     peer::CloseReason,
     rng::Purpose,
     storage::{DiskOperation, FileStamp, Layout},
     time::Duration,
     torrent::{
-        Assembly, Blame, Checking, Earlier, Ending, Geometry, PeerList, Phase, Resume, Selection, Torrent,
+        Assembly, Blame, Checking, Earlier, Ending, Geometry, PeerList, PeerSource, Phase, Resume, ResumePeer, Selection, Torrent,
         choker::Choker,
         picker::{PeerCursor, Picker},
     },
@@ -67,15 +67,11 @@ impl Engine {
         };
         let earlier = Earlier::of(resume.as_ref());
         let mut announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
-        let mut peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
-        for peer in &add.peers {
-            peers.add(self.now, *peer, &self.config);
-        }
         if let Some(resume) = &resume {
-            peers.add_best(self.now, &resume.peers, &self.config);
             // Whoever knows nobody cannot wait for the end of a tracker's minimum interval.
             announcer.restore(self.now, &resume.trackers, add.resume_age.filter(|_| !resume.peers.is_empty()));
         }
+        let peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
         let choker = Choker::new(self.rng.fork(Purpose::Choker, number));
         let picker = Picker::new(geometry, (&self.config).into());
         let picker_rng = self.rng.fork(Purpose::Picker, number);
@@ -114,6 +110,7 @@ impl Engine {
             connections: Default::default(),
             open: 0,
             peers,
+            exchange: None,
             choker,
             choke_due: None,
             announcer,
@@ -131,10 +128,14 @@ impl Engine {
             armed: None,
         });
         self.by_info_hash.insert(info_hash, id);
-        for HostPort { host, port } in named {
-            self.resolve_peer(id, host, port);
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            add.peers.iter().for_each(|peer| torrent.learn(self.now, *peer, PeerSource::Owner, &self.config));
+            torrent.learn_saved(self.now, &self.config);
         }
         if metadata {
+            if !private && !add.paused {
+                self.resolve_peers(id, named);
+            }
             self.settle(id)
         } else {
             self.fetch_metadata(id)
@@ -187,10 +188,10 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn add_peers(&mut self, id: TorrentId, peers: Vec<SocketAddr>) -> Result<(), CommandError> {
+    pub(super) fn add_peers(&mut self, id: TorrentId, peers: Vec<SocketAddr>, source: PeerSource) -> Result<(), CommandError> {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
         for peer in peers {
-            torrent.peers.add(self.now, peer, &self.config);
+            torrent.learn(self.now, peer, source, &self.config);
         }
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -382,8 +383,10 @@ impl Engine {
             self.event(Event::Finished { torrent: id });
         }
         self.restore_unfinished(id);
+        self.wants_changed(id);
         self.blocks_freed(id, true);
         self.announce(id);
+        self.discover_locally(id);
         self.connect_peers(id);
         self.save_resume(id);
         self.arm_torrent(id);
@@ -413,6 +416,7 @@ impl Engine {
         }
         self.wanting.remove(&id);
         self.announce(id);
+        self.discover_locally(id);
         self.save_resume(id);
         self.arm_torrent(id);
         true
@@ -480,7 +484,12 @@ impl Engine {
             downloaded: earlier.downloaded.saturating_add(torrent.downloaded),
             seeding: earlier.seeding.saturating_add(torrent.seeding_time(self.now)),
             trackers: torrent.announcer.saved(self.now),
-            peers: torrent.peers.best(),
+            peers: torrent
+                .peers
+                .best()
+                .into_iter()
+                .map(|(address, sources)| ResumePeer { address, from_tracker: sources.contains(PeerSource::Tracker) })
+                .collect(),
             info: torrent.metainfo().filter(|_| torrent.from_magnet).map(|metainfo| metainfo.info.raw().clone()),
         };
         self.disk(id, DiskPurpose::Stamp(resume.into()), DiskOperation::Stamp);

@@ -1,7 +1,7 @@
 use super::Engine;
 use crate::{
     id::ConnectionId,
-    peer::{CloseReason, Holdings, ProtocolError},
+    peer::{Holdings, ProtocolError},
     torrent::picker::PeerCursor,
     util::Bitfield,
     wire::{Block, Message},
@@ -32,42 +32,46 @@ impl Engine {
             Message::Have(piece) => self.have(id, piece),
             Message::Bitfield(bytes) => self.bitfield(id, &bytes),
             Message::Request(block) => self.requested(id, block),
-            Message::Cancel(block) => {
-                if let Some(upload) = self.pair(id).and_then(|(connection, _)| connection.upload.as_mut()) {
-                    upload.cancel(block);
-                }
-                Ok(())
-            }
+            Message::Cancel(block) => self.cancelled(id, block),
             Message::Piece { piece, offset, data } => {
                 let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
                 self.block_arrived(id, Block { piece, offset, length }, data, share)
             }
             // The DHT is not spoken here; a port costs nothing.
             Message::Port(_) => Ok(()),
-            // Extensions that our handshake does not offer.
             Message::Suggest(_) | Message::HaveAll | Message::HaveNone | Message::Reject(_) | Message::AllowedFast(_) => {
-                Err(ProtocolError::Unexpected)
+                self.fast_message(id, &message)
             }
             Message::Extended { id: kind, payload } => self.extended(id, kind, &payload),
         }
     }
 
     fn choked(&mut self, id: ConnectionId, choking: bool) {
+        let now = self.now;
         let Some((connection, torrent)) = self.pair(id) else { return };
         connection.peer_choking = choking;
         if !choking {
             return;
         }
-        // What was asked for is answered no more (BEP 3), so others may be asked.
-        let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
+        let asked_for = match &mut connection.download {
+            // The peer will reject each request, or answer it yet (BEP 6); what is kept for it should not have to wait so long.
+            Some(download) if connection.is_fast => {
+                download.progressed(now);
+                Vec::new()
+            }
+            // What was asked for is answered no more (BEP 3), so others may be asked.
+            Some(download) => download.release(),
+            None => Vec::new(),
+        };
         let any = torrent.picker.peer_gone(id, asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, any);
+        self.arm_connection(id);
     }
 
     pub(super) fn have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
         if let Some(early) = self.early(id) {
-            early.have(piece);
+            early.change(piece, true);
             return Ok(());
         }
         let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
@@ -90,6 +94,41 @@ impl Engine {
         Ok(())
     }
 
+    /// A peer has a piece no longer (BEP 54).
+    pub(super) fn dont_have(&mut self, id: ConnectionId, piece: u32) -> Result<(), ProtocolError> {
+        if let Some(early) = self.early(id) {
+            early.change(piece, false);
+            return Ok(());
+        }
+        let Some((connection, torrent)) = self.pair(id) else { return Ok(()) };
+        let pieces = torrent.geometry.piece_count();
+        if piece >= pieces {
+            return Err(ProtocolError::PieceOutOfRange);
+        }
+        if !connection.holdings.has(piece) {
+            return Ok(());
+        }
+        let rest = connection.holdings.without(&[piece], pieces);
+        torrent.picker.peer_lost(&rest, piece);
+        connection.holdings = Holdings::Some(rest);
+        if torrent.selection.wants(piece) && !torrent.has_announced(piece) {
+            connection.interesting = connection.interesting.saturating_sub(1);
+        }
+        if !connection.incoming {
+            torrent.peers.set_seed(connection.remote, false);
+        }
+        // With the fast extension it rejects what it was asked for, as usual; without, that is understood.
+        let asked_for = match &mut connection.download {
+            Some(download) if !connection.is_fast => download.release_piece(piece),
+            _ => Vec::new(),
+        };
+        let any = torrent.picker.peer_gone(id, asked_for);
+        let torrent = torrent.id;
+        self.blocks_freed(torrent, any);
+        self.mark_dirty(id);
+        Ok(())
+    }
+
     /// A peer has everything.
     pub(super) fn have_all(&mut self, id: ConnectionId) {
         if let Some(early) = self.early(id) {
@@ -97,6 +136,9 @@ impl Engine {
             return;
         }
         let Some((connection, torrent)) = self.pair(id) else { return };
+        if connection.holdings.is_seed() {
+            return;
+        }
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::All;
         connection.cursor = PeerCursor::default();
@@ -127,6 +169,7 @@ impl Engine {
         connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
         connection.interesting = torrent.interesting_in(connection);
+        self.grant_fast(id);
         self.holdings_changed(id);
         Ok(())
     }
@@ -135,13 +178,16 @@ impl Engine {
     fn holdings_changed(&mut self, id: ConnectionId) {
         let Some((connection, torrent)) = self.pair(id) else { return };
         let seed = connection.holdings.is_seed();
+        if let Some(fast) = connection.fast_mut() {
+            fast.cursor = PeerCursor::default();
+        }
         if !connection.incoming {
             torrent.peers.set_seed(connection.remote, seed);
         }
-        if seed && torrent.is_finished() {
-            // Two seeds have nothing to say to each other.
-            return self.close(id, CloseReason::NoUse);
+        if seed {
+            self.update_flags(id);
         }
         self.mark_dirty(id);
+        self.part_if_useless(id);
     }
 }

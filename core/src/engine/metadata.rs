@@ -8,8 +8,8 @@ use crate::{
     id::{ConnectionId, TorrentId},
     metadata::{MetadataEvent, MetadataFetch, MetadataServe},
     metainfo::{Info, Metainfo},
-    peer::{CloseReason, Early, Holdings, ProtocolError},
-    torrent::{Phase, Torrent, picker::Picker},
+    peer::{CloseReason, Connection, Early, Holdings, ProtocolError},
+    torrent::{PeerSource, Phase, Torrent, picker::Picker},
     util::Bitfield,
     wire::{
         Limits,
@@ -29,9 +29,15 @@ impl Engine {
             return;
         }
         torrent.phase = Phase::Metadata(Box::new(MetadataFetch::new(torrent.info_hash, config)));
+        let named = match &torrent.source {
+            TorrentSource::Magnet(magnet) => magnet.peers.clone(),
+            TorrentSource::Metainfo(_) => Vec::new(),
+        };
         torrent.announcer.start(now);
         torrent.peers.restart(now);
+        self.resolve_peers(id, named);
         self.announce(id);
+        self.discover_locally(id);
         self.connect_peers(id);
         self.arm_torrent(id);
     }
@@ -112,11 +118,13 @@ impl Engine {
             return self.metadata_unusable(id, "its lengths do not fit together");
         }
         self.event(Event::MetadataReceived { torrent: id });
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            torrent.phase = Phase::Settling;
+        }
         if private {
             self.became_private(id);
         }
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        torrent.phase = Phase::Settling;
         let connections: Vec<ConnectionId> = torrent.connections.iter().copied().collect();
         for connection in connections {
             if let Err(error) = self.pieces_known(connection) {
@@ -126,13 +134,25 @@ impl Engine {
         self.settle(id);
     }
 
-    /// What was learned before it was known that the torrent is private does not count: its peers come from its tracker (BEP 27).
+    /// A magnet link stands for a private torrent (BEP 27). One tracker is used from now on, and the peers that it named, or the owner did,
+    /// are the only ones that may stay: whoever else is connected goes, and what else was learned is forgotten.
     fn became_private(&mut self, id: TorrentId) {
         let now = self.now;
-        self.close_all(id, CloseReason::TorrentStopped);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        torrent.peers.clear();
-        torrent.announcer.update(now);
+        let alone = torrent.announcer.use_one_tracker(now);
+        torrent.peers.retain(|sources| if alone { sources.suit_private() } else { sources.contains(PeerSource::Owner) });
+        if !alone {
+            // The tracker in use has named some of those that are forgotten.
+            torrent.announcer.update(now);
+        }
+        let stays = |connection: &Connection| connection.listens_at().is_some_and(|at| torrent.peers.sources(at).suit_private());
+        let connections = torrent.connections.iter().copied();
+        let gone: Vec<ConnectionId> = connections.filter(|connection| !self.connections.get(*connection).is_some_and(stays)).collect();
+        for connection in gone {
+            self.close(connection, CloseReason::TorrentStopped);
+        }
+        self.peer_exchange_changed(id);
+        self.discover_locally(id);
     }
 
     /// Nobody can help that: the torrent fails.
@@ -167,14 +187,20 @@ impl Engine {
                 extended.quota = Default::default();
             }
         }
-        let Some(early) = connection.download.as_mut().and_then(|download| download.early.take()) else { return Ok(()) };
-        let Early { all, bitfield, haves } = *early;
+        if let Some(fast) = connection.fast_mut() {
+            fast.limit_to(pieces);
+        }
+        let Some(early) = connection.download.as_mut().and_then(|download| download.early.take()) else {
+            self.grant_fast(id);
+            return Ok(());
+        };
+        let Early { all, bitfield, changes } = *early;
         if all {
             self.have_all(id);
         } else if let Some(bitfield) = bitfield {
             self.bitfield(id, &bitfield)?;
         }
-        haves.into_iter().try_for_each(|piece| self.have(id, piece))
+        changes.into_iter().try_for_each(|(piece, has)| if has { self.have(id, piece) } else { self.dont_have(id, piece) })
     }
 }
 

@@ -5,23 +5,30 @@
 //! - `lifecycle`: torrents come, are checked, start, pause, fail, end; resume data
 //! - `connections`: opening, accepting, handshakes, closing
 //! - `messages`: what a peer's message means
-//! - `extended`: the extension protocol; `metadata`: what a magnet link stands for
+//! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
+//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more
 //! - `download`: requests, blocks, pieces, haves
 //! - `selection`: which files are wanted, and what follows when that changes
 //! - `unfinished`: pieces that are not complete when a torrent stands still
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
-//! - `query`: what the owner may ask
+//! - `local`: peers of the local network
+//! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
 mod disk;
 mod download;
+mod explain;
 mod extended;
+mod fast;
 mod flush;
 mod lifecycle;
+mod local;
 mod messages;
 mod metadata;
+mod partial_seeds;
+mod peer_exchange;
 mod query;
 mod selection;
 mod timers;
@@ -36,11 +43,12 @@ use crate::{
     event::Event,
     id::{ConnectionId, ConnectionKind, DiskJobKind, HttpKind, ResolveKind, TorrentId, TorrentKind},
     input::Input,
+    local_discovery::LocalDiscovery,
     metainfo::InfoHash,
     peer::Connection,
     rng::{Purpose, Rng, Seed},
     time::Instant,
-    torrent::Torrent,
+    torrent::{PeerSource, Torrent},
     tracker::udp::{UdpExchangeId, UdpTrackerClient},
     util::{Armed, Deadlines, Key, Slab},
     wire::{Encoder, PeerId},
@@ -50,6 +58,7 @@ use alloc::{
     vec::Vec,
 };
 use disk::DiskJob;
+pub use explain::{DownloadReason, Explanation, PeerExplanation, TorrentReason, UploadReason};
 use timers::Timer;
 use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};
 
@@ -92,6 +101,9 @@ pub struct Engine {
     udp: UdpTrackerClient,
     udp_announces: BTreeMap<UdpExchangeId, Key<AnnounceKind>>,
     udp_armed: Armed,
+    /// None if the configuration says so.
+    local: Option<LocalDiscovery>,
+    local_armed: Armed,
 
     timers: Deadlines<Timer>,
     encoder: Encoder,
@@ -105,6 +117,7 @@ impl Engine {
         let rng = Rng::new(seed);
         let peer_id = PeerId::random(config.peer_id_prefix, &mut rng.fork(Purpose::PeerId, 0));
         let udp = UdpTrackerClient::new(config.udp_tracker.clone(), rng.fork(Purpose::UdpTracker, 0));
+        let local = config.local_discovery.map(|config| LocalDiscovery::new(config, &mut rng.fork(Purpose::LocalDiscovery, 0)));
         Engine {
             config,
             rng,
@@ -129,6 +142,8 @@ impl Engine {
             udp,
             udp_announces: BTreeMap::new(),
             udp_armed: None,
+            local,
+            local_armed: None,
             timers: Deadlines::new(),
             encoder: Encoder::new(),
             actions: VecDeque::new(),
@@ -141,7 +156,10 @@ impl Engine {
         self.advance(now);
         match input {
             Input::Timeout => {}
-            Input::Listening(address) => self.listening.push(address),
+            Input::Listening(address) => {
+                self.listening.push(address);
+                self.arm_local();
+            }
             Input::Incoming { incoming, remote } => self.on_incoming(incoming, remote),
             Input::Connected { connection, result } => self.on_connected(connection, result),
             Input::Read { connection, result } => self.on_read(connection, result),
@@ -150,6 +168,7 @@ impl Engine {
             Input::Http { request, result } => self.on_http(request, result),
             Input::Resolved { resolve, result } => self.on_resolved(resolve, result),
             Input::Datagram { remote, payload } => self.on_datagram(remote, &payload),
+            Input::Multicast { remote, payload } => self.on_multicast(remote, &payload),
         }
     }
 
@@ -166,7 +185,7 @@ impl Engine {
             Command::Resume(torrent) => self.resume(torrent)?,
             Command::Remove { torrent, delete_data } => self.remove(torrent, delete_data)?,
             Command::Recheck(torrent) => self.recheck(torrent)?,
-            Command::AddPeers { torrent, peers } => self.add_peers(torrent, peers)?,
+            Command::AddPeers { torrent, peers } => self.add_peers(torrent, peers, PeerSource::Owner)?,
             Command::Announce(torrent) => self.announce_now(torrent)?,
             Command::Choose { torrent, choices } => self.choose(torrent, *choices)?,
             Command::SetLimits(limits) => {

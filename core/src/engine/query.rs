@@ -6,8 +6,9 @@ use crate::{
     config::Config,
     id::TorrentId,
     metainfo::{InfoHash, Metainfo},
+    peer::client_name,
     status::{FileStatus, PeerStatus, TorrentState, TorrentStatus},
-    torrent::{Phase, Torrent},
+    torrent::{PeerSource, Phase, Torrent},
     tracker::TrackerStatus,
     util::Bitfield,
 };
@@ -81,6 +82,11 @@ impl Engine {
             remote: connection.remote,
             peer_id: connection.peer_id.0,
             incoming: connection.incoming,
+            source: match connection.incoming {
+                true => PeerSource::Incoming,
+                false => torrent.peers.sources(connection.remote).best().unwrap_or(PeerSource::Owner),
+            },
+            client: client_name(&connection.peer_id, connection.extended.as_ref().and_then(|extended| extended.client.as_deref())),
             pieces: connection.holdings.count(torrent.geometry.piece_count()),
             am_choking: connection.am_choking,
             am_interested: connection.am_interested,

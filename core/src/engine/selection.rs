@@ -18,7 +18,9 @@ impl Engine {
             return Ok(());
         }
         let was_finished = torrent.is_finished();
+        let exchanged = torrent.exchanges_peers();
         torrent.choices = choices;
+        let switched = torrent.exchanges_peers() != exchanged;
         torrent.select();
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
@@ -33,6 +35,10 @@ impl Engine {
             self.goes_on(id);
         }
         self.blocks_freed(id, true);
+        if switched {
+            self.peer_exchange_changed(id);
+        }
+        self.discover_locally(id);
         self.arm_torrent(id);
         Ok(())
     }
@@ -104,6 +110,7 @@ impl Engine {
         // Seeds were of no use until now.
         let connected = torrent.connections.iter().filter_map(|id| self.connections.get(*id)).map(|connection| connection.remote).collect();
         torrent.peers.revive(now, &connected);
+        self.wants_changed(id);
         self.announce(id);
         self.connect_peers(id);
     }

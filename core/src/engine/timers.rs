@@ -15,10 +15,12 @@ pub(super) enum Timer {
     Torrent(TorrentId),
     /// Retransmissions to UDP trackers.
     Udp,
+    /// Announces to the local network.
+    Local,
 }
 
 /// Whatever is due again is due no sooner than this, so that after a drain the next deadline lies in the future.
-const STEP: Duration = Duration::from_millis(1);
+pub(super) const STEP: Duration = Duration::from_millis(1);
 
 impl Engine {
     /// Lets everything happen that is due. Each object fires once and arms itself for later.
@@ -28,6 +30,7 @@ impl Engine {
                 Timer::Connection(id) => self.connection_due(id),
                 Timer::Torrent(id) => self.torrent_due(id),
                 Timer::Udp => self.udp_due(),
+                Timer::Local => self.local_due(),
             }
         }
     }
@@ -67,6 +70,9 @@ impl Engine {
         if connection.snub_deadline(config).is_some_and(|at| at <= now) {
             self.snub(id);
         }
+        if let Some(download) = self.connections.get_mut(id).and_then(|connection| connection.download.as_mut()) {
+            download.end_refusals(now);
+        }
         // A keep-alive, if it is due, is for the next write to find.
         self.mark_dirty(id);
         self.arm_connection(id);
@@ -88,6 +94,7 @@ impl Engine {
             self.save_resume(id);
         }
         self.pump_metadata(id);
+        self.exchange_round(id);
         self.announce(id);
         self.connect_peers(id);
         self.arm_torrent(id);
@@ -100,7 +107,8 @@ impl Engine {
             Phase::Metadata(fetch) => fetch.next_deadline(),
             _ => None,
         };
-        [torrent.choke_due, metadata, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
+        let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
+        [torrent.choke_due, metadata, exchange, torrent.have_due, torrent.resume_due, torrent.announcer.next_deadline(), connect]
             .into_iter()
             .flatten()
             .min()

@@ -9,8 +9,11 @@ use crate::{
     id::{HttpId, ResolveId, TorrentId},
     input::HttpReply,
     metainfo::HostPort,
-    torrent::canonical,
-    tracker::{Announce, AnnounceId, AnnounceRequest, AnnounceResponse, Handled, TrackerFailure, http, udp::UdpAnswer},
+    torrent::{PeerSource, canonical},
+    tracker::{
+        Announce, AnnounceId, AnnounceRequest, AnnounceResponse, Handled, TrackerFailure, http,
+        udp::{UdpAnswer, authority_of},
+    },
     util::Key,
 };
 use alloc::{
@@ -82,7 +85,7 @@ impl Engine {
         let port = self.listening.first().map_or(0, |address| address.port());
         let request = announce.request(state.info_hash, self.peer_id.0, port);
         let pending = PendingAnnounce { torrent, id: announce.id, url: announce.url, parts: 1, response: None, failure: None };
-        if let Some(authority) = udp_authority(&pending.url) {
+        if let Some(authority) = authority_of(&pending.url) {
             let address = HostPort::from_str(authority);
             let url = pending.url.clone();
             let key = self.announces.insert(pending);
@@ -133,16 +136,18 @@ impl Engine {
             Some(Resolving::Tracker { announce, url, request }) => self.tracker_resolved(announce, &url, &request, result),
             Some(Resolving::Peer(torrent)) => {
                 // A name without an address is as good as no peer.
-                let _ = self.add_peers(torrent, result.unwrap_or_default());
+                let _ = self.add_peers(torrent, result.unwrap_or_default(), PeerSource::Magnet);
             }
             None => {}
         }
     }
 
-    /// Looks up a peer that is named, not numbered.
-    pub(super) fn resolve_peer(&mut self, torrent: TorrentId, host: String, port: u16) {
-        let resolve = self.resolves.insert(Resolving::Peer(torrent));
-        self.actions.push_back(Action::Resolve { resolve, host, port });
+    /// Looks up the peers that a magnet link names.
+    pub(super) fn resolve_peers(&mut self, torrent: TorrentId, peers: Vec<HostPort>) {
+        for HostPort { host, port } in peers {
+            let resolve = self.resolves.insert(Resolving::Peer(torrent));
+            self.actions.push_back(Action::Resolve { resolve, host, port });
+        }
     }
 
     /// A UDP tracker's name has addresses: announces to the first of each family that we listen on (BEP 7).
@@ -212,12 +217,11 @@ impl Engine {
         pending.parts = pending.parts.saturating_sub(1);
         match outcome {
             Ok(response) => {
-                // Peers are of use before the other family has answered.
-                let peers = response.peers.iter().map(|peer| peer.address);
-                if let Some(state) = self.torrents.get_mut(torrent) {
-                    for peer in peers {
-                        state.peers.add(self.now, peer, &self.config);
-                    }
+                // Peers are of use before the other family has answered; but a private torrent must first know whether it is the tracker
+                // in use that named them.
+                if let Some(state) = self.torrents.get_mut(torrent).filter(|state| state.is_public()) {
+                    let peers = response.peers.iter().map(|peer| peer.address);
+                    peers.for_each(|peer| state.learn(self.now, peer, PeerSource::Tracker, &self.config));
                 }
                 match &mut pending.response {
                     Some(first) => first.merge(response),
@@ -245,14 +249,16 @@ impl Engine {
             (None, Some(failure)) => Err(failure),
             (None, None) => return,
         };
+        let in_use = state.announcer.awaits(id);
         let handled = state.announcer.handle(self.now, id, result);
         let switched = handled == (Handled::Answered { switched: true });
         if switched {
-            // A private torrent's peers come from the tracker in use alone (BEP 27).
-            state.peers.clear();
-            for peer in response.iter().flat_map(|response| &response.peers) {
-                state.peers.add(self.now, peer.address, &self.config);
-            }
+            // A private torrent's peers come from the tracker in use alone (BEP 27), or its owner wishes otherwise.
+            state.peers.retain(|sources| sources.contains(PeerSource::Owner));
+        }
+        if !state.is_public() && in_use {
+            let peers = response.iter().flat_map(|response| &response.peers);
+            peers.for_each(|peer| state.learn(self.now, peer.address, PeerSource::Tracker, &self.config));
         }
         let event = match (response, failure) {
             _ if handled == Handled::Stale => return,
@@ -266,11 +272,4 @@ impl Engine {
             self.close_all(torrent, crate::peer::CloseReason::TorrentStopped);
         }
     }
-}
-
-/// Host and port of a UDP tracker's URL; `None` for other URLs.
-fn udp_authority(url: &str) -> Option<&str> {
-    let (scheme, rest) = url.split_once("://")?;
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    rest.get(..end).filter(|_| scheme.eq_ignore_ascii_case("udp"))
 }

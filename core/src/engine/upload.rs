@@ -1,11 +1,12 @@
 //! Serving: blocks that peers ask for, and who may ask.
 
-use super::{Engine, disk::DiskPurpose};
+use super::{Engine, disk::DiskPurpose, fast::has_few};
 use crate::{
+    config::Config,
     id::{ConnectionId, DiskJobId, TorrentId},
-    peer::ProtocolError,
+    peer::{Connection, ProtocolError},
     storage::DiskOperation,
-    torrent::choker::Candidate,
+    torrent::{Torrent, choker::Candidate},
     wire::Block,
 };
 use alloc::vec::Vec;
@@ -17,15 +18,42 @@ impl Engine {
         let config = &self.config;
         let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return Ok(()) };
+        if torrent.metainfo().is_none() && connection.is_fast {
+            // We said that we have nothing.
+            connection.upload().refuse(block);
+            return self.answers_due(id);
+        }
         if !torrent.geometry.contains(block) || block.length > config.upload_block_limit {
             return Err(ProtocolError::Request);
         }
-        // A request that crossed our choke, or one for what we do not have, is not answered (BEP 3). A choke that was not told yet
-        // may be taken back.
-        if (connection.am_choking && connection.told_choking) || !torrent.verified.get(block.piece) {
-            return Ok(());
+        // A choke that was not told yet may be taken back.
+        let choked = connection.am_choking && connection.told_choking;
+        let given = torrent.verified.get(block.piece) && (!choked || given_while_choked(connection, torrent, config, block));
+        // A request that crossed our choke, or one for what we do not have, is rejected (BEP 6), or else not answered (BEP 3).
+        if (!given || !connection.upload().ask(block, config)) && connection.is_fast {
+            connection.upload().refuse(block);
         }
-        connection.upload().ask(block, config);
+        self.answers_due(id)
+    }
+
+    /// A peer no longer asks for a block.
+    pub(super) fn cancelled(&mut self, id: ConnectionId, block: Block) -> Result<(), ProtocolError> {
+        if let Some(upload) = self.connections.get_mut(id).and_then(|connection| connection.upload.as_mut()) {
+            upload.cancel(block);
+        }
+        self.answers_due(id)
+    }
+
+    /// Lets rejects go out, if the peer knows what they are and reads them.
+    fn answers_due(&mut self, id: ConnectionId) -> Result<(), ProtocolError> {
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
+        let fast = connection.is_fast;
+        let Some(upload) = &mut connection.upload else { return Ok(()) };
+        if !fast {
+            upload.drop_rejects();
+        } else if upload.is_flooded(&self.config) {
+            return Err(ProtocolError::Flood);
+        }
         self.mark_dirty(id);
         Ok(())
     }
@@ -34,8 +62,12 @@ impl Engine {
     pub(super) fn read_ahead(&mut self, id: ConnectionId) {
         loop {
             let config = &self.config;
-            let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.am_choking) else { return };
+            let Some(connection) = self.connections.get_mut(id).filter(|connection| !connection.am_choking || connection.told_choking)
+            else {
+                return;
+            };
             let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+            // Once a peer was told that it is choked, only what it may have in spite of that is left.
             let Some(upload) = &mut connection.upload else { return };
             let Some(run) = upload.next_run(torrent.geometry.piece_length(), config) else { return };
             let spans = torrent.layout.spans(run.piece, run.offset, run.length);
@@ -136,4 +168,9 @@ impl Engine {
             self.mark_dirty(id);
         }
     }
+}
+
+/// Whether a peer may have a block although we choke it: of a piece that it was granted, as long as it has few.
+pub(super) fn given_while_choked(connection: &mut Connection, torrent: &Torrent, config: &Config, block: Block) -> bool {
+    has_few(connection, torrent, config.allowed_fast_pieces) && connection.fast_mut().is_some_and(|fast| fast.spend(block))
 }

@@ -53,6 +53,12 @@ pub enum ProtocolError {
     Block,
     /// A message of an extension that was not agreed on.
     Unexpected,
+    /// Peer exchange far more often than once a minute (BEP 11).
+    PeerExchange,
+    /// It rejected a request that was never made (BEP 6).
+    Reject,
+    /// It asks for ever and does not read the answers.
+    Flood,
 }
 
 impl fmt::Display for CloseReason {
@@ -86,7 +92,10 @@ impl fmt::Display for ProtocolError {
             ProtocolError::PieceOutOfRange => "named a piece that does not exist",
             ProtocolError::Request => "asked for an impossible block",
             ProtocolError::Block => "sent an impossible block",
+            ProtocolError::PeerExchange => return crate::pex::TooManyMessages.fmt(f),
             ProtocolError::Unexpected => "used an extension that was not agreed on",
+            ProtocolError::Reject => "rejected a request that was never made",
+            ProtocolError::Flood => "asked on and on without reading the answers",
         })
     }
 }

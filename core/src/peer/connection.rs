@@ -1,11 +1,11 @@
-use super::{Download, Extended, Holdings, Upload};
+use super::{Download, Extended, Fast, Holdings, Upload};
 use crate::{
     config::Config,
     id::TorrentId,
     time::Instant,
     torrent::picker::PeerCursor,
     util::{Armed, Bitfield},
-    wire::{Decoder, HandshakeDecoder, Limits, PeerId, Reserved},
+    wire::{Decoder, HandshakeDecoder, Limits, PeerId},
 };
 use alloc::boxed::Box;
 use core::net::SocketAddr;
@@ -21,7 +21,8 @@ pub(crate) struct Connection {
     pub(crate) stage: Stage,
     pub(crate) incoming: bool,
     pub(crate) peer_id: PeerId,
-    pub(crate) reserved: Reserved,
+    /// The fast extension is on (BEP 6): we offer it always, so that is up to the peer.
+    pub(crate) is_fast: bool,
     pub(crate) decoder: Decoder,
 
     /// What the peer has.
@@ -95,7 +96,7 @@ impl Connection {
             stage,
             incoming: false,
             peer_id: PeerId([0; 20]),
-            reserved: Reserved::default(),
+            is_fast: false,
             decoder: Decoder::new(Limits::default()),
             holdings: Holdings::Some(Bitfield::new(0)),
             cursor: PeerCursor::default(),
@@ -124,8 +125,37 @@ impl Connection {
         }
     }
 
+    /// Where the peer accepts connections, as far as is known.
+    pub(crate) fn listens_at(&self) -> Option<SocketAddr> {
+        if !self.incoming {
+            return Some(self.remote);
+        }
+        let port = self.extended.as_ref()?.listen_port?;
+        Some(SocketAddr::new(self.remote.ip(), port))
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
+    }
+
+    /// What the fast extension adds, if it was used yet.
+    pub(crate) fn fast(&self) -> Option<&Fast> {
+        self.download.as_ref()?.fast.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn fast_mut(&mut self) -> Option<&mut Fast> {
+        self.download.as_mut()?.fast.as_deref_mut()
+    }
+
+    /// The part for the fast extension, made at its first use.
+    pub(crate) fn make_fast(&mut self, config: &Config) -> &mut Fast {
+        self.download(config).fast.get_or_insert_default()
+    }
+
+    /// Whether it lets us ask for anything now.
+    pub(crate) fn lets_us_ask(&self) -> bool {
+        !self.peer_choking || self.fast().is_some_and(|fast| !fast.allowed().is_empty())
     }
 
     /// The part for blocks that we fetch, made at its first use.
@@ -161,9 +191,15 @@ impl Connection {
         self.download.as_ref().is_some_and(|download| download.snubbed)
     }
 
-    /// When the peer's silence becomes snubbing, if it owes us blocks and we listen.
+    /// When the peer's silence becomes snubbing, if it owes us blocks and we listen. Who chokes us owes us at least rejects.
     pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
-        self.download.as_ref().filter(|_| !self.read_withheld)?.snub_deadline(config)
+        let patience = if self.peer_choking { config.reject_timeout } else { config.snub_timeout };
+        self.download.as_ref().filter(|_| !self.read_withheld)?.snub_deadline(patience)
+    }
+
+    /// When pieces that the peer has rejected may be asked for again.
+    pub(crate) fn refusal_deadline(&self) -> Option<Instant> {
+        self.download.as_ref()?.refusal_deadline()
     }
 
     /// Ends a choke round: what the peer has sent in this one and the one before.
@@ -179,9 +215,10 @@ impl Connection {
             Stage::Open => {
                 let idle = if self.read_withheld { Instant::MAX } else { self.last_received + config.idle_timeout };
                 let snub = self.snub_deadline(config).unwrap_or(Instant::MAX);
+                let refusal = self.refusal_deadline().unwrap_or(Instant::MAX);
                 let keep_alive = if self.writing_since.is_some() { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
                 let write = self.writing_since.map_or(Instant::MAX, |since| since + config.write_timeout);
-                idle.min(keep_alive).min(write).min(snub)
+                idle.min(keep_alive).min(write).min(snub).min(refusal)
             }
         }
     }

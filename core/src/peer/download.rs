@@ -1,4 +1,4 @@
-use super::Early;
+use super::{Early, Fast};
 use crate::{
     config::Config,
     time::{Duration, Instant},
@@ -17,8 +17,16 @@ pub(crate) struct Download {
     outstanding: VecDeque<Block>,
     /// To be told to the peer.
     pub(crate) cancels: Vec<Block>,
-    /// Blocks that may still come although they are no longer asked for: cancelled, or dropped by a choke that crossed them.
+    /// Blocks that may still come, or be rejected, although they are no longer asked for: cancelled, or dropped by a choke that crossed
+    /// them.
     forgiven: u32,
+    /// Pieces of which the peer rejected blocks although it let us ask. They are not asked of it until `refused_until`.
+    refused: Vec<u32>,
+    refused_until: Instant,
+    /// How often that came to its end without a block between: each time the peer is left alone for longer.
+    refusals: u32,
+    /// Requests were rejected: others may be asked.
+    pub(crate) freed: bool,
     meter: RateMeter,
     window: u32,
     ramp: Ramp,
@@ -29,6 +37,8 @@ pub(crate) struct Download {
     pub(crate) hurried: bool,
     /// What the peer said of its pieces before we knew how many there are.
     pub(crate) early: Option<Box<Early>>,
+    /// What the fast extension adds; here because an idle connection does without it.
+    pub(crate) fast: Option<Box<Fast>>,
     /// Bytes of payload that came, of use or not.
     pub(crate) total: u64,
     /// What `total` was at the last choke round and at the one before.
@@ -63,6 +73,10 @@ impl Download {
             outstanding: VecDeque::new(),
             cancels: Vec::new(),
             forgiven: 0,
+            refused: Vec::new(),
+            refused_until: Instant::ZERO,
+            refusals: 0,
+            freed: false,
             meter: RateMeter::default(),
             window: config.request_initial,
             ramp: Ramp::Growing { rate: 0, compared: None },
@@ -70,6 +84,7 @@ impl Download {
             snubbed: false,
             hurried: false,
             early: None,
+            fast: None,
             total: 0,
             total_at_round: [0; 2],
         }
@@ -77,6 +92,9 @@ impl Download {
 
     /// How many more blocks to ask for now. Zero until a quarter of the window is free, so that requests go out in batches.
     pub(crate) fn room(&self, config: &Config) -> usize {
+        if self.refused.len() >= REFUSED {
+            return 0;
+        }
         let window = if self.snubbed { 1 } else { self.window.clamp(config.request_minimum, config.request_maximum) } as usize;
         let free = window.saturating_sub(self.outstanding.len());
         if free * 4 >= window { free } else { 0 }
@@ -102,9 +120,54 @@ impl Download {
         self.outstanding.remove(at);
         self.progress = now;
         self.snubbed = false;
+        self.refusals = 0;
         self.meter.add(now, u64::from(block.length));
         self.adapt(now, config);
         Arrival::Expected
+    }
+
+    /// The peer says that it will not send `block`.
+    pub(crate) fn rejected(&mut self, block: Block) -> Arrival {
+        if let Some(at) = self.outstanding.iter().position(|outstanding| *outstanding == block) {
+            self.outstanding.remove(at);
+            self.freed = true;
+            return Arrival::Expected;
+        }
+        match self.forgiven.checked_sub(1) {
+            Some(forgiven) => {
+                self.forgiven = forgiven;
+                Arrival::Late
+            }
+            None => Arrival::Unasked,
+        }
+    }
+
+    /// It rejected a block of `piece` although it let us ask: another request would only be rejected, too.
+    pub(crate) fn refuses(&mut self, now: Instant, piece: u32, config: &Config) {
+        if self.refused.is_empty() {
+            self.refused_until = now + config.reject_interval * (1 << self.refusals.min(REFUSALS));
+        }
+        if self.refused.len() < REFUSED && !self.refused.contains(&piece) {
+            self.refused.push(piece);
+        }
+    }
+
+    /// The pieces not to be asked of the peer now.
+    pub(crate) fn refused(&self) -> &[u32] {
+        &self.refused
+    }
+
+    /// Lets them be asked for again, if it is time.
+    pub(crate) fn end_refusals(&mut self, now: Instant) {
+        if !self.refused.is_empty() && now >= self.refused_until {
+            self.refused.clear();
+            self.refusals = self.refusals.saturating_add(1);
+        }
+    }
+
+    /// When [`Download::end_refusals`] is due.
+    pub(crate) fn refusal_deadline(&self) -> Option<Instant> {
+        (!self.refused.is_empty()).then_some(self.refused_until)
     }
 
     /// Ends a choke round: how many bytes came in this one and the one before.
@@ -137,6 +200,14 @@ impl Download {
         }
     }
 
+    /// Gives the blocks of `piece` up, as after a choke: the peer no longer has it (BEP 54).
+    pub(crate) fn release_piece(&mut self, piece: u32) -> Vec<Block> {
+        let released: Vec<Block> = self.outstanding.iter().filter(|block| block.piece == piece).copied().collect();
+        self.outstanding.retain(|block| block.piece != piece);
+        self.forgiven = self.forgiven.saturating_add(released.len() as u32);
+        released
+    }
+
     /// Gives all blocks up, as after a choke; the peer owes them no longer.
     pub(crate) fn release(&mut self) -> Vec<Block> {
         self.forgiven = self.forgiven.saturating_add(self.outstanding.len() as u32);
@@ -155,9 +226,9 @@ impl Download {
         blocks
     }
 
-    /// When [`Download::snub`] is due, if the peer owes us anything.
-    pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
-        let patience = if self.hurried { config.snub_timeout / 6 } else { config.snub_timeout };
+    /// When [`Download::snub`] is due, if the peer owes us anything and may be silent for `patience`.
+    pub(crate) fn snub_deadline(&self, patience: Duration) -> Option<Instant> {
+        let patience = if self.hurried { patience / 6 } else { patience };
         (!self.outstanding.is_empty()).then(|| self.progress + patience)
     }
 
@@ -188,6 +259,12 @@ impl Download {
         self.window = u32::try_from(ahead).unwrap_or(u32::MAX).clamp(config.request_minimum, config.request_maximum);
     }
 }
+
+/// Pieces that a peer rejects before it is asked for nothing at all for a while.
+const REFUSED: usize = 16;
+
+/// A peer that rejects and never sends is left alone for twice as long each time, so many times.
+const REFUSALS: u32 = 6;
 
 /// The rate is compared this often while the window grows: longer than any usual round trip.
 const RAMP_STEP: Duration = Duration::from_secs(1);
@@ -222,7 +299,7 @@ mod tests {
         let config = Config::default();
         let mut download = Download::new(&config);
         download.requested(at(0), &[block(0), block(1)]);
-        assert_eq!(download.snub_deadline(&config), Some(at(60_000)));
+        assert_eq!(download.snub_deadline(config.snub_timeout), Some(at(60_000)));
         assert_eq!(download.snub(at(60_000)), [block(0), block(1)]);
         assert_eq!(download.room(&config), 1);
         assert_eq!(download.arrived(at(60_001), block(0), &config), Arrival::Late);
@@ -241,5 +318,39 @@ mod tests {
         assert!(!download.cancel(block(0)));
         assert_eq!(download.arrived(at(0), block(0), &config), Arrival::Late);
         assert_eq!(download.arrived(at(0), block(0), &config), Arrival::Unasked);
+    }
+
+    #[test]
+    fn a_reject_answers_one_request_and_no_more() {
+        let config = Config::default();
+        let mut download = Download::new(&config);
+        assert_eq!(download.rejected(block(0)), Arrival::Unasked);
+        download.requested(at(0), &[block(0), block(1)]);
+        assert_eq!(download.rejected(block(0)), Arrival::Expected);
+        assert_eq!(download.rejected(block(0)), Arrival::Unasked);
+        assert!(download.cancel(block(1)));
+        assert_eq!(download.rejected(block(1)), Arrival::Late);
+        assert_eq!(download.rejected(block(1)), Arrival::Unasked);
+    }
+
+    #[test]
+    fn a_peer_that_only_rejects_is_left_alone_for_longer_and_longer() {
+        let config = Config::default();
+        let mut download = Download::new(&config);
+        download.refuses(at(0), 3, &config);
+        download.end_refusals(at(9_999));
+        assert_eq!(download.refused(), [3]);
+        assert!(download.room(&config) > 0, "for other pieces");
+        download.end_refusals(at(10_000));
+        assert_eq!(download.refused(), []);
+        (0..100).for_each(|piece| download.refuses(at(10_000), piece, &config));
+        assert_eq!(download.room(&config), 0);
+        assert_eq!(download.refusal_deadline(), Some(at(30_000)));
+        download.end_refusals(at(30_000));
+        assert_eq!(download.refused(), []);
+        download.requested(at(30_000), &[block(0)]);
+        download.arrived(at(30_000), block(0), &config);
+        download.refuses(at(30_000), 1, &config);
+        assert_eq!(download.refusal_deadline(), Some(at(40_000)), "it has sent something");
     }
 }

@@ -1,5 +1,7 @@
 use crate::{
     metadata::MetadataQuota,
+    pex::PexFilter,
+    torrent::ToldPeer,
     wire::extension::{ExtensionHandshake, ExtensionIds, ExtensionMessage},
 };
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
@@ -14,14 +16,28 @@ pub(crate) struct Extended {
     pub(crate) ids: ExtensionIds,
     /// What program it says it is.
     pub(crate) client: Option<Box<str>>,
-    /// Where it says it listens.
+    /// Where it said first that it listens. What it says later does not count: else it could name any number of ports.
     pub(crate) listen_port: Option<u16>,
+    /// The list of peers knows it by that port, for a connection that came in.
+    pub(crate) listed: bool,
     /// How many requests it says it queues.
     pub(crate) request_queue: Option<u32>,
     /// It wants nothing more (BEP 21).
     pub(crate) upload_only: bool,
+    /// We have told it that we want nothing more.
+    pub(crate) told_upload_only: bool,
+    /// It says that it has metadata.
+    pub(crate) has_metadata: bool,
     /// What metadata it may still have.
     pub(crate) quota: MetadataQuota,
+    /// We have offered it peer exchange (BEP 11).
+    pub(crate) offered_exchange: bool,
+    /// There if it is told of other peers.
+    pub(crate) told: Option<Box<ToldPeer>>,
+    /// Others are told of it by the port at which it listens, for a connection that came in.
+    pub(crate) logged: bool,
+    /// What it tells of others.
+    pub(crate) heard: PexFilter,
     outbox: VecDeque<ExtensionMessage>,
 }
 
@@ -35,9 +51,16 @@ impl Extended {
             ids: ExtensionIds::default(),
             client: None,
             listen_port: None,
+            listed: false,
             request_queue: None,
             upload_only: false,
+            told_upload_only: false,
+            has_metadata: false,
             quota: MetadataQuota::default(),
+            offered_exchange: false,
+            told: None,
+            logged: false,
+            heard: PexFilter::new(),
             outbox: VecDeque::new(),
         }
     }
@@ -46,8 +69,9 @@ impl Extended {
     pub(crate) fn merge(&mut self, said: ExtensionHandshake) {
         self.ids.merge(&said.ids);
         self.client = said.client.or(self.client.take());
-        self.listen_port = said.listen_port.or(self.listen_port);
+        self.listen_port = self.listen_port.or(said.listen_port);
         self.request_queue = said.request_queue.or(self.request_queue);
+        self.has_metadata |= said.metadata_size.is_some();
         self.upload_only = said.upload_only.unwrap_or(self.upload_only);
     }
 
@@ -69,16 +93,17 @@ impl Extended {
 pub(crate) struct Early {
     pub(crate) all: bool,
     pub(crate) bitfield: Option<Bytes>,
-    pub(crate) haves: Vec<u32>,
+    /// Pieces that came, and pieces that it lost again (BEP 54), in order.
+    pub(crate) changes: Vec<(u32, bool)>,
 }
 
-/// Haves that are remembered; whoever has more of them looks poorer than it is.
-const HAVES: usize = 10_000;
+/// Changes that are remembered; whoever has more of them looks poorer than it is, or richer until it rejects.
+const CHANGES: usize = 10_000;
 
 impl Early {
-    pub(crate) fn have(&mut self, piece: u32) {
-        if self.haves.len() < HAVES {
-            self.haves.push(piece);
+    pub(crate) fn change(&mut self, piece: u32, has: bool) {
+        if self.changes.len() < CHANGES {
+            self.changes.push((piece, has));
         }
     }
 }

@@ -29,6 +29,18 @@ impl Holdings {
         matches!(self, Holdings::All)
     }
 
+    /// What the peer has of all `pieces`, but for some.
+    pub(crate) fn without(&self, some: &[u32], pieces: u32) -> Bitfield {
+        let mut rest = match self {
+            Holdings::All => Bitfield::full(pieces),
+            Holdings::Some(bitfield) => bitfield.clone(),
+        };
+        for piece in some {
+            rest.clear(*piece);
+        }
+        rest
+    }
+
     pub(crate) fn count(&self, pieces: u32) -> u32 {
         match self {
             Holdings::All => pieces,

@@ -10,6 +10,8 @@ pub(crate) struct Upload {
     asked: VecDeque<Block>,
     reading: Vec<Reading>,
     ready: VecDeque<(Block, Bytes)>,
+    /// Requests that will not be answered by a block: peers with the fast extension are told (BEP 6).
+    rejects: VecDeque<Block>,
     /// Bytes being read or ready.
     buffered: u32,
     meter: RateMeter,
@@ -48,7 +50,17 @@ impl Upload {
         room
     }
 
-    /// The peer no longer wants a block.
+    /// A request is not served.
+    pub(crate) fn refuse(&mut self, block: Block) {
+        self.rejects.push_back(block);
+    }
+
+    /// Whether so many rejects wait that the peer cannot be reading them.
+    pub(crate) fn is_flooded(&self, config: &Config) -> bool {
+        self.rejects.len() > config.upload_queue_limit as usize
+    }
+
+    /// The peer no longer wants a block. If it was asked for twice, one request is left.
     pub(crate) fn cancel(&mut self, block: Block) {
         if let Some(at) = self.asked.iter().position(|asked| *asked == block) {
             self.asked.remove(at);
@@ -56,20 +68,45 @@ impl Upload {
             self.ready.remove(at);
             self.buffered = self.buffered.saturating_sub(block.length);
         } else {
-            for reading in &mut self.reading {
-                reading.blocks.retain(|(asked, _)| *asked != block);
+            let find = |reading: &mut Reading| {
+                let at = reading.blocks.iter().position(|(asked, _)| *asked == block)?;
+                Some(reading.blocks.remove(at))
+            };
+            if self.reading.iter_mut().find_map(find).is_none() {
+                // It was answered already, or never asked for.
+                return;
             }
         }
+        self.rejects.push_back(block);
     }
 
-    /// Forgets all that the peer asked for: it was choked.
-    pub(crate) fn clear(&mut self) {
-        self.asked.clear();
-        self.ready.clear();
+    /// The peer is choked: rejects all that it asked for, but for what may go in spite of that.
+    pub(crate) fn choke(&mut self, mut may_go: impl FnMut(Block) -> bool) {
+        let rejects = &mut self.rejects;
+        let mut stays = |block: &Block| {
+            let stays = may_go(*block);
+            if !stays {
+                rejects.push_back(*block);
+            }
+            stays
+        };
+        self.ready.retain(|(block, _)| stays(block));
         for reading in &mut self.reading {
-            reading.blocks.clear();
+            reading.blocks.retain(|(block, _)| stays(block));
         }
-        self.buffered = self.reading.iter().map(|reading| reading.length).sum();
+        self.asked.retain(stays);
+        let ready: u32 = self.ready.iter().map(|(block, _)| block.length).sum();
+        self.buffered = self.reading.iter().map(|reading| reading.length).sum::<u32>().saturating_add(ready);
+    }
+
+    /// Takes out requests to be rejected now: not more than go well into one write.
+    pub(crate) fn take_rejects(&mut self) -> impl Iterator<Item = Block> + '_ {
+        self.rejects.drain(..self.rejects.len().min(REJECT_BATCH))
+    }
+
+    /// The peer does not know what a reject is.
+    pub(crate) fn drop_rejects(&mut self) {
+        self.rejects.clear();
     }
 
     /// The next contiguous blocks to read from disk, if there is room for them. `piece_length` tells which blocks of neighbouring
@@ -106,6 +143,8 @@ impl Upload {
             if range.end <= data.len() {
                 self.buffered = self.buffered.saturating_add(block.length);
                 self.ready.push_back((block, data.slice(range)));
+            } else {
+                self.rejects.push_back(block);
             }
         }
     }
@@ -137,9 +176,12 @@ impl Upload {
     /// Whether the peer waits for nothing.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty()
+        self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty() && self.rejects.is_empty()
     }
 }
+
+/// Rejects of one write: 136 KiB.
+const REJECT_BATCH: usize = 8192;
 
 #[cfg(test)]
 mod tests {
@@ -173,6 +215,7 @@ mod tests {
         let run = upload.next_run(32768, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
         upload.cancel(block(0, 0));
+        assert_eq!(upload.take_rejects().collect::<Vec<_>>(), [block(0, 0)]);
         upload.read(Key::from_bits(1), &Bytes::from(alloc::vec![7; 32768]));
         assert_eq!(upload.take_ready().map(|(block, data)| (block.offset, data.len())), Some((16384, 16384)));
         assert!(upload.take_ready().is_none() && upload.is_idle());
@@ -188,7 +231,8 @@ mod tests {
         }
         let run = upload.next_run(1 << 20, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
-        upload.clear();
+        upload.choke(|_| false);
+        assert_eq!(upload.take_rejects().collect::<Vec<_>>(), [block(0, 0), block(0, 16384), block(0, 40000)]);
         upload.read(Key::from_bits(1), &Bytes::from(alloc::vec![7; 32768]));
         assert!(upload.take_ready().is_none() && upload.is_idle());
         assert_eq!(upload.buffered, 0);
@@ -203,5 +247,34 @@ mod tests {
         let run = upload.next_run(1 << 20, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
         assert_eq!(upload.next_run(1 << 20, &config), None);
+    }
+
+    #[test]
+    fn what_may_go_while_choked_stays_wherever_it_is() {
+        let config = Config::default();
+        let mut upload = Upload::default();
+        for wanted in [block(0, 0), block(1, 0), block(3, 0)] {
+            upload.ask(wanted, &config);
+        }
+        let run = upload.next_run(16384, &config).unwrap();
+        upload.reading(Key::from_bits(1), run);
+        upload.choke(|block| block.piece != 0);
+        assert_eq!(upload.take_rejects().collect::<Vec<_>>(), [block(0, 0)]);
+        upload.read(Key::from_bits(1), &Bytes::from(alloc::vec![7; 32768]));
+        upload.choke(|_| true);
+        assert_eq!(upload.buffered, 16384);
+        assert_eq!(upload.take_ready().map(|(block, _)| block), Some(block(1, 0)));
+        assert_eq!(upload.next_run(16384, &config).map(|run| run.piece), Some(3));
+    }
+
+    #[test]
+    fn a_read_that_brings_too_little_is_a_reject() {
+        let config = Config::default();
+        let mut upload = Upload::default();
+        upload.ask(block(0, 0), &config);
+        let run = upload.next_run(16384, &config).unwrap();
+        upload.reading(Key::from_bits(1), run);
+        upload.read(Key::from_bits(1), &Bytes::new());
+        assert_eq!(upload.take_rejects().collect::<Vec<_>>(), [block(0, 0)]);
     }
 }

@@ -17,11 +17,14 @@
 //! let (now, input) = (Instant::from_micros(5), Input::Timeout);
 //! recorder.input(now, &input, &mut file);
 //! engine.handle(now, input);
-//! while let Some(_action) = engine.poll_action() {}
+//! while let Some(action) = engine.poll_action() {
+//!     recorder.action(&action);
+//! }
 //! recorder.drained();
+//! recorder.checkpoint(&mut file);
 //!
-//! let replay = Replay::new(file.into())?;
-//! assert_eq!(replay.count(), 1);
+//! // Fails if the engine says anything else than it did.
+//! Replay::new(file.into())?.transcript()?;
 //! # Ok::<(), rustor_core::record::ReplayError>(())
 //! ```
 
@@ -53,6 +56,8 @@ const VERSION: u64 = 1;
 pub struct Recorder {
     scribe: Scribe,
     drained: bool,
+    /// What was said so far: checkpoints tell it.
+    transcript: Transcript,
 }
 
 impl Recorder {
@@ -63,19 +68,39 @@ impl Recorder {
         out.extend_from_slice(MAGIC);
         let mut scribe = Scribe::default();
         scribe.beginning(seed, config, start, out);
-        Recorder { scribe, drained: false }
+        Recorder { scribe, drained: false, transcript: Transcript::new(seed, config, start) }
     }
 
     /// Appends an input to `out`.
     pub fn input(&mut self, now: Instant, input: &Input, out: &mut Vec<u8>) {
         let kind = Kind::Input as u8 | self.take_drained();
         self.scribe.input(kind, now, input, out);
+        self.transcript.input(now, input);
     }
 
     /// Appends a command to `out`.
     pub fn command(&mut self, now: Instant, command: &Command, out: &mut Vec<u8>) {
         let kind = Kind::Command as u8 | self.take_drained();
         self.scribe.entry(kind, now, command, None, out);
+        self.transcript.command(now, command);
+    }
+
+    /// Takes note of what the engine wants done. Nothing is written, but checkpoints tell it.
+    pub fn action(&mut self, action: &Action) {
+        self.transcript.action(self.scribe.last, action);
+    }
+
+    /// Takes note of what the engine tells. Nothing is written, but checkpoints tell it.
+    pub fn event(&mut self, event: &Event) {
+        self.transcript.event(self.scribe.last, event);
+    }
+
+    /// Appends the hash of all that was said so far to `out`: a replay that comes by here and has another one has gone another way.
+    ///
+    /// Only for hosts that take note of every action and event.
+    pub fn checkpoint(&mut self, out: &mut Vec<u8>) {
+        let kind = Kind::Checkpoint as u8 | self.take_drained();
+        self.scribe.entry(kind, self.scribe.last, &self.transcript.hash(), None, out);
     }
 
     /// Notes that the host took all actions: [`Engine::poll_action`](crate::engine::Engine::poll_action) has said `None`.
@@ -97,6 +122,7 @@ enum Kind {
     Command = 1,
     Action = 2,
     Event = 3,
+    Checkpoint = 4,
 }
 
 /// Added to the kind of an entry before which all actions were taken.

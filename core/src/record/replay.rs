@@ -80,6 +80,8 @@ impl Replay {
                     // That it was refused shows in what follows.
                     let _ = engine.command(now, command);
                 }
+                Told::Checkpoint(hash) if transcript.hash() != hash => return Err(ReplayError::Diverged { entries: transcript.entries() }),
+                Told::Checkpoint(_) => {}
             }
         }
         transcript.drain(now, &mut engine);
@@ -94,6 +96,7 @@ impl Replay {
         let what = match kind & !DRAINED {
             kind if kind == Kind::Input as u8 => Told::Input(Form::take(&mut self.entries)?),
             kind if kind == Kind::Command as u8 => Told::Command(Form::take(&mut self.entries)?),
+            kind if kind == Kind::Checkpoint as u8 => Told::Checkpoint(Form::take(&mut self.entries)?),
             _ => return Err(self.entries.corrupt()),
         };
         Ok(Entry { drained: kind & DRAINED != 0, now: self.now, what })
@@ -134,6 +137,8 @@ pub enum Told {
     Input(Input),
     /// For [`Engine::command`].
     Command(Command),
+    /// Nothing; but by now all that was said had this hash.
+    Checkpoint([u8; 20]),
 }
 
 /// Why a recording cannot be replayed, or not to its end.
@@ -145,6 +150,11 @@ pub enum ReplayError {
     Version(u64),
     /// It ends within an entry: whoever wrote it was stopped. All before is sound.
     Truncated,
+    /// The engine said something else than it did when it was recorded: it is another version, or not as deterministic as it should be.
+    Diverged {
+        /// How many inputs, commands, actions and events there were at the checkpoint that shows it.
+        entries: u64,
+    },
     /// It is damaged.
     Corrupt {
         /// About so many bytes after its beginning.
@@ -158,6 +168,7 @@ impl fmt::Display for ReplayError {
             ReplayError::NotARecording => f.write_str("not a recording"),
             ReplayError::Version(version) => write!(f, "a recording of version {version}, where this program reads {VERSION}"),
             ReplayError::Truncated => f.write_str("the recording is cut short"),
+            ReplayError::Diverged { entries } => write!(f, "the replay went another way before entry {entries}"),
             ReplayError::Corrupt { offset } => write!(f, "the recording is damaged near byte {offset}"),
         }
     }

@@ -81,6 +81,7 @@ fn input() -> impl Strategy<Value = Input> {
         (id(), maybe_err(reply, http_error)).prop_map(|(request, result)| Input::Http { request, result }),
         (id(), maybe_err(addresses, text().prop_map(ResolveError))).prop_map(|(resolve, result)| Input::Resolved { resolve, result }),
         (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Input::Datagram { remote, payload }),
+        (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Input::Multicast { remote, payload }),
     ]
 }
 
@@ -205,6 +206,7 @@ fn action() -> impl Strategy<Value = Action> {
         }),
         (id(), text(), any::<u16>()).prop_map(|(resolve, host, port)| Action::Resolve { resolve, host, port }),
         (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Action::SendDatagram { remote, payload }),
+        (any::<SocketAddr>(), bytes()).prop_map(|(group, payload)| Action::Multicast { group, payload }),
     ]
 }
 

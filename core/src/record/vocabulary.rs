@@ -15,6 +15,7 @@ use crate::{
     event::Event,
     id::IncomingId,
     input::{HttpReply, Input, ReadBuffer},
+    local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     metainfo::{HostPort, Info, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
@@ -41,6 +42,7 @@ form! { enum Input {
     7 => Http { request, result },
     8 => Resolved { resolve, result },
     9 => Datagram { remote, payload },
+    10 => Multicast { remote, payload },
 } }
 
 form! { enum Command {
@@ -67,6 +69,7 @@ form! { enum Action {
     7 => Http { request, url, family, body_limit, timeout_millis },
     8 => Resolve { resolve, host, port },
     9 => SendDatagram { remote, payload },
+    10 => Multicast { group, payload },
 } }
 
 form! { enum Event {
@@ -87,14 +90,14 @@ form! { enum Event {
 } }
 
 form! { struct Config {
-    peer_id_prefix, limits, announcer, udp_tracker, metadata,
+    peer_id_prefix, limits, announcer, udp_tracker, local_discovery, metadata,
     connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout,
     reconnect_interval, reconnect_maximum, reconnect_attempts, half_open_limit, known_peers_limit,
-    choke_interval, optimistic_rounds, snub_timeout,
+    choke_interval, optimistic_rounds, snub_timeout, reject_timeout, reject_interval, allowed_fast_pieces,
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
     random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
-    checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
+    peer_exchange_delay, checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
 } }
 
 form! { struct Limits { connections, connections_per_torrent, upload_slots, rates } }
@@ -120,6 +123,8 @@ form! { struct AnnouncerConfig {
 } }
 
 form! { struct UdpTrackerConfig { first_timeout, max_retransmissions, connection_lifetime, max_peers } }
+
+form! { struct LocalDiscoveryConfig { interval, minimum_interval } }
 
 form! { enum Reach { 0 => OneTracker, 1 => EveryTier, 2 => EveryTracker } }
 
@@ -272,6 +277,9 @@ form! { enum ProtocolError {
     5 => Block,
     6 => Unexpected,
     7 => Extension(error),
+    8 => PeerExchange,
+    9 => Reject,
+    10 => Flood,
 } }
 
 form! { enum Expected {

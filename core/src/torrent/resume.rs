@@ -40,9 +40,18 @@ pub struct Resume {
     /// What trackers said, in the order in which they are to be tried.
     pub trackers: Vec<SavedTracker>,
     /// Peers worth trying first, in that order.
-    pub peers: Vec<SocketAddr>,
+    pub peers: Vec<ResumePeer>,
     /// The info dictionary of a torrent that came as a magnet link.
     pub info: Option<Bytes>,
+}
+
+/// A peer that an earlier session knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumePeer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// A tracker had named it: a private torrent may try it again (BEP 27).
+    pub from_tracker: bool,
 }
 
 /// Why resume data is of no use. The file is to blame; the torrent is hashed instead.
@@ -208,24 +217,34 @@ fn tracker(entry: bencode::Value<'_>) -> Option<SavedTracker> {
     Some(SavedTracker { url, tracker_id, silence: Duration::from_secs(entry.get(b"silence")?.as_unsigned()?) })
 }
 
-/// An address as compact peer lists write it (BEP 23, BEP 7): the IP, then the port, big-endian.
-fn compact(address: SocketAddr) -> Vec<u8> {
-    let mut bytes = match address.ip() {
+/// An address as compact peer lists write it (BEP 23, BEP 7): the IP, then the port, big-endian. A byte behind it says that it came from
+/// a tracker.
+fn compact(peer: ResumePeer) -> Vec<u8> {
+    let mut bytes = match peer.address.ip() {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
-    bytes.extend(address.port().to_be_bytes());
+    bytes.extend(peer.address.port().to_be_bytes());
+    if peer.from_tracker {
+        bytes.push(FROM_TRACKER);
+    }
     bytes
 }
 
-fn expand(bytes: &[u8]) -> Option<SocketAddr> {
+const FROM_TRACKER: u8 = b'T';
+
+fn expand(bytes: &[u8]) -> Option<ResumePeer> {
+    let (bytes, from_tracker) = match bytes {
+        [address @ .., FROM_TRACKER] if matches!(address.len(), 6 | 18) => (address, true),
+        _ => (bytes, false),
+    };
     let (ip, port) = bytes.split_last_chunk::<2>()?;
     let ip = match ip.len() {
         4 => IpAddr::from(*ip.first_chunk::<4>()?),
         16 => IpAddr::from(*ip.first_chunk::<16>()?),
         _ => return None,
     };
-    Some(SocketAddr::new(ip, u16::from_be_bytes(*port)))
+    Some(ResumePeer { address: SocketAddr::new(ip, u16::from_be_bytes(*port)), from_tracker })
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
-use super::{Assembly, Blame, Checking, Geometry, PeerList, Resume, Selection, choker::Choker, picker::Picker};
+use super::{
+    Assembly, Blame, Checking, Geometry, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, Selection, choker::Choker,
+    picker::Picker,
+};
 use crate::{
     choices::Choices,
     command::TorrentSource,
+    config::Config,
     error::DiskError,
     id::{ConnectionId, TorrentId},
     metadata::MetadataFetch,
@@ -79,6 +83,8 @@ pub(crate) struct Torrent {
     /// Those of them that have shaken hands.
     pub(crate) open: u32,
     pub(crate) peers: PeerList,
+    /// Never there where peers may not be told of peers; and not before one wants to be.
+    pub(crate) exchange: Option<Box<PeerExchange>>,
     pub(crate) choker: Choker,
     pub(crate) choke_due: Option<Instant>,
     pub(crate) announcer: Announcer,
@@ -182,13 +188,33 @@ impl Torrent {
         }
     }
 
-    pub(crate) fn is_private(&self) -> bool {
-        self.metainfo().is_some_and(|metainfo| metainfo.info.is_private())
+    /// Whether anybody may know of its peers, and be one (BEP 27). What a magnet link stands for counts as public until the metadata
+    /// says otherwise.
+    pub(crate) fn is_public(&self) -> bool {
+        !self.metainfo().is_some_and(|metainfo| metainfo.info.is_private())
     }
 
-    /// Whether peers may be told of peers (BEP 11, BEP 27).
+    /// Whether peers may be told of peers (BEP 11).
     pub(crate) fn exchanges_peers(&self) -> bool {
-        self.choices.peer_exchange && !self.is_private()
+        self.choices.peer_exchange && self.is_public()
+    }
+
+    /// Learns of a peer: the one way in, through which a private torrent takes only what it may know.
+    pub(crate) fn learn(&mut self, now: Instant, address: SocketAddr, sources: impl Into<PeerSources>, config: &Config) {
+        let sources = sources.into();
+        if self.is_public() || sources.suit_private() {
+            self.peers.add(now, address, sources, config);
+        }
+    }
+
+    /// Learns of the peers that an earlier session knew.
+    pub(crate) fn learn_saved(&mut self, now: Instant, config: &Config) {
+        let saved = self.resume.as_ref().map(|resume| resume.peers.clone()).unwrap_or_default();
+        for (rank, ResumePeer { address, from_tracker }) in (0..).zip(saved) {
+            let sources = PeerSources::from(PeerSource::Resume);
+            self.learn(now, address, if from_tracker { sources.with(PeerSource::Tracker) } else { sources }, config);
+            self.peers.prefer(address, rank);
+        }
     }
 
     /// Whether every piece is verified, wanted or not: we are a seed.
@@ -222,6 +248,11 @@ impl Torrent {
         matches!(self.phase, Phase::Preparing)
     }
 
+    /// Whether nothing more is wanted, and peers may know it (BEP 21).
+    pub(crate) fn is_upload_only(&self) -> bool {
+        self.is_finished()
+    }
+
     /// Whether connections may be opened and taken in.
     pub(crate) fn takes_peers(&self) -> bool {
         matches!(self.phase, Phase::Active | Phase::Metadata(_))
@@ -248,7 +279,7 @@ impl Torrent {
             left: self.left(),
             peers_wanted,
             peers_known: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
-            partial_seed: self.is_finished() && !self.is_complete(),
+            partial_seed: self.is_upload_only() && !self.is_complete(),
         }
     }
 

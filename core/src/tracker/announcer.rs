@@ -428,6 +428,28 @@ impl Announcer {
         self.settle();
     }
 
+    /// From now on one tracker alone is used, as [`Reach::OneTracker`] says: the torrent has turned out to be private. It is the first that
+    /// works, or the first that is being asked; the others hear `stopped`. Whether it is the only one that has answered so far: if not, the
+    /// peers known may be other trackers'.
+    pub fn use_one_tracker(&mut self, now: Instant) -> bool {
+        self.config.reach = Reach::OneTracker;
+        let listed = || self.order.iter().filter_map(|listed| Some((listed.key, self.trackers.get(listed.key)?)));
+        let works = listed().find(|(_, tracker)| tracker.is_working());
+        let used = works.or_else(|| listed().find(|(_, tracker)| tracker.is_asked())).map(|(key, _)| key);
+        let alone = self.trackers.iter().all(|(key, tracker)| Some(key) == used || !tracker.answered);
+        self.last_answered = works.map(|(key, _)| key);
+        for (_, tracker) in self.trackers.iter_mut().filter(|(key, _)| Some(*key) != used) {
+            tracker.set_aside(now, self.state == State::Running);
+        }
+        alone
+    }
+
+    /// Whether the answer to this announce still matters, the peers that it names included.
+    pub fn awaits(&self, id: AnnounceId) -> bool {
+        let tracker = self.trackers.get(id.tracker).filter(|tracker| tracker.is_asked());
+        tracker.and_then(|tracker| tracker.under_way).is_some_and(|under_way| under_way.sequence == id.sequence)
+    }
+
     /// The next announce to be made now, if there is one. `statistics` should be fresh: they are what is announced.
     pub fn poll(&mut self, now: Instant, statistics: &Statistics) -> Option<Announce> {
         if let State::Stopping { deadline } = self.state
@@ -461,6 +483,15 @@ impl Announcer {
         let Some(under_way) = tracker.under_way.take_if(|under_way| under_way.sequence == id.sequence) else { return Handled::Stale };
         self.under_way = self.under_way.saturating_sub(1);
         let handled = match result {
+            // All that matters is that it will have to hear that we left.
+            Ok(_) if under_way.aside => {
+                tracker.joined |= under_way.event != AnnounceEvent::Stopped;
+                Handled::Stale
+            }
+            Err(_) if under_way.aside => {
+                tracker.owes_stopped &= tracker.joined;
+                Handled::Stale
+            }
             Ok(_) if under_way.event == AnnounceEvent::Stopped => Handled::Answered { switched: false },
             Ok(response) => {
                 tracker.succeed(now, under_way.event, response, &self.config, &mut self.rng);
@@ -528,7 +559,7 @@ impl Announcer {
 
     /// Which of a group to announce to now.
     fn choose(&self, group: &[Listed], now: Instant, few: bool) -> Option<TrackerKey> {
-        if self.members(group).any(|(_, tracker)| tracker.under_way.is_some()) {
+        if self.members(group).any(|(_, tracker)| tracker.is_asked()) {
             return None;
         }
         match self.members(group).find(|(_, tracker)| tracker.is_working()) {
@@ -536,17 +567,17 @@ impl Announcer {
                 let due = if few { tracker.due.min(tracker.due_with_few_peers) } else { tracker.due };
                 (due <= now).then_some(key)
             }
-            None => self.members(group).find(|(_, tracker)| !tracker.disabled && tracker.due <= now).map(|(key, _)| key),
+            None => self.members(group).find(|(_, tracker)| tracker.may_be_asked() && tracker.due <= now).map(|(key, _)| key),
         }
     }
 
     fn group_deadline(&self, group: &[Listed]) -> Option<Instant> {
-        if self.members(group).any(|(_, tracker)| tracker.under_way.is_some()) {
+        if self.members(group).any(|(_, tracker)| tracker.is_asked()) {
             return None;
         }
         match self.members(group).find(|(_, tracker)| tracker.is_working()) {
             Some((_, tracker)) => Some(tracker.due.min(tracker.due_with_few_peers)),
-            None => self.members(group).filter(|(_, tracker)| !tracker.disabled).map(|(_, tracker)| tracker.due).min(),
+            None => self.members(group).filter(|(_, tracker)| tracker.may_be_asked()).map(|(_, tracker)| tracker.due).min(),
         }
     }
 
@@ -566,7 +597,7 @@ impl Announcer {
         let sequence = self.sequence;
         self.sequence += 1;
         self.under_way += 1;
-        tracker.under_way = Some(UnderWay { sequence, event });
+        tracker.under_way = Some(UnderWay { sequence, event, aside: false });
         Some(Announce {
             id: AnnounceId { tracker: key, sequence },
             url: tracker.url.clone(),

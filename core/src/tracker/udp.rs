@@ -196,6 +196,13 @@ impl Response {
     }
 }
 
+/// Host and port of a UDP tracker's URL, as they stand there; `None` for other URLs.
+pub fn authority_of(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    rest.get(..end).filter(|_| scheme.eq_ignore_ascii_case("udp"))
+}
+
 /// Path and query of a tracker's URL, as BEP 41 sends them.
 pub fn url_data_of(url: &str) -> &str {
     let url = url.split('#').next().unwrap_or_default();

@@ -16,7 +16,7 @@ use rustor_core::{
     storage::DiskOutput,
     time::Duration,
     util::Key,
-    wire::{Block, Message},
+    wire::{Block, Message, Reserved},
 };
 
 /// Something that happens. Numbers choose among what there is, modulo how many.
@@ -28,6 +28,7 @@ enum Step {
         remote: u8,
         torrent: usize,
         unchokes: bool,
+        fast: bool,
     },
     Dial {
         at: usize,
@@ -117,6 +118,12 @@ fn message() -> impl Strategy<Value = Message> {
             data: bytes::Bytes::from(vec![1; block.length.min(BLOCK) as usize]).into(),
         }),
         1 => any::<u16>().prop_map(Message::Port),
+        1 => Just(Message::HaveAll),
+        1 => Just(Message::HaveNone),
+        2 => (0u32..3).prop_map(Message::AllowedFast),
+        1 => number().prop_map(Message::AllowedFast),
+        1 => (0u32..3).prop_map(Message::Suggest),
+        3 => block().prop_map(Message::Reject),
     ]
 }
 
@@ -127,7 +134,8 @@ fn step() -> impl Strategy<Value = Step> {
     let micros = prop_oneof![2 => Just(0u64), 2 => 1u64..1000, 4 => 1000u64..1_000_000, 3 => 1_000_000u64..20_000_000, 1 => 20_000_000u64..400_000_000];
     prop_oneof![
         2 => (0u8..6).prop_map(Step::Stranger),
-        6 => (0u8..60, torrent.clone(), any::<bool>()).prop_map(|(remote, torrent, unchokes)| Step::Join { remote, torrent, unchokes }),
+        6 => (0u8..60, torrent.clone(), any::<bool>(), any::<bool>())
+            .prop_map(|(remote, torrent, unchokes, fast)| Step::Join { remote, torrent, unchokes, fast }),
         4 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(at, accept)| Step::Dial { at, accept }),
         4 => (peer.clone(), torrent).prop_map(|(peer, torrent)| Step::Handshake { peer, torrent }),
         9 => (peer.clone(), messages).prop_map(|(peer, messages)| Step::Say { peer, messages }),
@@ -190,10 +198,13 @@ impl Chaos {
     fn happens(&mut self, step: Step) {
         match step {
             Step::Stranger(last) => self.peers.push((self.world.stranger(&format!("10.0.0.{last}:5000")), 0)),
-            Step::Join { remote, torrent, unchokes } => {
+            Step::Join { remote, torrent, unchokes, fast } => {
                 let peer = self.world.stranger(&format!("10.0.2.{remote}:5000"));
                 let content = &self.contents[torrent];
-                peer.shakes_hands(content);
+                match fast {
+                    true => peer.shakes_hands_with(content, Reserved::default().with_fast().with_extension()),
+                    false => peer.shakes_hands(content),
+                }
                 peer.says_all([content.bitfield(0..content.pieces()), Message::Interested]);
                 if unchokes {
                     peer.says(Message::Unchoke);
@@ -222,8 +233,13 @@ impl Chaos {
             Step::Serve { peer, blocks, good } => {
                 let Some((peer, of)) = self.peer(peer) else { return };
                 let content = &self.contents[*of];
-                for block in peer.hears_requests().into_iter().take(blocks) {
+                for (number, block) in peer.hears_requests().into_iter().take(blocks).enumerate() {
                     assert!(content.blocks(block.piece).contains(&block), "a request that is no block: {block:?}");
+                    if good && number % 5 == 4 {
+                        // Whoever does not know rejects is closed for this: that must do no harm, either.
+                        peer.says(Message::Reject(block));
+                        continue;
+                    }
                     peer.says(if good { content.message(block) } else { content.bad_message(block) });
                 }
             }

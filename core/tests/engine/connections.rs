@@ -7,6 +7,8 @@ use crate::{
 use rustor_core::{command::Command, config::Limits, peer::CloseReason, wire::Message};
 use std::net::SocketAddr;
 
+const TRACKER: &str = "http://tracker.test/announce";
+
 fn content() -> Content {
     Content::new(4 * BLOCK as usize, BLOCK)
 }
@@ -75,8 +77,9 @@ fn raised_limits_take_effect_at_once() {
 
 #[test]
 fn a_peer_that_cannot_be_reached_is_tried_ever_more_seldom_and_then_forgotten() {
-    let (world, content) = (World::new(), content());
-    let torrent = world.adds(&content, |add| add.peers = addresses(1));
+    let (world, content) = (World::new(), Content::tracked(4 * BLOCK as usize, BLOCK, &[&[TRACKER]]));
+    let torrent = world.leeches(&content);
+    world.tracker_answers(TRACKER, &["10.0.0.1:6881"]);
     for wait in [30, 60, 120, 240] {
         world.refuses("10.0.0.1:6881");
         world.seconds(wait - 1);
@@ -88,6 +91,20 @@ fn a_peer_that_cannot_be_reached_is_tried_ever_more_seldom_and_then_forgotten() 
     world.seconds(7200);
     assert!(world.dials().is_empty());
     assert_eq!(world.status(torrent).known_peers, 0);
+}
+
+#[test]
+fn a_peer_that_the_owner_named_is_tried_for_ever() {
+    let (world, content) = (World::new(), content());
+    world.adds(&content, |add| add.peers = addresses(1));
+    for _ in 0..20 {
+        world.refuses("10.0.0.1:6881");
+        let silence = (0..=360).take_while(|_| {
+            world.seconds(10);
+            world.dials().is_empty()
+        });
+        assert!(silence.count() <= 360, "an hour is the longest wait");
+    }
 }
 
 #[test]
@@ -105,8 +122,9 @@ fn a_peer_that_left_is_tried_again_after_half_a_minute() {
 
 #[test]
 fn a_peer_that_breaks_the_protocol_each_time_is_forgotten() {
-    let (world, content) = (World::new(), content());
-    let torrent = world.adds(&content, |add| add.peers = addresses(1));
+    let (world, content) = (World::new(), Content::tracked(4 * BLOCK as usize, BLOCK, &[&[TRACKER]]));
+    let torrent = world.leeches(&content);
+    world.tracker_answers(TRACKER, &["10.0.0.1:6881"]);
     for _ in 0..5 {
         while world.dials().is_empty() {
             world.seconds(10);

@@ -56,7 +56,7 @@ impl Audit {
             }
             Action::Disk { job, torrent, operation } => self.disk(*job, *torrent, operation),
             Action::Http { request, .. } => assert!(self.requests.insert(*request), "the id of a request that is under way"),
-            Action::Refuse { .. } | Action::Resolve { .. } | Action::SendDatagram { .. } => {}
+            Action::Refuse { .. } | Action::Resolve { .. } | Action::SendDatagram { .. } | Action::Multicast { .. } => {}
         }
         assert!(!self.shut_down, "nothing is left to do after the shutdown: {action:?}");
     }

@@ -6,6 +6,7 @@
 mod audit;
 mod content;
 mod disk;
+mod extended;
 mod peer;
 mod trackers;
 
@@ -22,7 +23,7 @@ use rustor_core::{
     choices::{Choices, Priority},
     command::{AddTorrent, Command, CommandError, Reply},
     config::Config,
-    engine::Engine,
+    engine::{Engine, Explanation},
     error::{DiskErrorKind, StreamError},
     event::Event,
     id::{ConnectionId, DiskJobId, IncomingId, ResolveId, TorrentId},
@@ -32,7 +33,7 @@ use rustor_core::{
     status::{FileStatus, PeerStatus, TorrentState, TorrentStatus},
     storage::DiskOperation,
     time::{Duration, Instant},
-    wire::PeerId,
+    wire::{PeerId, Reserved, extension::ExtensionHandshake},
 };
 use std::{
     cell::RefCell,
@@ -58,6 +59,8 @@ struct Inner {
     jobs: Vec<(DiskJobId, TorrentId, DiskOperation)>,
     announces: Vec<Announce>,
     look_ups: Vec<(ResolveId, String, u16)>,
+    datagrams: Vec<(Instant, SocketAddr, Bytes)>,
+    multicasts: Vec<(Instant, SocketAddr, Bytes)>,
     events: Vec<Event>,
     refused: usize,
     timeouts: u32,
@@ -87,6 +90,8 @@ impl World {
             jobs: Vec::new(),
             announces: Vec::new(),
             look_ups: Vec::new(),
+            datagrams: Vec::new(),
+            multicasts: Vec::new(),
             events: Vec::new(),
             refused: 0,
             timeouts: 0,
@@ -182,6 +187,10 @@ impl World {
         self.0.borrow().engine.peers(torrent)
     }
 
+    pub fn explains(&self, torrent: TorrentId) -> Explanation {
+        self.0.borrow().engine.explain(torrent).expect("the torrent is listed")
+    }
+
     pub fn our_peer_id(&self) -> PeerId {
         PeerId(self.0.borrow().engine.peer_id())
     }
@@ -204,6 +213,21 @@ impl World {
     pub fn joins(&self, content: &Content, remote: &str) -> Peer {
         let peer = self.stranger(remote);
         peer.shakes_hands(content);
+        peer
+    }
+
+    /// A peer that speaks the fast extension connects (BEP 6).
+    pub fn joins_fast(&self, content: &Content, remote: &str) -> Peer {
+        let peer = self.stranger(remote);
+        peer.shakes_hands_with(content, Reserved::default().with_fast());
+        peer
+    }
+
+    /// A peer that speaks the extension protocol connects (BEP 10), and says this of itself.
+    pub fn joins_extended(&self, content: &Content, remote: &str, handshake: ExtensionHandshake) -> Peer {
+        let peer = self.stranger(remote);
+        peer.shakes_hands_with(content, Reserved::default().with_fast().with_extension());
+        peer.introduces_itself(handshake);
         peer
     }
 
@@ -299,6 +323,18 @@ impl World {
 
     pub fn disk_works(&self) {
         self.disk(|disk| disk.fault = None);
+    }
+
+    // Datagrams
+
+    /// The datagrams sent since the last call: when, where to, and what.
+    pub fn datagrams(&self) -> Vec<(Instant, SocketAddr, Bytes)> {
+        std::mem::take(&mut self.0.borrow_mut().datagrams)
+    }
+
+    /// What was said to multicast groups since the last call.
+    pub fn multicasts(&self) -> Vec<(Instant, SocketAddr, Bytes)> {
+        std::mem::take(&mut self.0.borrow_mut().multicasts)
     }
 
     // Trackers
@@ -494,7 +530,8 @@ impl Inner {
             }
             Action::Http { request, url, .. } => self.announces.push(Announce::new(request, url)),
             Action::Resolve { resolve, host, port } => self.look_ups.push((resolve, host, port)),
-            Action::SendDatagram { .. } => {}
+            Action::SendDatagram { remote, payload } => self.datagrams.push((self.now, remote, payload)),
+            Action::Multicast { group, payload } => self.multicasts.push((self.now, group, payload)),
         }
     }
 

@@ -5,7 +5,10 @@ use rustor_core::{
     id::ConnectionId,
     input::{Input, ReadBuffer},
     peer::CloseReason,
-    wire::{Block, Decoder, Handshake, HandshakeDecoder, Limits, Message, PeerId, Reserved},
+    wire::{
+        Block, Decoder, Handshake, HandshakeDecoder, Limits, Message, PeerId, Reserved,
+        extension::{ExtensionHandshake, ExtensionMessage},
+    },
 };
 use std::{collections::VecDeque, net::SocketAddr};
 
@@ -142,6 +145,16 @@ impl Peer {
         self.says_bytes(handshake(content, self.remote()).encode().to_vec());
     }
 
+    /// Shakes hands and names its extensions.
+    pub fn shakes_hands_with(&self, content: &Content, reserved: Reserved) {
+        self.says_bytes(Handshake { reserved, ..handshake(content, self.remote()) }.encode().to_vec());
+    }
+
+    /// Says what it speaks (BEP 10).
+    pub fn introduces_itself(&self, handshake: ExtensionHandshake) {
+        self.says(Message::Extended { id: 0, payload: handshake.encode().into() });
+    }
+
     /// Shakes hands under another peer id.
     pub fn shakes_hands_as(&self, content: &Content, peer_id: PeerId) {
         self.says_bytes(Handshake { peer_id, ..handshake(content, self.remote()) }.encode().to_vec());
@@ -225,6 +238,33 @@ impl Peer {
         })
     }
 
+    /// All rejects since the last call; other messages stay to be heard.
+    pub fn hears_rejects(&self) -> Vec<Block> {
+        self.hears_some(|message| match message {
+            Message::Reject(block) => Some(*block),
+            _ => None,
+        })
+    }
+
+    /// The pieces that it may ask for while choked, as told since the last call; other messages stay to be heard.
+    pub fn hears_allowed_fast(&self) -> Vec<u32> {
+        self.hears_some(|message| match message {
+            Message::AllowedFast(piece) => Some(*piece),
+            _ => None,
+        })
+    }
+
+    /// What the engine has said of itself since the last call (BEP 10); other messages stay to be heard.
+    pub fn hears_introductions(&self) -> Vec<ExtensionHandshake> {
+        self.hears_some(|message| match message {
+            Message::Extended { id: 0, payload } => match ExtensionMessage::parse(0, payload) {
+                Ok(Some(ExtensionMessage::Handshake(handshake))) => Some(*handshake),
+                other => panic!("the engine introduced itself by {other:?}"),
+            },
+            _ => None,
+        })
+    }
+
     /// The blocks that came since the last call, where they belong; other messages stay to be heard.
     pub fn hears_blocks(&self) -> Vec<Block> {
         self.hears_some(|message| match message {
@@ -238,7 +278,7 @@ impl Peer {
         !self.hears_some(|heard| (heard == message).then_some(())).is_empty()
     }
 
-    fn hears_some<T>(&self, pick: impl Fn(&Message) -> Option<T>) -> Vec<T> {
+    pub(super) fn hears_some<T>(&self, pick: impl Fn(&Message) -> Option<T>) -> Vec<T> {
         self.stream(|stream| {
             let picked = stream.heard.iter().filter_map(&pick).collect();
             stream.heard.retain(|message| pick(message).is_none());

@@ -29,6 +29,9 @@ pub struct ClientConfig {
     pub engine: Config,
     /// What the engine's randomness starts from; drawn from the operating system where `None`, which is the default.
     pub seed: Option<Seed>,
+    /// Write all that the engine is told into this file, payload left out, so that the session can be replayed: see
+    /// [`record`](rustor_core::record). Default: no.
+    pub record: Option<PathBuf>,
 }
 
 impl Default for ClientConfig {
@@ -43,6 +46,7 @@ impl Default for ClientConfig {
             user_agent: None,
             engine: Config::default(),
             seed: None,
+            record: None,
         }
     }
 }

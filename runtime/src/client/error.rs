@@ -18,6 +18,13 @@ pub enum StartError {
         /// The operating system's reason.
         error: io::Error,
     },
+    /// The recording could not be begun.
+    Record {
+        /// The file.
+        file: PathBuf,
+        /// The operating system's reason.
+        error: io::Error,
+    },
     /// The operating system gave no threads, randomness or the like.
     System(io::Error),
 }
@@ -32,6 +39,7 @@ impl fmt::Display for StartError {
                 write!(f, "listening on port {} is not permitted", address.port())
             }
             StartError::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            StartError::Record { file, error } => write!(f, "cannot write the recording {}: {error}", file.display()),
             StartError::System(error) => write!(f, "cannot start: {error}"),
         }
     }
@@ -40,7 +48,7 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            StartError::Listen { error, .. } | StartError::System(error) => Some(error),
+            StartError::Listen { error, .. } | StartError::Record { error, .. } | StartError::System(error) => Some(error),
         }
     }
 }

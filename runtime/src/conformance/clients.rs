@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use rustor_core::command::CommandError;
 use rustor_core::event::Event;
+use rustor_core::record::{Replay, Told};
 
 use super::lab::{Lab, abandon, address, wait_for};
 use super::support::spawn;
@@ -46,6 +47,25 @@ pub async fn after_a_shutdown_everything_says_so<R: Runtime>(runtime: R) {
     assert_eq!(client.events().next().await, None);
     // Its port is free again.
     TcpListener::bind(address(&client)).unwrap();
+}
+
+pub async fn a_recorded_session_replays_to_the_same_actions<R: Runtime>(runtime: R) {
+    let lab = Lab::new(&runtime);
+    let payload = lab.payload("seed", 3_000_000);
+    let file = lab.folder("recordings").join("leecher");
+    let (seeder, leecher) = (lab.start("seeder"), lab.start_with(ClientConfig { record: Some(file.clone()), ..lab.config("leecher") }));
+    seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
+    let options = AddOptions { peers: vec![address(&seeder)], ..AddOptions::new(payload.metainfo.clone(), lab.folder("leech")) };
+    let torrent = leecher.add(options).await.unwrap();
+    leecher.wait_finished(torrent).await.unwrap();
+    leecher.shutdown().await;
+    let recording = fs::read(file).unwrap();
+    assert!(recording.len() < payload.data.len() / 32, "{} bytes", recording.len());
+    let replay = Replay::new(recording.into()).unwrap();
+    // Checkpoints compare all that was said; the last one stands at the end.
+    assert!(matches!(replay.clone().last().unwrap().unwrap().what, Told::Checkpoint(_)));
+    assert!(replay.transcript().unwrap().entries() > 500);
+    seeder.shutdown().await;
 }
 
 pub async fn the_last_handle_to_go_shuts_the_engine_down<R: Runtime>(runtime: R) {

@@ -15,8 +15,8 @@
 //! The scenarios are about the runtime itself (streams, datagrams, timers, names), about HTTP over it, and about whole clients. In
 //! a debug build every host holds the engine and itself to their contract while they run: exactly one answer for each action.
 //!
-//! Servers are plain threads on ports of the operating system's choice, nothing leaves the machine, and no scenario measures
-//! time: where one has to run out, the other side waits for longer than anyone would.
+//! Servers are plain threads on ports of the operating system's choice, nothing leaves the machine but announces of local discovery
+//! in its scenarios, and no scenario measures time: where one has to run out, the other side waits for longer than anyone would.
 
 // What a scenario finds wrong it reports by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -28,10 +28,12 @@ pub mod http_client;
 pub mod http_server;
 pub mod https;
 pub mod lab;
+pub mod local_discovery;
 pub mod names;
 pub mod streams;
 pub mod support;
 pub mod timers;
+pub mod trackers;
 
 #[cfg(test)]
 mod tests;
@@ -103,6 +105,7 @@ macro_rules! conformance {
             the_last_handle_to_go_shuts_the_engine_down
             a_host_that_is_dropped_leaves_nobody_waiting
             what_was_asked_for_is_done_even_if_nobody_waits_for_the_answer
+            a_recorded_session_replays_to_the_same_actions
             a_port_in_use_is_named
             all_addresses_get_the_same_port
         }
@@ -181,6 +184,16 @@ macro_rules! conformance {
             a_client_that_never_finishes_is_dropped
             connections_beyond_the_limit_wait
             shutdown_closes_idle_connections
+        }
+        $crate::conformance_tests! { $run, local_discovery:
+            clients_of_one_network_find_each_other
+        }
+        $crate::conformance_tests! { $run, trackers:
+            both_protocols_share_a_port_and_a_shutdown_frees_it
+            peers_find_each_other_by_our_own_tracker_over_udp
+            who_has_not_proven_its_address_is_not_answered
+            swarms_are_counted_over_both_protocols
+            what_a_tracker_does_not_tell_is_an_error
         }
     };
 }

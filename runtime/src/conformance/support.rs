@@ -4,7 +4,7 @@ use core::future::{Future, poll_fn};
 use core::task::{Context, Poll, Waker};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver};
@@ -280,8 +280,8 @@ impl<R: Runtime> Runtime for Rerouted<R> {
         self.inner.listen(local)
     }
 
-    fn bind(&self, local: SocketAddr) -> io::Result<R::Datagram> {
-        self.inner.bind(local)
+    fn datagram(&self, socket: UdpSocket) -> io::Result<R::Datagram> {
+        self.inner.datagram(socket)
     }
 
     fn timer(&self) -> R::Timer {

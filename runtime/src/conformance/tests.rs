@@ -37,8 +37,8 @@ impl Runtime for Threads {
         Ok(Listener(Async::new(socket::listener(local)?)?))
     }
 
-    fn bind(&self, local: SocketAddr) -> io::Result<Datagram> {
-        Ok(Datagram(Async::new(socket::datagram(local)?)?))
+    fn datagram(&self, socket: UdpSocket) -> io::Result<Datagram> {
+        Ok(Datagram(Async::new(socket)?))
     }
 
     fn timer(&self) -> Timer {

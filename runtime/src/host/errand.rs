@@ -1,6 +1,6 @@
 //! What is done beside the loop, by tasks of their own: HTTP requests and name look-ups.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustor_core::{
     action::AddressFamily,
@@ -36,13 +36,17 @@ impl Errands {
         }
         let (http, on) = (self.http.clone(), runtime.clone());
         runtime.spawn(async move {
-            let result = match http.get(&on, request).await {
-                Ok(response) => Ok(HttpReply { status: response.head.status, body: response.body }),
-                Err(http::HttpError::NoAddress { .. }) => Err(HttpError::NoAddress),
-                Err(error) => Err(HttpError::Failed(error.to_string())),
-            };
-            answer.is(Input::Http { request: id, result });
+            answer.is(Input::Http { request: id, result: get(&on, &http, request).await });
         });
+    }
+}
+
+/// What the server says, as the engine wants to hear it.
+pub(crate) async fn get<R: Runtime>(runtime: &R, http: &HttpClient, request: Request) -> Result<HttpReply, HttpError> {
+    match http.get(runtime, request).await {
+        Ok(response) => Ok(HttpReply { status: response.head.status, body: response.body }),
+        Err(http::HttpError::NoAddress { .. }) => Err(HttpError::NoAddress),
+        Err(error) => Err(HttpError::Failed(error.to_string())),
     }
 }
 
@@ -65,13 +69,17 @@ pub(crate) fn resolve<R: Runtime>(runtime: &R, mailbox: &Arc<Mailbox>, id: Resol
     let mut answer = Answer::new(mailbox, Input::Resolved { resolve: id, result: Err(failed) });
     let on = runtime.clone();
     runtime.spawn(async move {
-        let result = match on.resolve(host, port).await {
-            Ok(addresses) if addresses.is_empty() => Err(ResolveError("the name has no address".into())),
-            Ok(addresses) => Ok(addresses),
-            Err(error) => Err(ResolveError(error.to_string())),
-        };
-        answer.is(Input::Resolved { resolve: id, result });
+        answer.is(Input::Resolved { resolve: id, result: look_up(&on, host, port).await });
     });
+}
+
+/// The addresses of `host`, at least one.
+pub(crate) async fn look_up<R: Runtime>(runtime: &R, host: String, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
+    match runtime.resolve(host, port).await {
+        Ok(addresses) if addresses.is_empty() => Err(ResolveError("the name has no address".into())),
+        Ok(addresses) => Ok(addresses),
+        Err(error) => Err(ResolveError(error.to_string())),
+    }
 }
 
 /// An answer that is given in any case, even if its task panics or is dropped.

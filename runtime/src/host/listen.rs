@@ -27,6 +27,8 @@ const PORT_ATTEMPTS: usize = 16;
 const OUTGOING: usize = 64;
 /// The longest datagram there is.
 const DATAGRAM_SIZE: usize = 1 << 16;
+/// What is received of a datagram to a multicast group: more than an Ethernet carries in one frame.
+const MULTICAST_SIZE: usize = 2048;
 
 /// Listeners on all `addresses` with the same port; with port 0, one that is free on all of them.
 ///
@@ -129,23 +131,38 @@ pub(crate) struct Mailer<D> {
     outgoing: VecDeque<(SocketAddr, Bytes)>,
     /// Where datagrams are received into; none before the first was sent, because nobody expects one before.
     buffer: Option<Box<[u8]>>,
+    /// How long that is.
+    longest: usize,
+    /// The multicast group that it is for, if it is for one.
+    group: Option<SocketAddr>,
 }
 
 impl<D: Datagram> Mailer<D> {
     pub(crate) fn new(mailbox: &Arc<Mailbox>, place: usize, socket: D) -> Mailer<D> {
         let source = SourceWaker::new(mailbox, Source::Datagram(place));
-        Mailer { socket, waker: Waker::from(source.clone()), source, outgoing: VecDeque::new(), buffer: None }
+        let waker = Waker::from(source.clone());
+        Mailer { socket, waker, source, outgoing: VecDeque::new(), buffer: None, longest: DATAGRAM_SIZE, group: None }
     }
 
-    /// Whether it can send to addresses of the family that `remote` is of.
+    /// For a member of a multicast group.
+    pub(crate) fn member(mailbox: &Arc<Mailbox>, place: usize, socket: D, group: SocketAddr) -> Mailer<D> {
+        Mailer { longest: MULTICAST_SIZE, group: Some(group), ..Mailer::new(mailbox, place, socket) }
+    }
+
+    /// The multicast group that it is for, if it is for one.
+    pub(crate) fn group(&self) -> Option<SocketAddr> {
+        self.group
+    }
+
+    /// Whether it can send to addresses of the family that `remote` is of. Members of groups speak to their groups alone.
     pub(crate) fn reaches(&self, remote: &SocketAddr) -> bool {
-        self.socket.local_address().is_ok_and(|local| local.is_ipv4() == remote.is_ipv4())
+        self.group.is_none() && self.socket.local_address().is_ok_and(|local| local.is_ipv4() == remote.is_ipv4())
     }
 
     /// Sends, best effort.
     pub(crate) fn send(&mut self, remote: SocketAddr, payload: Bytes) {
         if self.buffer.is_none() {
-            self.buffer = Some(vec![0; DATAGRAM_SIZE].into());
+            self.buffer = Some(vec![0; self.longest].into());
             self.waker.wake_by_ref();
         }
         if self.outgoing.len() < OUTGOING {

@@ -10,6 +10,7 @@ mod alarm;
 mod errand;
 mod listen;
 mod promises;
+mod recording;
 mod request;
 mod stream;
 mod wake;
@@ -26,9 +27,9 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
+use bytes::Bytes;
 use rustor_core::{
     action::Action,
-    engine::Engine,
     error::StreamError,
     id::{ConnectionId, IncomingId},
     input::Input,
@@ -41,16 +42,18 @@ use self::{
     errand::Errands,
     listen::{Acceptor, Mailer},
     promises::Promises,
+    recording::RecordedEngine,
     request::Desk,
     stream::{ReadBuffers, Streams},
     wake::{Mail, Source},
 };
 pub(crate) use self::{
+    errand::{get, look_up},
     request::{Outcome, Request},
     wake::Mailbox,
 };
 use crate::{
-    adapter::{Listener, Runtime},
+    adapter::{Listener, Runtime, multicast},
     buffer::BufferPool,
     client::{ClientConfig, StartError},
     disk::DiskWorkers,
@@ -67,7 +70,7 @@ const SHARE: Duration = Duration::from_millis(5);
 #[must_use = "nothing happens unless the host is polled"]
 pub struct Host<R: Runtime> {
     runtime: R,
-    engine: Engine,
+    engine: RecordedEngine,
     /// The engine's time is counted from here.
     origin: Moment,
     mailbox: Arc<Mailbox>,
@@ -126,8 +129,9 @@ impl<R: Runtime> Host<R> {
         let completions = mailbox.clone();
         let complete = Arc::new(move |job, result| completions.complete(Input::Disk { job, result }));
         let buffer_size = config.engine.read_limit.max(1) as usize;
+        let engine = RecordedEngine::new(config.engine, seed, Instant::ZERO, config.record.as_deref());
         let host = Host {
-            engine: Engine::new(config.engine, seed, Instant::ZERO),
+            engine: engine.map_err(|error| StartError::Record { file: config.record.unwrap_or_default(), error })?,
             origin: Moment::now(),
             mail: Mail::default(),
             answers: listening.iter().map(|address| Input::Listening(*address)).collect(),
@@ -165,7 +169,11 @@ impl<R: Runtime> Host<R> {
                 Source::Listener(place) => self.accept(place, moment, now),
                 Source::Datagram(place) => {
                     if let Some(mailer) = self.mailers.get_mut(place) {
-                        mailer.drive(|remote, payload| self.engine.handle(now, Input::Datagram { remote, payload }));
+                        let to_a_group = mailer.group().is_some();
+                        mailer.drive(|remote, payload| {
+                            let input = if to_a_group { Input::Multicast { remote, payload } } else { Input::Datagram { remote, payload } };
+                            self.engine.handle(now, input);
+                        });
                     }
                 }
                 Source::Timer => self.alarm.rang(),
@@ -265,6 +273,19 @@ impl<R: Runtime> Host<R> {
                     mailer.send(remote, payload);
                 }
             }
+            Action::Multicast { group, payload } => self.multicast(group, &payload),
+        }
+    }
+
+    /// Sends to a group, joining it first where that was not done yet, or could not be done.
+    fn multicast(&mut self, group: SocketAddr, payload: &Bytes) {
+        if self.mailers.iter().all(|mailer| mailer.group() != Some(group)) {
+            for socket in multicast::join(group).into_iter().filter_map(|socket| self.runtime.datagram(socket).ok()) {
+                self.mailers.push(Mailer::member(&self.mailbox, self.mailers.len(), socket, group));
+            }
+        }
+        for mailer in self.mailers.iter_mut().filter(|mailer| mailer.group() == Some(group)) {
+            mailer.send(group, payload.clone());
         }
     }
 
@@ -328,6 +349,7 @@ impl<R: Runtime> Host<R> {
         self.streams.clear();
         // Waits for the workers.
         self.disk = None;
+        self.engine.finish();
         self.desk.close();
     }
 }

@@ -48,7 +48,7 @@ impl Promises {
                 }
                 return;
             }
-            Action::Accept { .. } | Action::Refuse { .. } | Action::SendDatagram { .. } => return,
+            Action::Accept { .. } | Action::Refuse { .. } | Action::SendDatagram { .. } | Action::Multicast { .. } => return,
         };
         assert!(self.owed.insert(promise), "{promise:?} was asked for twice");
     }
@@ -67,7 +67,7 @@ impl Promises {
             Input::Disk { job, .. } => Promise::Disk(job.to_bits()),
             Input::Http { request, .. } => Promise::Http(request.to_bits()),
             Input::Resolved { resolve, .. } => Promise::Resolve(resolve.to_bits()),
-            Input::Timeout | Input::Listening(_) | Input::Incoming { .. } | Input::Datagram { .. } => return,
+            Input::Timeout | Input::Listening(_) | Input::Incoming { .. } | Input::Datagram { .. } | Input::Multicast { .. } => return,
         };
         let owed = self.owed.remove(&promise) || self.excused.remove(&promise);
         assert!(owed, "{promise:?} was answered twice, or never asked for");

@@ -6,7 +6,6 @@ use futures_channel::oneshot::Sender;
 use rustor_core::{
     choices::Choices,
     command::{AddTorrent, Command, CommandError, Reply},
-    engine::Engine,
     error::DiskError,
     event::Event,
     id::TorrentId,
@@ -15,6 +14,7 @@ use rustor_core::{
     time::Instant,
 };
 
+use super::recording::RecordedEngine;
 use crate::client::Publisher;
 
 /// One request of a client. Where the answer's receiver is gone the request still counts.
@@ -69,7 +69,7 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Does what `request` asks. `added` hears of a new torrent before the engine says what to do for it.
-    pub(crate) fn serve(&mut self, engine: &mut Engine, now: Instant, request: Request, added: impl FnOnce(TorrentId, PathBuf)) {
+    pub(crate) fn serve(&mut self, engine: &mut RecordedEngine, now: Instant, request: Request, added: impl FnOnce(TorrentId, PathBuf)) {
         match request {
             Request::Command(command, reply) => tell(reply, engine.command(now, command)),
             Request::Add(torrent, resume_file, reply) => {
@@ -108,7 +108,7 @@ impl Desk {
     }
 
     /// Tells everyone concerned about `event`.
-    pub(crate) fn publish(&mut self, engine: &Engine, event: &Event) {
+    pub(crate) fn publish(&mut self, engine: &RecordedEngine, event: &Event) {
         self.subscribers.retain(|subscriber| subscriber.publish(event));
         match event {
             Event::Finished { torrent } => self.settle(*torrent, Outcome::Finished),

@@ -4,7 +4,7 @@ use core::future::{Future, ready};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ impl Runtime for Memory {
         unreachable!()
     }
 
-    fn bind(&self, _local: SocketAddr) -> io::Result<Memory> {
+    fn datagram(&self, _socket: UdpSocket) -> io::Result<Memory> {
         unreachable!()
     }
 

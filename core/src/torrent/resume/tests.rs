@@ -13,6 +13,10 @@ fn layout() -> Layout {
     Layout::new(vec![file("a", 250_000), file("b", 150_000)], 100_000).unwrap()
 }
 
+fn peer(address: &str, from_tracker: bool) -> ResumePeer {
+    ResumePeer { address: address.parse().unwrap(), from_tracker }
+}
+
 fn sample() -> Resume {
     let mut verified = Bitfield::new(4);
     verified.set(2);
@@ -29,7 +33,7 @@ fn sample() -> Resume {
         downloaded: 8,
         seeding: Duration::from_secs(9),
         trackers: vec![SavedTracker { url: "http://t/a".into(), tracker_id: Some(vec![0, 255]), silence: Duration::from_secs(60) }],
-        peers: vec!["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()],
+        peers: vec![peer("1.2.3.4:5", false), peer("1.2.3.4:84", true), peer("[::1]:6", true), peer("[::1]:84", false)],
         info: Some(Bytes::from_static(b"de")),
         ..Resume::new(verified)
     }
@@ -67,7 +71,7 @@ fn version_1_is_still_read_and_a_later_one_is_not() {
         files: vec![Some(FileStamp { length: 250_000, modified: -5, aside: false }), None],
         uploaded: 7,
         downloaded: 8,
-        peers: vec!["1.2.3.4:5".parse().unwrap()],
+        peers: vec![peer("1.2.3.4:5", false)],
         ..Resume::new(verified)
     };
     assert_eq!(first, expected);
@@ -124,9 +128,10 @@ fn resume() -> impl Strategy<Value = Resume> {
     let tracker = ("[a-z:/]{0,20}", any::<Option<Vec<u8>>>(), any::<u32>()).prop_map(|(url, tracker_id, seconds): (String, _, _)| {
         SavedTracker { url, tracker_id, silence: Duration::from_secs(seconds.into()) }
     });
-    let peers = prop::collection::vec(any::<(bool, [u8; 16], u16)>(), 0..9).prop_map(|peers| {
+    let peers = prop::collection::vec(any::<(bool, [u8; 16], u16, bool)>(), 0..9).prop_map(|peers| {
         let ip = |v4, bytes: [u8; 16]| if v4 { IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]) } else { IpAddr::from(bytes) };
-        peers.into_iter().map(|(v4, bytes, port)| SocketAddr::new(ip(v4, bytes), port)).collect()
+        let peer = |(v4, bytes, port, from_tracker)| ResumePeer { address: SocketAddr::new(ip(v4, bytes), port), from_tracker };
+        peers.into_iter().map(peer).collect()
     });
     let numbers = any::<(u64, u64, u32)>();
     let files = prop::collection::vec(prop::option::of(stamp), 2);

@@ -674,3 +674,46 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn a_torrent_that_turns_out_private_keeps_the_first_tracker_that_works_and_leaves_the_others() {
+    let mut scene = Scene::new(Reach::EveryTier, &[&["a"], &["b"], &["c"]]);
+    let announces = scene.announces();
+    scene.fail(&announces[0]);
+    scene.answer(&announces[1]);
+    assert!(scene.announcer.use_one_tracker(scene.now), "only b has named peers");
+    assert_eq!(scene.answer(&announces[2]), Handled::Stale);
+    assert_eq!(scene.round(|_| true), ["c stopped"]);
+    scene.pass(30 * MINUTE);
+    assert_eq!(scene.round(|_| true), ["b none"]);
+    // The one in use fails: now the others' turn comes, as if they were new.
+    scene.pass(30 * MINUTE);
+    let announce = scene.only();
+    scene.fail(&announce);
+    let announce = scene.only();
+    assert_eq!(describe(&announce), "a started");
+    assert_eq!(scene.answer(&announce), Handled::Answered { switched: true });
+}
+
+#[test]
+fn a_torrent_that_turns_out_private_while_several_answered_or_none_did() {
+    let mut scene = Scene::new(Reach::EveryTier, &[&["a"], &["b"]]);
+    assert_eq!(scene.round(|_| true), ["a started", "b started"]);
+    assert!(!scene.announcer.use_one_tracker(scene.now), "b has named peers, too");
+    assert_eq!(scene.round(|_| true), ["b stopped"]);
+
+    let mut scene = Scene::new(Reach::EveryTier, &[&["a"], &["b"]]);
+    let announces = scene.announces();
+    assert!(announces.iter().all(|announce| scene.announcer.awaits(announce.id)));
+    assert!(scene.announcer.use_one_tracker(scene.now));
+    assert_eq!(announces.iter().map(|announce| scene.announcer.awaits(announce.id)).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(scene.fail(&announces[1]), Handled::Stale);
+    assert_eq!(scene.answer(&announces[0]), Handled::Answered { switched: false });
+    assert!(scene.said().is_empty());
+
+    let mut announcer = Announcer::new(urls(&[&["a"], &["b"]]), AnnouncerConfig::default(), Rng::new(Seed::from_u64(0)));
+    assert!(announcer.use_one_tracker(scene.now));
+    announcer.start(scene.now);
+    assert!(announcer.poll(scene.now, &DOWNLOADING).is_some());
+    assert_eq!(announcer.poll(scene.now, &DOWNLOADING), None, "one at a time");
+}

@@ -49,6 +49,8 @@ pub(super) struct Tracker {
 pub(super) struct UnderWay {
     pub(super) sequence: u64,
     pub(super) event: AnnounceEvent,
+    /// Another tracker is used by now.
+    pub(super) aside: bool,
 }
 
 impl Tracker {
@@ -89,6 +91,15 @@ impl Tracker {
         self.owes_stopped && self.under_way.is_none()
     }
 
+    /// An answer is awaited that matters.
+    pub(super) fn is_asked(&self) -> bool {
+        self.under_way.is_some_and(|under_way| !under_way.aside && under_way.event != AnnounceEvent::Stopped)
+    }
+
+    pub(super) fn may_be_asked(&self) -> bool {
+        !self.disabled && self.under_way.is_none()
+    }
+
     pub(super) fn state(&self) -> TrackerState {
         match () {
             _ if self.under_way.is_some() => TrackerState::Announcing,
@@ -102,6 +113,19 @@ impl Tracker {
     pub(super) fn due_at_once(&mut self, now: Instant) {
         self.due = now;
         self.due_with_few_peers = now;
+    }
+
+    /// Another tracker is used instead. Should this one's turn come again, it is as if it had never been asked; until then it is told, if
+    /// need be, that we left.
+    pub(super) fn set_aside(&mut self, now: Instant, running: bool) {
+        self.owes_stopped |= running && self.counts_us();
+        self.owes_completed = false;
+        if let Some(under_way) = &mut self.under_way {
+            under_way.aside = true;
+        }
+        self.answered = false;
+        self.failures = 0;
+        self.due_at_once(now);
     }
 
     /// Plans the next look at whether the torrent has too few peers; it has not now.

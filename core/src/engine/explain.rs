@@ -1,0 +1,247 @@
+//! Why things are as they are: for people who look at a running engine, or at one that a recording has brought to a moment.
+
+use super::Engine;
+use crate::{
+    id::TorrentId,
+    peer::Connection,
+    time::{Duration, Instant},
+    torrent::{Phase, Torrent},
+};
+use alloc::vec::Vec;
+use core::{fmt, net::SocketAddr};
+
+/// Why a torrent does what it does, and each of its peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Why the torrent fetches, or does not. The first reason is the one to look at first.
+    pub torrent: Vec<TorrentReason>,
+    /// Every peer that has shaken hands.
+    pub peers: Vec<PeerExplanation>,
+}
+
+/// Why a torrent fetches, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TorrentReason {
+    /// It stands still because its owner wants that.
+    Paused,
+    /// It stands still because its disk failed, or its metadata is of no use.
+    Failed,
+    /// It is on its way out.
+    Ending,
+    /// What is on disk is being looked at.
+    Checking,
+    /// Peers are asked for its metadata; so many were there to ask.
+    Metadata {
+        /// Peers that have shaken hands.
+        peers: u32,
+    },
+    /// It has everything.
+    Complete,
+    /// So many blocks are asked for, of so many peers.
+    Fetching {
+        /// Blocks that are to come.
+        blocks: u32,
+        /// Peers that owe them.
+        peers: u32,
+    },
+    /// Nobody is known to connect to, and trackers are asked again after so long, if ever.
+    NobodyKnown {
+        /// Time to the next announce.
+        next_announce: Option<Duration>,
+    },
+    /// Peers are known but none is connected; the next one is tried after so long.
+    NobodyConnected {
+        /// Peers known.
+        known: u32,
+        /// Time to the next attempt.
+        next_attempt: Option<Duration>,
+    },
+    /// Nobody who is connected has a piece that is missing here.
+    NobodyHasMore {
+        /// Peers that have shaken hands.
+        peers: u32,
+    },
+    /// Everybody who has something that is missing here chokes us.
+    AllChoke {
+        /// How many they are.
+        peers: u32,
+    },
+    /// The disk is behind: nothing more is read from peers until it has written what came.
+    DiskBehind,
+}
+
+/// Why a peer is treated as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerExplanation {
+    /// Which peer.
+    pub remote: SocketAddr,
+    /// Why it may, or may not, fetch from us.
+    pub upload: UploadReason,
+    /// Why we fetch from it, or do not.
+    pub download: DownloadReason,
+}
+
+/// Why a peer may, or may not, fetch from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadReason {
+    /// It wants nothing that we have.
+    WantsNothing,
+    /// It has one of the slots.
+    HasSlot,
+    /// It wants something, and others that give more, or have waited longer, have all the slots.
+    NoSlot {
+        /// Interested peers that have a slot.
+        taken: u32,
+        /// Slots that there are.
+        slots: u32,
+    },
+    /// It wants something, and gets a slot with the next choke round or earlier.
+    Waits,
+}
+
+/// Why we fetch from a peer, or do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DownloadReason {
+    /// It has nothing that we want.
+    HasNothing,
+    /// It has what we want, and chokes us.
+    ChokesUs,
+    /// It owes us so many blocks, and has sent nothing for too long.
+    Snubs {
+        /// Blocks.
+        blocks: u32,
+    },
+    /// It owes us so many blocks.
+    Owes {
+        /// Blocks.
+        blocks: u32,
+    },
+    /// All that it has and we want was asked of others already, or waits for the disk.
+    AskedElsewhere,
+}
+
+impl Engine {
+    /// Why a torrent and its peers are as they are now; `None` if there is no such torrent.
+    pub fn explain(&self, torrent: TorrentId) -> Option<Explanation> {
+        let torrent = self.torrents.get(torrent)?;
+        let open: Vec<&Connection> =
+            torrent.connections.iter().filter_map(|id| self.connections.get(*id)).filter(|open| open.is_open()).collect();
+        let slots = self.config.limits.upload_slots;
+        let taken = open.iter().filter(|open| open.peer_interested && !open.am_choking).count() as u32;
+        let peers = open.iter().map(|open| PeerExplanation {
+            remote: open.remote,
+            upload: match (open.peer_interested, open.am_choking) {
+                (false, _) => UploadReason::WantsNothing,
+                (true, false) => UploadReason::HasSlot,
+                (true, true) if taken >= slots => UploadReason::NoSlot { taken, slots },
+                (true, true) => UploadReason::Waits,
+            },
+            download: download_reason(open),
+        });
+        Some(Explanation { peers: peers.collect(), torrent: self.torrent_reasons(torrent, &open) })
+    }
+
+    fn torrent_reasons(&self, torrent: &Torrent, open: &[&Connection]) -> Vec<TorrentReason> {
+        let peers = open.len() as u32;
+        let phase = match &torrent.phase {
+            Phase::Active if torrent.is_complete() => Some(TorrentReason::Complete),
+            Phase::Active => None,
+            Phase::Metadata(_) => Some(TorrentReason::Metadata { peers }),
+            Phase::Settling | Phase::Opening | Phase::Checking(..) | Phase::Preparing => Some(TorrentReason::Checking),
+            Phase::Paused => Some(TorrentReason::Paused),
+            Phase::Failed => Some(TorrentReason::Failed),
+            Phase::Ending(_) => Some(TorrentReason::Ending),
+        };
+        let mut reasons: Vec<TorrentReason> = phase.into_iter().collect();
+        if !torrent.takes_peers() || torrent.is_complete() {
+            return reasons;
+        }
+        let until = |at: Option<Instant>| at.map(|at| at.since(self.now));
+        if peers == 0 {
+            let known = u32::try_from(torrent.peers.len()).unwrap_or(u32::MAX);
+            reasons.push(match known {
+                0 => TorrentReason::NobodyKnown { next_announce: until(torrent.announcer.next_deadline()) },
+                _ => TorrentReason::NobodyConnected { known, next_attempt: until(torrent.peers.next_deadline()) },
+            });
+            return reasons;
+        }
+        if !torrent.is_active() {
+            return reasons;
+        }
+        let owed = open.iter().filter_map(|open| open.download.as_ref()).map(|download| download.outstanding() as u32);
+        let (blocks, owing) = owed.filter(|owed| *owed > 0).fold((0, 0), |(blocks, peers), owed| (blocks + owed, peers + 1));
+        let useful = open.iter().filter(|open| open.interesting > 0);
+        let (useful, choking) = useful.fold((0, 0), |(useful, choking), open| (useful + 1, choking + u32::from(open.peer_choking)));
+        if open.iter().any(|open| open.read_withheld) {
+            reasons.push(TorrentReason::DiskBehind);
+        }
+        reasons.push(match () {
+            () if blocks > 0 => TorrentReason::Fetching { blocks, peers: owing },
+            () if useful == 0 => TorrentReason::NobodyHasMore { peers },
+            () if choking == useful => TorrentReason::AllChoke { peers: useful },
+            () => return reasons,
+        });
+        reasons
+    }
+}
+
+fn download_reason(connection: &Connection) -> DownloadReason {
+    let blocks = connection.download.as_ref().map_or(0, |download| download.outstanding() as u32);
+    match () {
+        () if blocks > 0 && connection.is_snubbed() => DownloadReason::Snubs { blocks },
+        () if blocks > 0 => DownloadReason::Owes { blocks },
+        () if connection.interesting == 0 => DownloadReason::HasNothing,
+        () if connection.peer_choking => DownloadReason::ChokesUs,
+        () => DownloadReason::AskedElsewhere,
+    }
+}
+
+impl fmt::Display for TorrentReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TorrentReason::Paused => f.write_str("its owner paused it"),
+            TorrentReason::Failed => f.write_str("it failed, and waits for its owner"),
+            TorrentReason::Ending => f.write_str("it says goodbye"),
+            TorrentReason::Checking => f.write_str("what is on disk is being looked at"),
+            TorrentReason::Metadata { peers } => write!(f, "it asks for its metadata; {peers} peers are connected"),
+            TorrentReason::Complete => f.write_str("it has everything"),
+            TorrentReason::Fetching { blocks, peers } => write!(f, "{peers} peers owe it {blocks} blocks"),
+            TorrentReason::NobodyKnown { next_announce: Some(wait) } => {
+                write!(f, "it knows no peer; trackers are asked in {} s", wait.as_secs())
+            }
+            TorrentReason::NobodyKnown { next_announce: None } => f.write_str("it knows no peer, and has no tracker to ask"),
+            TorrentReason::NobodyConnected { known, next_attempt: Some(wait) } => {
+                write!(f, "none of {known} known peers is connected; the next is tried in {} s", wait.as_secs())
+            }
+            TorrentReason::NobodyConnected { known, next_attempt: None } => {
+                write!(f, "none of {known} known peers has answered yet")
+            }
+            TorrentReason::NobodyHasMore { peers } => write!(f, "none of {peers} peers has a piece that is missing"),
+            TorrentReason::AllChoke { peers } => write!(f, "all {peers} peers that have something choke us"),
+            TorrentReason::DiskBehind => f.write_str("the disk is behind: reading from peers waits for it"),
+        }
+    }
+}
+
+impl fmt::Display for UploadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UploadReason::WantsNothing => f.write_str("wants nothing from us"),
+            UploadReason::HasSlot => f.write_str("may fetch from us"),
+            UploadReason::NoSlot { taken, slots } => write!(f, "choked: {taken} of {slots} slots are taken"),
+            UploadReason::Waits => f.write_str("choked until the next round"),
+        }
+    }
+}
+
+impl fmt::Display for DownloadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DownloadReason::HasNothing => f.write_str("has nothing that we want"),
+            DownloadReason::ChokesUs => f.write_str("chokes us"),
+            DownloadReason::Snubs { blocks } => write!(f, "owes us {blocks} blocks and sends none"),
+            DownloadReason::Owes { blocks } => write!(f, "owes us {blocks} blocks"),
+            DownloadReason::AskedElsewhere => f.write_str("all that it has was asked of others"),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Why things are as they are, as people are told it.
+
+use crate::{
+    BLOCK,
+    support::{Content, World},
+};
+use rustor_core::{
+    command::Command,
+    engine::{DownloadReason, TorrentReason, UploadReason},
+    wire::Message,
+};
+
+fn content() -> Content {
+    Content::new(20 * BLOCK as usize, 2 * BLOCK)
+}
+
+#[test]
+fn a_download_without_peers_says_when_trackers_and_peers_are_tried_again() {
+    let (world, content) = (World::new(), content());
+    let torrent = world.leeches(&content);
+    assert!(matches!(world.explains(torrent).torrent[..], [TorrentReason::NobodyKnown { .. }]));
+    world.does(Command::AddPeers { torrent, peers: vec!["10.0.0.1:5000".parse().unwrap()] });
+    world.refuses("10.0.0.1:5000");
+    let [TorrentReason::NobodyConnected { known: 1, next_attempt: Some(wait) }] = world.explains(torrent).torrent[..] else {
+        panic!("{:?}", world.explains(torrent));
+    };
+    assert_eq!(wait.as_secs(), 30);
+    world.does(Command::Pause(torrent));
+    assert_eq!(world.explains(torrent).torrent, [TorrentReason::Paused]);
+}
+
+#[test]
+fn a_download_says_who_chokes_and_who_owes_what() {
+    let (world, content) = (World::new(), content());
+    let torrent = world.leeches(&content);
+    let poor = world.joins(&content, "10.0.0.1:5000");
+    assert_eq!(world.explains(torrent).torrent, [TorrentReason::NobodyHasMore { peers: 1 }]);
+    let seed = world.seed_joins(&content, "10.0.0.2:5000");
+    assert_eq!(world.explains(torrent).torrent, [TorrentReason::AllChoke { peers: 1 }]);
+    seed.says(Message::Unchoke);
+    let why = world.explains(torrent);
+    assert!(matches!(why.torrent[..], [TorrentReason::Fetching { peers: 1, .. }]), "{why:?}");
+    let download = |remote| why.peers.iter().find(|peer| peer.remote == remote).map(|peer| peer.download);
+    assert_eq!(download(poor.remote()), Some(DownloadReason::HasNothing));
+    assert!(matches!(download(seed.remote()), Some(DownloadReason::Owes { .. })));
+    world.seconds(61);
+    let why = world.explains(torrent);
+    assert!(why.peers.iter().any(|peer| matches!(peer.download, DownloadReason::Snubs { .. })), "{why:?}");
+}
+
+#[test]
+fn a_seeder_says_why_a_peer_is_choked() {
+    let (world, content) = (World::with(|config| config.limits.upload_slots = 1), content());
+    let torrent = world.seeds(&content);
+    assert_eq!(world.explains(torrent).torrent, [TorrentReason::Complete]);
+    let peers = ["10.0.0.1:5000", "10.0.0.2:5000", "10.0.0.3:5000"].map(|remote| world.joins(&content, remote));
+    peers[0].says(Message::Interested);
+    peers[1].says(Message::Interested);
+    let why = world.explains(torrent);
+    let upload = |peer: usize| why.peers.iter().find(|known| known.remote == peers[peer].remote()).map(|known| known.upload);
+    assert_eq!(upload(0), Some(UploadReason::HasSlot));
+    assert_eq!(upload(1), Some(UploadReason::NoSlot { taken: 1, slots: 1 }));
+    assert_eq!(upload(2), Some(UploadReason::WantsNothing));
+}
