@@ -14,9 +14,6 @@ use alloc::vec::Vec;
 impl Engine {
     pub(super) fn choose(&mut self, id: TorrentId, choices: Choices) -> Result<(), CommandError> {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
-        if torrent.choices == choices {
-            return Ok(());
-        }
         let was_finished = torrent.is_finished();
         let exchanged = torrent.exchanges_peers();
         torrent.choices = choices;
