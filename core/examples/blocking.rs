@@ -229,7 +229,8 @@ impl Disk {
         Ok(match operation {
             DiskOperation::Open { .. } => DiskOutput::Opened(self.stamps()),
             DiskOperation::Stamp => DiskOutput::Stamps(self.stamps()),
-            DiskOperation::Prepare => {
+            // This example wants every file; a host that offers a choice keeps the others aside.
+            DiskOperation::Prepare { .. } => {
                 for file in self.layout.files().iter().filter(|file| !file.padding) {
                     self.open(&file.path)?.set_len(file.length)?;
                 }
@@ -263,7 +264,7 @@ impl Disk {
                 DiskOutput::Verified((first..).zip(digests.chunks(20)).map(fits).collect())
             }
             // The next start hashes everything again, and this example never removes a torrent.
-            DiskOperation::SaveResume { .. } | DiskOperation::Close { .. } => DiskOutput::Done,
+            DiskOperation::Keep { .. } | DiskOperation::SaveResume { .. } | DiskOperation::Close { .. } => DiskOutput::Done,
         })
     }
 
@@ -271,7 +272,7 @@ impl Disk {
         let stamp = |path: &[String]| {
             let metadata = fs::metadata(self.path(path)).ok()?;
             let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos() as i64;
-            Some(FileStamp { length: metadata.len(), modified })
+            Some(FileStamp { length: metadata.len(), modified, aside: false })
         };
         self.layout.files().iter().map(|file| stamp(&file.path).filter(|_| !file.padding)).collect()
     }

@@ -2,10 +2,13 @@ use bytes::Bytes;
 use rustor_core::{
     error::{DiskError, DiskErrorKind},
     id::TorrentId,
-    storage::{DiskOperation, DiskOutput, FileStamp, Fingerprint, Layout, Span},
+    storage::{DiskOperation, DiskOutput, FileStamp, Fingerprint, Kept, Layout, Parts, Span},
 };
 use sha1::{Digest, Sha1};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The disk of one node: files in memory, with a clock of its own for their times.
 #[derive(Debug, Default)]
@@ -26,10 +29,14 @@ pub enum DiskFault {
     Full,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     layout: Arc<Layout>,
     folder: String,
+    /// Where the part file is.
+    parts: String,
+    /// Places of the files that are kept aside in it.
+    aside: BTreeSet<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -86,20 +93,44 @@ impl Disk {
 
     /// Does what a disk worker does.
     pub fn perform(&mut self, torrent: TorrentId, operation: DiskOperation) -> Result<DiskOutput, Box<DiskError>> {
-        if let DiskOperation::Open { layout, folder, .. } = operation {
-            self.open.insert(torrent, Open { layout, folder });
+        if let DiskOperation::Open { layout, folder, parts, .. } = operation {
+            let mut open = Open { layout, parts: format!("{folder}/{parts}"), folder, aside: BTreeSet::new() };
+            if self.files.contains_key(&open.parts) {
+                let missing = |place: &u32| !self.files.contains_key(&open.path(*place));
+                open.aside = open.places().filter(missing).collect();
+            }
+            self.open.insert(torrent, open);
             return Ok(DiskOutput::Opened(self.stamps(torrent)));
         }
         let Some(open) = self.open.get(&torrent) else { return Err(fault(DiskErrorKind::Other, "nothing is open")) };
-        let paths: Vec<String> = open.layout.files().iter().map(|file| format!("{}/{}", open.folder, file.path.join("/"))).collect();
-        let (layout, folder) = (open.layout.clone(), open.folder.clone());
+        let mut open = open.clone();
+        let layout = open.layout.clone();
         Ok(match operation {
             DiskOperation::Open { .. } => unreachable!("handled above"),
-            DiskOperation::Prepare => {
-                for (file, path) in layout.files().iter().zip(&paths) {
-                    if file.length == 0 && !file.padding {
-                        self.files.entry(path.clone()).or_default();
+            DiskOperation::Prepare { wanted } => {
+                for place in open.places() {
+                    if !wanted.get(place) {
+                        if !self.files.contains_key(&open.path(place)) {
+                            open.aside.insert(place);
+                        }
+                        continue;
                     }
+                    if open.aside.remove(&place) {
+                        self.bring(&open, place);
+                    }
+                    if layout.files()[place as usize].length == 0 {
+                        self.files.entry(open.path(place)).or_default();
+                    }
+                }
+                if open.aside.is_empty() {
+                    self.files.remove(&open.parts);
+                }
+                self.open.insert(torrent, open);
+                DiskOutput::Done
+            }
+            DiskOperation::Keep { runs, .. } => {
+                for Kept { spans, segments } in runs {
+                    self.write(&open, &spans, &segments.concat().into());
                 }
                 DiskOutput::Done
             }
@@ -110,31 +141,16 @@ impl Disk {
                     return Ok(DiskOutput::Mismatch(prints(&piece)));
                 }
                 if self.fault == Some(DiskFault::Full) {
-                    return Err(fault(DiskErrorKind::Full, &paths[spans[0].file as usize]));
+                    return Err(fault(DiskErrorKind::Full, &open.path(spans[0].file)));
                 }
-                self.clock += 1;
-                let mut at = 0;
-                for Span { file, offset, length } in spans {
-                    let end = at + length as usize;
-                    if !layout.files()[file as usize].padding {
-                        let entry = self.files.entry(paths[file as usize].clone()).or_default();
-                        entry.write(offset, piece.slice(at..end));
-                        entry.length = entry.length.max(layout.files()[file as usize].length);
-                        entry.modified = self.clock;
-                        self.written += length;
-                    }
-                    at = end;
-                }
+                self.write(&open, &spans, &piece);
                 DiskOutput::Stored(if fingerprints { prints(&piece) } else { Vec::new() })
             }
             DiskOperation::Read { spans, .. } => {
                 let mut data = Vec::new();
                 for span in spans {
-                    let path = &paths[span.file as usize];
-                    match self.files.get(path) {
-                        Some(file) if file.length >= span.offset + span.length => data.extend(file.read(span.offset, span.length)),
-                        _ => return Err(fault(DiskErrorKind::Missing, path)),
-                    }
+                    let found = self.read(&open, span).ok_or_else(|| fault(DiskErrorKind::Missing, &open.path(span.file)))?;
+                    data.extend(found);
                 }
                 DiskOutput::Read(data.into())
             }
@@ -142,9 +158,9 @@ impl Disk {
                 let valid = |(piece, digest): (u32, &[u8])| {
                     let mut hash = Sha1::new();
                     for span in layout.spans(piece, 0, layout.piece_size(piece)) {
-                        match self.files.get(&paths[span.file as usize]) {
-                            Some(file) if file.length >= span.offset + span.length => hash.update(file.read(span.offset, span.length)),
-                            _ => return false,
+                        match self.read(&open, span) {
+                            Some(data) => hash.update(data),
+                            None => return false,
                         }
                     }
                     hash.finalize()[..] == *digest
@@ -153,16 +169,19 @@ impl Disk {
             }
             DiskOperation::Stamp => DiskOutput::Stamps(self.stamps(torrent)),
             DiskOperation::SaveResume { data } => {
-                self.resume.insert(folder, data);
+                self.resume.insert(open.folder, data);
                 DiskOutput::Done
             }
             DiskOperation::Close { forget, delete } => {
                 self.open.remove(&torrent);
                 if forget {
-                    self.resume.remove(&folder);
+                    self.resume.remove(&open.folder);
+                }
+                if forget || delete {
+                    self.files.remove(&open.parts);
                 }
                 if delete {
-                    paths.iter().for_each(|path| drop(self.files.remove(path)));
+                    open.places().for_each(|place| drop(self.files.remove(&open.path(place))));
                 }
                 DiskOutput::Done
             }
@@ -171,8 +190,83 @@ impl Disk {
 
     fn stamps(&self, torrent: TorrentId) -> Vec<Option<FileStamp>> {
         let Some(open) = self.open.get(&torrent) else { return Vec::new() };
-        let stamp = |path: String| self.files.get(&path).map(|file| FileStamp { length: file.length, modified: file.modified });
-        open.layout.files().iter().map(|file| stamp(format!("{}/{}", open.folder, file.path.join("/")))).collect()
+        let stamp = |place: u32| {
+            let aside = open.aside.contains(&place);
+            let path = if aside { open.parts.clone() } else { open.path(place) };
+            self.files.get(&path).map(|file| FileStamp { length: file.length, modified: file.modified, aside })
+        };
+        (0..open.layout.files().len() as u32).map(stamp).collect()
+    }
+
+    /// Brings what the part file holds of a file to where it belongs.
+    fn bring(&mut self, open: &Open, place: u32) {
+        let aside = Open { aside: [place].into(), ..open.clone() };
+        let length = open.layout.files()[place as usize].length;
+        let starts = open.layout.pieces_of(place as usize);
+        for piece in starts {
+            let spans = open.layout.spans(piece, 0, open.layout.piece_size(piece));
+            if let Some(span) = spans.into_iter().find(|span| span.file == place)
+                && let Some(data) = self.read(&aside, span)
+            {
+                self.write(open, &[span], &data.into());
+            }
+        }
+        debug_assert!(self.files.get(&open.path(place)).is_none_or(|file| file.length == length));
+    }
+
+    fn write(&mut self, open: &Open, spans: &[Span], data: &Bytes) {
+        self.clock += 1;
+        let mut at = 0;
+        for span in spans {
+            let file = &open.layout.files()[span.file as usize];
+            let aside = open.aside.contains(&span.file);
+            for (path, position, length) in open.runs(*span) {
+                let end = at + length as usize;
+                if !file.padding {
+                    let entry = self.files.entry(path).or_default();
+                    entry.write(position, data.slice(at..end));
+                    if !aside {
+                        entry.length = entry.length.max(file.length);
+                    }
+                    entry.modified = self.clock;
+                    self.written += length;
+                }
+                at = end;
+            }
+        }
+    }
+
+    /// The bytes of `span`, if all of them are there.
+    fn read(&self, open: &Open, span: Span) -> Option<Vec<u8>> {
+        if open.layout.files()[span.file as usize].padding {
+            return Some(vec![0; span.length as usize]);
+        }
+        let mut data = Vec::new();
+        for (path, position, length) in open.runs(span) {
+            data.extend(self.files.get(&path).filter(|file| file.length >= position + length)?.read(position, length));
+        }
+        Some(data)
+    }
+}
+
+impl Open {
+    fn path(&self, place: u32) -> String {
+        format!("{}/{}", self.folder, self.layout.files()[place as usize].path.join("/"))
+    }
+
+    /// The files that may be on disk.
+    fn places(&self) -> impl Iterator<Item = u32> + use<> {
+        let layout = self.layout.clone();
+        (0..layout.files().len() as u32).filter(move |place| !layout.files()[*place as usize].padding)
+    }
+
+    /// Where the bytes of `span` are: file, position and length.
+    fn runs(&self, span: Span) -> Vec<(String, u64, u64)> {
+        if self.aside.contains(&span.file) {
+            let runs = Parts::new(&self.layout);
+            return runs.locate(&self.layout, span).map(|(position, length)| (self.parts.clone(), position, length)).collect();
+        }
+        vec![(self.path(span.file), span.offset, span.length)]
     }
 }
 

@@ -36,8 +36,8 @@ impl Engine {
                 self.wanting.insert(id);
                 return;
             }
-            let complete = torrent.is_complete();
-            let Some(remote) = torrent.peers.next(self.now, complete) else { break };
+            let finished = torrent.is_finished();
+            let Some(remote) = torrent.peers.next(self.now, finished) else { break };
             let connection = self.connections.insert(Connection::outgoing(self.now, remote, id));
             torrent.connections.insert(connection);
             self.half_open += 1;
@@ -326,6 +326,7 @@ impl Engine {
         let listed = !connection.incoming || connection.extended.as_ref().is_some_and(|extended| extended.listed);
         let Some(remote) = connection.listens_at().filter(|_| listed) else { return };
         let now = self.now;
+        torrent.peers.exchanged(remote, connection.downloaded().saturating_add(connection.uploaded()));
         match reason {
             CloseReason::Ourselves | CloseReason::Banned => {}
             // It stays connected by another way.

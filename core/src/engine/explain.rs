@@ -144,7 +144,7 @@ impl Engine {
     fn torrent_reasons(&self, torrent: &Torrent, open: &[&Connection]) -> Vec<TorrentReason> {
         let peers = open.len() as u32;
         let phase = match &torrent.phase {
-            Phase::Active if torrent.is_complete() => Some(TorrentReason::Complete),
+            Phase::Active if torrent.is_finished() => Some(TorrentReason::Complete),
             Phase::Active => None,
             Phase::Metadata(_) => Some(TorrentReason::Metadata { peers }),
             Phase::Settling | Phase::Opening | Phase::Checking(..) | Phase::Preparing => Some(TorrentReason::Checking),
@@ -153,7 +153,7 @@ impl Engine {
             Phase::Ending(_) => Some(TorrentReason::Ending),
         };
         let mut reasons: Vec<TorrentReason> = phase.into_iter().collect();
-        if !torrent.takes_peers() || torrent.is_complete() {
+        if !torrent.takes_peers() || torrent.is_finished() {
             return reasons;
         }
         let until = |at: Option<Instant>| at.map(|at| at.since(self.now));

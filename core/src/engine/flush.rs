@@ -37,7 +37,7 @@ impl Engine {
             return;
         }
         // Interest comes before the requests that it allows.
-        connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_complete() && torrent.is_active();
+        connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_finished() && torrent.is_active();
         let mut requests = Vec::new();
         self.pick(id, &mut requests);
         let (now, config, peer_id) = (self.now, &self.config, self.peer_id);

@@ -87,7 +87,7 @@ impl Engine {
         if bitfield.is_full() {
             connection.holdings = Holdings::All;
         }
-        if !torrent.has_announced(piece) {
+        if torrent.selection.wants(piece) && !torrent.has_announced(piece) {
             connection.interesting += 1;
         }
         self.holdings_changed(id);
@@ -111,7 +111,7 @@ impl Engine {
         let rest = connection.holdings.without(&[piece], pieces);
         torrent.picker.peer_lost(&rest, piece);
         connection.holdings = Holdings::Some(rest);
-        if !torrent.has_announced(piece) {
+        if torrent.selection.wants(piece) && !torrent.has_announced(piece) {
             connection.interesting = connection.interesting.saturating_sub(1);
         }
         if !connection.incoming {
@@ -143,8 +143,7 @@ impl Engine {
         connection.holdings = Holdings::All;
         connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
-        let announced = torrent.announced();
-        connection.interesting = announced.len() - announced.count();
+        connection.interesting = torrent.interesting_in(connection);
         self.holdings_changed(id);
     }
 
@@ -169,11 +168,7 @@ impl Engine {
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
-        let announced = torrent.announced();
-        connection.interesting = match &connection.holdings {
-            Holdings::All => announced.len() - announced.count(),
-            Holdings::Some(pieces) => pieces.iter().filter(|piece| !announced.get(*piece)).count() as u32,
-        };
+        connection.interesting = torrent.interesting_in(connection);
         self.grant_fast(id);
         self.holdings_changed(id);
         Ok(())

@@ -8,6 +8,8 @@
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
 //! - `fast`: the fast extension; `partial_seeds`: who wants nothing more
 //! - `download`: requests, blocks, pieces, haves
+//! - `selection`: which files are wanted, and what follows when that changes
+//! - `unfinished`: pieces that are not complete when a torrent stands still
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `trackers`: announces
@@ -28,8 +30,10 @@ mod metadata;
 mod partial_seeds;
 mod peer_exchange;
 mod query;
+mod selection;
 mod timers;
 mod trackers;
+mod unfinished;
 mod upload;
 
 use crate::{

@@ -33,6 +33,8 @@ pub(crate) struct Download {
     /// When a block last came, or the first of a new batch was asked for.
     progress: Instant,
     pub(crate) snubbed: bool,
+    /// Somebody reads along: silence is borne for a sixth of the time only.
+    pub(crate) hurried: bool,
     /// What the peer said of its pieces before we knew how many there are.
     pub(crate) early: Option<Box<Early>>,
     /// What the fast extension adds; here because an idle connection does without it.
@@ -80,6 +82,7 @@ impl Download {
             ramp: Ramp::Growing { rate: 0, compared: None },
             progress: Instant::ZERO,
             snubbed: false,
+            hurried: false,
             early: None,
             fast: None,
             total: 0,
@@ -188,6 +191,15 @@ impl Download {
         true
     }
 
+    /// No longer wants any block of `pieces`, which are in ascending order.
+    pub(crate) fn cancel_pieces(&mut self, pieces: &[u32]) {
+        let unwanted = |block: &&Block| pieces.binary_search(&block.piece).is_ok();
+        let blocks: Vec<Block> = self.outstanding.iter().filter(unwanted).copied().collect();
+        for block in blocks {
+            self.cancel(block);
+        }
+    }
+
     /// Gives the blocks of `piece` up, as after a choke: the peer no longer has it (BEP 54).
     pub(crate) fn release_piece(&mut self, piece: u32) -> Vec<Block> {
         let released: Vec<Block> = self.outstanding.iter().filter(|block| block.piece == piece).copied().collect();
@@ -216,6 +228,7 @@ impl Download {
 
     /// When [`Download::snub`] is due, if the peer owes us anything and may be silent for `patience`.
     pub(crate) fn snub_deadline(&self, patience: Duration) -> Option<Instant> {
+        let patience = if self.hurried { patience / 6 } else { patience };
         (!self.outstanding.is_empty()).then(|| self.progress + patience)
     }
 

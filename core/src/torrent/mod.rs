@@ -11,6 +11,7 @@ mod peer_list;
 mod peer_source;
 pub mod picker;
 mod resume;
+mod selection;
 mod state;
 
 pub use allowed_fast::allowed_fast;
@@ -23,4 +24,5 @@ pub use peer_list::PeerList;
 pub(crate) use peer_list::canonical;
 pub use peer_source::{PeerSource, PeerSources};
 pub use resume::{Resume, ResumeError, ResumePeer};
-pub(crate) use state::{Ending, Phase, Torrent};
+pub(crate) use selection::{Selection, priorities};
+pub(crate) use state::{Earlier, Ending, Phase, Torrent};

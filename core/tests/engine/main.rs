@@ -20,6 +20,7 @@ mod magnets;
 mod misbehaviour;
 mod peer_exchange;
 mod resume;
+mod selection;
 mod shapes;
 mod trackers;
 mod uploads;
