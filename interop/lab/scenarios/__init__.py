@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import adapters, bad_input, bad_peers, crash, create, damage, magnet, swarm, transfer
+from . import adapters, bad_input, bad_peers, crash, create, damage, magnet, selection, swarm, transfer
 from .base import Scenario
 
-MODULES = (transfer, magnet, create, swarm, bad_peers, bad_input, damage, crash, adapters)
+MODULES = (transfer, magnet, selection, create, swarm, bad_peers, bad_input, damage, crash, adapters)
 
 
 def all_scenarios(quick: bool) -> list[Scenario]:
