@@ -5,7 +5,7 @@ use crate::{
     choices::{Choices, Priority},
     command::{AddTorrent, CommandError, TorrentSource},
     event::Event,
-    id::{ConnectionId, TorrentId},
+    id::TorrentId,
     metainfo::{InfoHash, Metainfo},
     peer::CloseReason,
     rng::Purpose,
@@ -384,23 +384,13 @@ impl Engine {
         }
         self.restore_unfinished(id);
         self.wants_changed(id);
-        self.begin_with_connections(id);
+        // Whoever gave a magnet link's metadata may have waited for a slot.
+        self.fill_slots(id);
         self.announce(id);
         self.discover_locally(id);
         self.connect_peers(id);
         self.save_resume(id);
         self.arm_torrent(id);
-    }
-
-    /// Connections that were there before: whoever gave a magnet link's metadata has yet to hear what is wanted, and may have waited for
-    /// a slot.
-    fn begin_with_connections(&mut self, id: TorrentId) {
-        let Some(torrent) = self.torrents.get(id) else { return };
-        let connections: Vec<ConnectionId> = torrent.connections.iter().copied().collect();
-        for connection in connections {
-            self.mark_dirty(connection);
-        }
-        self.fill_slots(id);
     }
 
     // The way down

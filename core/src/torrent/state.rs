@@ -249,8 +249,10 @@ impl Torrent {
     }
 
     /// Whether nothing more is wanted, and peers may know it (BEP 21).
+    ///
+    /// Before it is active its owner may still choose what is wanted of a magnet link, and whoever gave the metadata has it.
     pub(crate) fn is_upload_only(&self) -> bool {
-        self.is_finished()
+        self.is_active() && self.is_finished()
     }
 
     /// Whether connections may be opened and taken in.
