@@ -4,7 +4,7 @@
 //! cargo run --release -p rustor-core --example blocking -- debian.torrent ~/Downloads 192.0.2.1:6881 192.0.2.2:6881
 //! ```
 //!
-//! It downloads a torrent from the peers that are named. Two threads for each connection (one reads, one writes) and one for the
+//! It downloads what a torrent file or a magnet link names from the peers that are named. Two threads for each connection (one reads, one writes) and one for the
 //! disk do what the engine wants done, one thing at a time, and put the answers into one channel; the main thread takes them out
 //! and hands them to the engine. It listens on no port and asks no tracker: those would be further threads of the same kind.
 //!
@@ -31,14 +31,14 @@ use std::{
 use bytes::Bytes;
 use rustor_core::{
     action::Action,
-    command::{AddTorrent, Command},
+    command::{AddTorrent, Command, TorrentSource},
     config::Config,
     engine::Engine,
     error::{DiskError, DiskErrorKind, HttpError, ResolveError, StreamError},
     event::Event,
     id::{ConnectionId, DiskJobId},
     input::{Input, ReadBuffer},
-    metainfo::Metainfo,
+    metainfo::{Magnet, Metainfo},
     rng::Seed,
     storage::{DiskOperation, DiskOutput, FileStamp, Layout, Span},
     time::Instant,
@@ -48,18 +48,21 @@ use sha1::{Digest, Sha1};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = env::args().skip(1);
-    let usage = "usage: blocking TORRENT FOLDER PEER...";
+    let usage = "usage: blocking TORRENT|MAGNET FOLDER PEER...";
     let (torrent, folder) = (words.next().ok_or(usage)?, words.next().ok_or(usage)?);
     let peers = words.map(|peer| peer.parse()).collect::<Result<_, _>>()?;
-    let metainfo = Metainfo::parse(fs::read(torrent)?.into())?;
+    let source: TorrentSource = match torrent.starts_with("magnet:") {
+        true => torrent.parse::<Magnet>()?.into(),
+        false => Metainfo::parse(fs::read(torrent)?.into())?.into(),
+    };
     // A program that is meant to last draws 32 random bytes here.
     let seed = Seed::from_u64(UNIX_EPOCH.elapsed()?.as_nanos() as u64);
-    download(metainfo, folder, peers, seed, |event| println!("{event:?}"))
+    download(source, folder, peers, seed, |event| println!("{event:?}"))
 }
 
 /// Downloads all of a torrent into `folder`, and returns once it is there and checked.
 pub fn download(
-    metainfo: Metainfo,
+    source: impl Into<TorrentSource>,
     folder: String,
     peers: Vec<SocketAddr>,
     seed: Seed,
@@ -70,7 +73,7 @@ pub fn download(
     let (answers, inputs) = channel();
     let mut host = Host { connections: BTreeMap::new(), disk: disk_thread(answers.clone()), answers };
     let mut engine = Engine::new(Config::default(), seed, now());
-    let add = AddTorrent { peers, ..AddTorrent::new(metainfo, folder) };
+    let add = AddTorrent { peers, ..AddTorrent::new(source, folder) };
     engine.command(now(), Command::Add(Box::new(add)))?;
 
     let mut outcome = Ok(());
@@ -84,6 +87,7 @@ pub fn download(
             match event {
                 Event::Finished { .. } => enough = true,
                 Event::Failed { error, .. } => (outcome, enough) = (Err(error.into()), true),
+                Event::MetadataUnusable { reason, .. } => (outcome, enough) = (Err(reason.into()), true),
                 Event::ShutDown => return outcome,
                 _ => {}
             }
@@ -228,7 +232,8 @@ impl Disk {
         Ok(match operation {
             DiskOperation::Open { .. } => DiskOutput::Opened(self.stamps()),
             DiskOperation::Stamp => DiskOutput::Stamps(self.stamps()),
-            DiskOperation::Prepare => {
+            // This example wants every file; a host that offers a choice keeps the others aside.
+            DiskOperation::Prepare { .. } => {
                 for file in self.layout.files().iter().filter(|file| !file.padding) {
                     self.open(&file.path)?.set_len(file.length)?;
                 }
@@ -262,7 +267,7 @@ impl Disk {
                 DiskOutput::Verified((first..).zip(digests.chunks(20)).map(fits).collect())
             }
             // The next start hashes everything again, and this example never removes a torrent.
-            DiskOperation::SaveResume { .. } | DiskOperation::Close { .. } => DiskOutput::Done,
+            DiskOperation::Keep { .. } | DiskOperation::SaveResume { .. } | DiskOperation::Close { .. } => DiskOutput::Done,
         })
     }
 
@@ -270,7 +275,7 @@ impl Disk {
         let stamp = |path: &[String]| {
             let metadata = fs::metadata(self.path(path)).ok()?;
             let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos() as i64;
-            Some(FileStamp { length: metadata.len(), modified })
+            Some(FileStamp { length: metadata.len(), modified, aside: false })
         };
         self.layout.files().iter().map(|file| stamp(&file.path).filter(|_| !file.padding)).collect()
     }

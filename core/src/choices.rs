@@ -46,6 +46,28 @@ impl Default for Choices {
 }
 
 impl Choices {
+    /// These choices, and where they are as by default those of an earlier session: what the owner says anew counts, what they do not
+    /// speak of is as it was. Which files are wanted is one choice; so are the rates, and the goal.
+    pub fn or(self, earlier: Choices) -> Choices {
+        let default = Choices::default();
+        let says_files = !self.files.is_empty() || self.other_files != default.other_files;
+        let (files, other_files) = if says_files { (self.files, self.other_files) } else { (earlier.files, earlier.other_files) };
+        fn pick<T: PartialEq>(anew: T, earlier: T, default: T) -> T {
+            if anew == default { earlier } else { anew }
+        }
+        Choices {
+            files,
+            other_files,
+            sequential: pick(self.sequential, earlier.sequential, default.sequential),
+            first_and_last: pick(self.first_and_last, earlier.first_and_last, default.first_and_last),
+            super_seeding: pick(self.super_seeding, earlier.super_seeding, default.super_seeding),
+            peer_exchange: pick(self.peer_exchange, earlier.peer_exchange, default.peer_exchange),
+            local_discovery: pick(self.local_discovery, earlier.local_discovery, default.local_discovery),
+            rates: pick(self.rates, earlier.rates, default.rates),
+            goal: pick(self.goal, earlier.goal, default.goal),
+        }
+    }
+
     /// How much the file at `place` is wanted.
     pub fn file(&self, place: u32) -> Priority {
         self.files.get(&place).copied().unwrap_or(self.other_files)

@@ -6,6 +6,7 @@ use crate::{
     id::TorrentId,
     metainfo::{InfoHash, Magnet, Metainfo},
     storage::Allocation,
+    time::Duration,
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
 use bytes::Bytes;
@@ -60,13 +61,16 @@ pub struct AddTorrent {
     pub folder: String,
     /// What an earlier session saved.
     pub resume: Option<Bytes>,
+    /// How long ago that was, if the host knows. Only then trackers that wanted to hear nothing for some time are left alone for the
+    /// rest of it.
+    pub resume_age: Option<Duration>,
     /// Peers to try at once.
     pub peers: Vec<SocketAddr>,
     /// How files get their length.
     pub allocation: Allocation,
     /// List it, but do not start it.
     pub paused: bool,
-    /// What the owner chooses for it.
+    /// What the owner chooses for it. Where this is as by default, what an earlier session saved counts: see [`Choices::or`].
     pub choices: Choices,
 }
 
@@ -77,6 +81,7 @@ impl AddTorrent {
             source: source.into(),
             folder: folder.into(),
             resume: None,
+            resume_age: None,
             peers: Vec::new(),
             allocation: Allocation::default(),
             paused: false,

@@ -1,7 +1,7 @@
 //! What the engine can be asked: a picture of its torrents and peers at one moment.
 
-use crate::{error::DiskError, id::TorrentId, metainfo::InfoHash, time::Instant, torrent::PeerSource};
-use alloc::{boxed::Box, string::String};
+use crate::{choices::Priority, error::DiskError, id::TorrentId, metainfo::InfoHash, time::Instant, torrent::PeerSource};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::net::SocketAddr;
 
 /// What a torrent is doing.
@@ -42,6 +42,10 @@ pub struct TorrentStatus {
     pub total: u64,
     /// Bytes of verified pieces.
     pub verified: u64,
+    /// Bytes of wanted pieces: those that hold any byte of a wanted file.
+    pub wanted: u64,
+    /// Bytes of wanted pieces that are verified.
+    pub wanted_verified: u64,
     /// While checking: bytes looked at so far.
     pub checked: u64,
     /// Pieces in all.
@@ -94,6 +98,21 @@ pub enum WebSeedState {
     Waiting(Instant),
     /// It sent bad data, and is not asked again.
     Banned,
+}
+
+/// A file of a torrent at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStatus {
+    /// Its place in the torrent, padding files included, from 0: what [`Choices::files`](crate::choices::Choices::files) name it by.
+    pub place: u32,
+    /// Its folders and name below the download folder.
+    pub path: Vec<String>,
+    /// Its bytes.
+    pub length: u64,
+    /// Those of them in verified pieces.
+    pub verified: u64,
+    /// How much it is wanted.
+    pub priority: Priority,
 }
 
 /// A peer at one moment. Rates are in bytes a second.

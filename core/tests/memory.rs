@@ -72,7 +72,7 @@ fn drains(engine: &mut Engine, has_all: bool) -> Vec<ConnectionId> {
             Action::Disk { job, operation, .. } => {
                 let output = match operation {
                     DiskOperation::Open { layout, .. } => {
-                        let stamp = |length| Some(FileStamp { length, modified: 1 }).filter(|_| has_all);
+                        let stamp = |length| Some(FileStamp { length, modified: 1, aside: false }).filter(|_| has_all);
                         DiskOutput::Opened(layout.files().iter().map(|file| stamp(file.length)).collect())
                     }
                     DiskOperation::Verify { digests, .. } => DiskOutput::Verified(vec![true; digests.len() / 20]),

@@ -114,7 +114,7 @@ fn column(name: &str) -> String {
 fn amounts(status: &TorrentStatus) -> (u64, u64) {
     match status.state {
         TorrentState::Checking => (status.checked, status.total),
-        _ => (status.verified, status.total),
+        _ => (status.wanted_verified, status.wanted),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Downloads and seeding by magnet link, and what may be chosen for them.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -140,6 +142,53 @@ fn a_selection_that_selects_nothing_is_named_whether_by_file_or_by_link() {
             assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
             assert!(outcome.stderr.contains(mentions), "{outcome:?}");
         }
+    }
+}
+
+#[test]
+fn what_is_not_whole_is_not_seeded_by_its_link_either() {
+    let lab = Lab::new();
+    let link = tree(&lab, &[]);
+    let (_seeder, peer) = seeder(&lab, "tree.torrent", "from");
+    fs::create_dir(lab.path("empty")).unwrap();
+    let outcome = lab.run(&[&["seed", &link, "empty", "--peer", &peer][..], &LOOPBACK].concat());
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    assert!(outcome.stderr.contains("tree: cannot be seeded") && fs::read_dir(lab.path("empty")).unwrap().count() == 0, "{outcome:?}");
+}
+
+#[test]
+fn two_torrents_of_one_name_do_not_get_into_each_others_way() {
+    let lab = Lab::new();
+    let link = tree(&lab, &[]);
+    lab.file("other/tree", &noise(100_000));
+    lab.succeed(&["create", "other/tree", "-o", "other.torrent"]);
+    let (_other, peer) = seeder(&lab, "other.torrent", "other");
+    let (_tree, another) = seeder(&lab, "tree.torrent", "from");
+    for second in ["tree.torrent", &link] {
+        let outcome = lab.run(&[&download("other.torrent", "to", &peer)[..], &[second, "--peer", &another]].concat());
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), "to/tree\n"), "{outcome:?}");
+        assert!(outcome.stderr.contains("tree: another torrent of this name"), "{outcome:?}");
+        assert_same(&lab.path("other"), &lab.path("to"));
+        fs::remove_file(lab.path("to/tree")).unwrap();
+    }
+}
+
+#[test]
+fn only_what_is_selected_comes_and_later_the_rest() {
+    let lab = Lab::new();
+    let link = tree(&lab, &[]);
+    let (_seeder, peer) = seeder(&lab, "tree.torrent", "from");
+    for (torrent, folder, selection) in [
+        ("tree.torrent", "by number", ["--files", "2"]),
+        (&link, "by name", ["--match", "two.*"]),
+        (&format!("{link}&so=1"), "by link", ["--timeout", "60"]),
+    ] {
+        let (only, cover) = (format!("{folder}/tree/cd 1/two.bin"), format!("{folder}/tree/cover.jpg"));
+        lab.succeed(&[&download(torrent, folder, &peer)[..], &selection].concat());
+        assert_same(&lab.path("from/tree/cd 1/two.bin"), &lab.path(&only));
+        assert!(!lab.path(&cover).exists() && !lab.path(&format!("{folder}/tree/cd 1/one.bin")).exists(), "{folder}");
+        lab.succeed(&download("tree.torrent", folder, &peer));
+        assert_same(&lab.path("from"), &lab.path(folder));
     }
 }
 

@@ -29,14 +29,14 @@ impl Engine {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
                 break;
             }
-            let complete = torrent.is_complete();
+            let finished = torrent.is_finished();
             if self.half_open >= self.config.half_open_limit {
                 self.wanting.insert(id);
                 return;
             }
             let torrent_full = torrent.connections.len() >= limits.connections_per_torrent as usize;
             if torrent_full || self.connections.len() >= limits.connections as usize {
-                let candidate = torrent.peers.peek(self.now, complete);
+                let candidate = torrent.peers.peek(self.now, finished);
                 let scope = torrent_full.then_some(id);
                 if candidate.is_some_and(|candidate| self.make_room(scope, candidate.ip())) {
                     continue;
@@ -47,7 +47,7 @@ impl Engine {
                 }
                 return;
             }
-            let Some(remote) = torrent.peers.next(self.now, complete) else { break };
+            let Some(remote) = torrent.peers.next(self.now, finished) else { break };
             let connection = self.connections.insert(Connection::outgoing(self.now, remote, id));
             torrent.connections.insert(connection);
             self.half_open += 1;
@@ -404,6 +404,7 @@ impl Engine {
         let listed = !connection.incoming || connection.extended.as_ref().is_some_and(|extended| extended.listed);
         let Some(remote) = connection.listens_at().filter(|_| listed) else { return };
         let now = self.now;
+        torrent.peers.exchanged(remote, connection.downloaded().saturating_add(connection.uploaded()));
         match reason {
             CloseReason::Ourselves | CloseReason::Banned => {}
             // It stays connected by another way.

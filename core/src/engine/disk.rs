@@ -6,6 +6,7 @@ use crate::{
     id::{ConnectionId, DiskJobId, TorrentId},
     storage::{DiskOperation, DiskOutput},
     torrent::{Phase, Resume, Source},
+    util::Bitfield,
 };
 use alloc::{boxed::Box, vec::Vec};
 
@@ -28,11 +29,22 @@ pub(super) enum DiskPurpose {
     },
     Store {
         piece: u32,
-        sources: Vec<Source>,
+        sources: Vec<Option<Source>>,
         charge: u64,
     },
     Upload {
         connection: ConnectionId,
+    },
+    /// Blocks of a piece that is not complete are written.
+    Keep {
+        piece: u32,
+        blocks: Bitfield,
+        charge: u64,
+    },
+    /// Such blocks are read again.
+    Restore {
+        piece: u32,
+        offset: u32,
     },
     /// The files' stamps, for resume data that is otherwise known.
     Stamp(Box<Resume>),
@@ -59,11 +71,17 @@ impl Engine {
             self.storing = self.storing.saturating_sub(1);
             self.release_blocks(charge);
         }
+        if let DiskPurpose::Keep { charge, .. } = job.purpose {
+            self.release_blocks(charge);
+        }
         match (job.purpose, result) {
             (DiskPurpose::Close, _) => self.closed(job.torrent),
             // Resume data that cannot be saved costs time at the next start, nothing else.
             (DiskPurpose::SaveResume, _) | (DiskPurpose::Stamp(_), Err(_)) => {}
+            (DiskPurpose::Keep { piece, blocks, .. }, result) => self.kept(job.torrent, piece, &blocks, current && result.is_ok()),
             (_, _) if !current => {}
+            (DiskPurpose::Restore { piece, offset }, Ok(DiskOutput::Read(data))) => self.restored(job.torrent, piece, offset, &data),
+            (DiskPurpose::Restore { piece, .. }, _) => self.not_restored(job.torrent, piece),
             (DiskPurpose::Store { piece, sources, .. }, Ok(DiskOutput::Stored(fingerprints))) => {
                 self.stored(job.torrent, piece, sources, &fingerprints);
             }
@@ -76,7 +94,7 @@ impl Engine {
                 debug_assert_eq!(valid.len(), pieces as usize);
                 self.hashed(job.torrent, first, &valid);
             }
-            (DiskPurpose::Prepare, Ok(_)) => self.prepared(job.torrent),
+            (DiskPurpose::Prepare, Ok(_)) => self.files_prepared(job.torrent),
             (DiskPurpose::Stamp(resume), Ok(DiskOutput::Stamps(stamps))) => self.stamped(job.torrent, *resume, stamps),
             (DiskPurpose::Store { piece, .. }, Err(error)) => {
                 if let Some(torrent) = self.torrents.get_mut(job.torrent) {

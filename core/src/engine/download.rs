@@ -36,6 +36,7 @@ impl Engine {
             return;
         }
         let download = connection.download.get_or_insert_with(|| Box::new(Download::new(config)));
+        download.hurried = torrent.choices.sequential;
         let told = connection.extended.as_ref().and_then(|extended| extended.request_queue).unwrap_or(u32::MAX);
         let mut room = download.room(config).min((told as usize).saturating_sub(download.outstanding()));
         if room > 0 && !connection.peer_choking && torrent.picker.endgame() {
@@ -114,7 +115,7 @@ impl Engine {
     pub(super) fn keep_block(&mut self, id: TorrentId, block: Block, data: Payload, source: Source, charge: u64) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         let blocks = torrent.geometry.blocks_in(block.piece);
-        torrent.assembly.insert(block.piece, blocks, block.offset, data, source, charge);
+        torrent.assembly.insert(block.piece, blocks, block.offset, data, Some(source), charge);
         self.blocks_held += charge;
     }
 
@@ -152,36 +153,41 @@ impl Engine {
     }
 
     /// A piece fitted its hash and is on disk.
-    pub(super) fn stored(&mut self, id: TorrentId, piece: u32, sources: Vec<Source>, fingerprints: &[Fingerprint]) {
+    pub(super) fn stored(&mut self, id: TorrentId, piece: u32, sources: Vec<Option<Source>>, fingerprints: &[Fingerprint]) {
         drop(sources);
         let now = self.now;
         let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.unfinished.remove(&piece);
         torrent.picker.piece_verified(piece);
         if !torrent.verified.set(piece) {
             return;
         }
-        torrent.verified_bytes += u64::from(torrent.geometry.piece_size(piece));
+        let length = torrent.geometry.piece_size(piece);
+        torrent.verified_bytes += u64::from(length);
+        torrent.selection.piece_verified(piece, length);
         torrent.have_log.push(piece);
         torrent.have_due.get_or_insert(now + self.config.have_delay);
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(now + self.config.resume_interval);
         let guilty = if fingerprints.is_empty() { Vec::new() } else { torrent.blame.good_copy(piece, fingerprints) };
-        let complete = torrent.is_complete() && torrent.is_active();
+        // What was still under way when it ceased to be wanted finishes nothing.
+        let finishes = torrent.is_finished() && torrent.is_active() && torrent.selection.wants(piece);
         self.event(Event::PieceVerified { torrent: id, piece });
         for source in guilty {
             self.ban_source(id, source);
         }
-        if complete {
-            self.complete(id);
+        if finishes {
+            self.finished(id);
         }
         self.arm_torrent(id);
     }
 
     /// A piece did not fit its hash. Whoever is certainly to blame is banned; the piece is fetched again, from one peer alone, so that
     /// if it fails again there is no doubt.
-    pub(super) fn mismatched(&mut self, id: TorrentId, piece: u32, sources: Vec<Source>, fingerprints: Vec<Fingerprint>) {
+    pub(super) fn mismatched(&mut self, id: TorrentId, piece: u32, sources: Vec<Option<Source>>, fingerprints: Vec<Fingerprint>) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.wasted += u64::from(torrent.geometry.piece_size(piece));
+        torrent.unfinished.remove(&piece);
         torrent.picker.piece_failed(piece);
         let trusted = self.most_useful(id, piece).map(SourceId::Peer).or_else(|| self.able_web_seed(id, piece, &sources));
         let Some(torrent) = self.torrents.get_mut(id) else { return };
@@ -251,21 +257,28 @@ impl Engine {
         let from = torrent.have_announced as usize;
         torrent.have_announced = torrent.have_log.len() as u32;
         let news: Vec<u32> = torrent.have_log.get(from..).unwrap_or_default().to_vec();
-        let connections: Vec<ConnectionId> = torrent.connections.iter().copied().collect();
-        for id in connections {
-            let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.is_open()) else { continue };
-            let held = news.iter().filter(|piece| connection.holdings.has(**piece)).count() as u32;
+        let mut told = Vec::new();
+        for id in &torrent.connections {
+            let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
+            told.push(*id);
+            let held = news.iter().filter(|piece| torrent.selection.wants(**piece) && connection.holdings.has(**piece)).count() as u32;
             connection.interesting = connection.interesting.saturating_sub(held);
-            self.mark_dirty(id);
         }
+        told.into_iter().for_each(|connection| self.mark_dirty(connection));
     }
 
-    /// The last piece has come.
-    fn complete(&mut self, id: TorrentId) {
+    /// The last wanted piece has come, or what was missing is no longer wanted.
+    pub(super) fn finished(&mut self, id: TorrentId) {
         let now = self.now;
         self.announce_haves(id);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        torrent.announcer.complete(now);
+        if torrent.is_complete() {
+            torrent.announcer.complete(now);
+        } else {
+            // A partial seed has not completed; trackers hear that it is one (BEP 21) as soon as they allow.
+            torrent.announcer.update(now);
+        }
+        torrent.seeding_since.get_or_insert(now);
         self.stop_web_seeds(id);
         self.event(Event::Finished { torrent: id });
         self.watch_goal(id);

@@ -151,7 +151,7 @@ impl Engine {
     fn torrent_reasons(&self, torrent: &Torrent, open: &[&Connection]) -> Vec<TorrentReason> {
         let peers = open.len() as u32;
         let phase = match &torrent.phase {
-            Phase::Active if torrent.is_complete() => Some(TorrentReason::Complete),
+            Phase::Active if torrent.is_finished() => Some(TorrentReason::Complete),
             Phase::Active => None,
             Phase::Metadata(_) => Some(TorrentReason::Metadata { peers }),
             Phase::Settling | Phase::Opening | Phase::Checking(..) | Phase::Preparing => Some(TorrentReason::Checking),
@@ -160,7 +160,7 @@ impl Engine {
             Phase::Ending(_) => Some(TorrentReason::Ending),
         };
         let mut reasons: Vec<TorrentReason> = phase.into_iter().collect();
-        if !torrent.takes_peers() || torrent.is_complete() {
+        if !torrent.takes_peers() || torrent.is_finished() {
             return reasons;
         }
         let active = torrent.web_seeds.iter().filter(|web| web.seed.is_running()).count() as u32;

@@ -53,7 +53,7 @@ impl Engine {
         }
         // Interest comes before the requests that it allows.
         let was_interested = connection.am_interested;
-        connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_complete() && torrent.is_active();
+        connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_finished() && torrent.is_active();
         if was_interested && !connection.am_interested {
             connection.last_useful = now;
         }

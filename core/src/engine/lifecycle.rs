@@ -10,15 +10,17 @@ use crate::{
     peer::CloseReason,
     rng::Purpose,
     storage::{DiskOperation, FileStamp, Layout},
+    time::Duration,
     torrent::{
-        Assembly, Blame, Checking, Ending, Geometry, GoalWatch, PeerList, PeerSource, Phase, Resume, ResumePeer, Torrent,
+        Assembly, Blame, Checking, Earlier, Ending, Geometry, GoalWatch, PeerList, PeerSource, Phase, Resume, ResumePeer, Selection,
+        Torrent,
         choker::Choker,
         picker::{PeerCursor, Picker},
     },
     tracker::{Announcer, Reach},
     util::{Bitfield, Lane, RateMeter},
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
 use core::net::SocketAddr;
 
@@ -60,7 +62,16 @@ impl Engine {
         if private {
             announcer_config.reach = Reach::OneTracker;
         }
-        let announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
+        let choices = match &resume {
+            Some(resume) => choices.or(resume.choices.clone()),
+            None => choices,
+        };
+        let earlier = Earlier::of(resume.as_ref());
+        let mut announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
+        if let Some(resume) = &resume {
+            // Whoever knows nobody cannot wait for the end of a tracker's minimum interval.
+            announcer.restore(self.now, &resume.trackers, add.resume_age.filter(|_| !resume.peers.is_empty()));
+        }
         let mut peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
         peers.set_own(self.own_addresses);
         let choker = Choker::new(self.rng.fork(Purpose::Choker, number));
@@ -72,6 +83,7 @@ impl Engine {
             info_hash,
             source,
             from_magnet,
+            selection: Selection::new(&layout, &geometry, &choices, &Bitfield::new(geometry.piece_count())),
             choices,
             saved: waiting,
             layout: Arc::new(layout),
@@ -83,7 +95,11 @@ impl Engine {
             error: None,
             epoch: 0,
             disk_jobs: 0,
+            unfinished: BTreeMap::new(),
+            keeping: 0,
             storing: 0,
+            preparing: false,
+            prepared_for: None,
             verified: Bitfield::new(geometry.piece_count()),
             verified_bytes: 0,
             picker,
@@ -112,6 +128,9 @@ impl Engine {
             downloaded: 0,
             uploaded: 0,
             wasted: 0,
+            seeding_since: None,
+            seeded: Duration::ZERO,
+            earlier,
             download_meter: RateMeter::default(),
             upload_meter: RateMeter::default(),
             download_lane: Lane::new(),
@@ -139,6 +158,7 @@ impl Engine {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
         torrent.paused = true;
         if torrent.takes_peers() {
+            self.keep_unfinished(id);
             self.stand_still(id, Phase::Paused);
         }
         Ok(())
@@ -189,25 +209,6 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn choose(&mut self, id: TorrentId, choices: Choices) -> Result<(), CommandError> {
-        let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
-        let rates = choices.rates;
-        let exchanged = torrent.exchanges_peers();
-        torrent.choices = choices;
-        let switched = torrent.exchanges_peers() != exchanged;
-        torrent.resume_changed = true;
-        torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
-        self.set_torrent_rates(id, rates);
-        self.watch_goal(id);
-        if switched {
-            self.peer_exchange_changed(id);
-        }
-        self.discover_locally(id);
-        self.choose_super_seeding(id);
-        self.arm_torrent(id);
-        Ok(())
-    }
-
     pub(super) fn shut_down(&mut self) {
         if self.shutting_down {
             return;
@@ -233,8 +234,12 @@ impl Engine {
         match torrent.phase {
             Phase::Settling => {
                 torrent.phase = Phase::Opening;
-                let operation =
-                    DiskOperation::Open { layout: torrent.layout.clone(), folder: torrent.folder.clone(), allocation: torrent.allocation };
+                let operation = DiskOperation::Open {
+                    layout: torrent.layout.clone(),
+                    folder: torrent.folder.clone(),
+                    allocation: torrent.allocation,
+                    parts: parts_name(torrent.info_hash),
+                };
                 self.disk(id, DiskPurpose::Open, operation);
             }
             // A magnet link without metadata has nothing on disk.
@@ -258,6 +263,9 @@ impl Engine {
         torrent.verified = Bitfield::new(torrent.geometry.piece_count());
         torrent.verified_bytes = 0;
         torrent.picker = Picker::new(torrent.geometry, (&self.config).into());
+        torrent.select();
+        (torrent.preparing, torrent.prepared_for) = (false, None);
+        torrent.unfinished.clear();
         torrent.blame = Blame::default();
         torrent.have_log = Vec::new();
         torrent.have_announced = 0;
@@ -312,17 +320,26 @@ impl Engine {
         let pieces = torrent.geometry.piece_count();
         torrent.verified_bytes = checking.verified.iter().map(|piece| u64::from(torrent.geometry.piece_size(piece))).sum();
         torrent.verified = checking.verified;
+        torrent.unfinished = checking.unfinished;
         torrent.picker = Picker::resumed(torrent.geometry, (&self.config).into(), torrent.verified.clone());
+        torrent.select();
         self.adopt_connections(id);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         // Resume data that still holds need not be written again.
-        let kept = torrent.resume.as_ref().is_some_and(|resume| resume.verified == torrent.verified && resume.files == stamps);
-        torrent.resume_changed = !kept && (!torrent.verified.is_empty() || torrent.from_magnet);
+        let kept = torrent
+            .resume
+            .as_ref()
+            .is_some_and(|resume| resume.verified == torrent.verified && resume.files == stamps && resume.choices == torrent.choices);
+        let chosen = torrent.choices != Choices::default();
+        torrent.resume_changed = !kept && (!torrent.verified.is_empty() || torrent.from_magnet || chosen);
         let verified = torrent.verified.count();
         // Whoever has everything writes nothing: files may lie on a disk that cannot be written to.
         let lengths = torrent.layout.files().iter().zip(&stamps).filter(|(file, _)| !file.padding);
         let whole =
-            torrent.is_complete() && lengths.into_iter().all(|(file, stamp)| stamp.is_some_and(|stamp| stamp.length == file.length));
+            torrent.is_complete() && lengths.into_iter().all(|(file, stamp)| stamp.is_some_and(|stamp| stamp.is_whole(file.length)));
+        if whole {
+            torrent.prepared_for = Some(torrent.selection.files.clone());
+        }
         let paused = torrent.paused;
         self.event(Event::Checked { torrent: id, verified, pieces });
         if paused {
@@ -344,16 +361,15 @@ impl Engine {
             let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
             torrent.picker.peer_joined(connection.holdings.view());
             connection.cursor = PeerCursor::default();
-            connection.interesting = (0..torrent.geometry.piece_count())
-                .filter(|piece| connection.holdings.has(*piece) && !torrent.verified.get(*piece))
-                .count() as u32;
+            connection.interesting = torrent.interesting_in(connection);
         }
     }
 
     fn prepare(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.phase = Phase::Preparing;
-        self.disk(id, DiskPurpose::Prepare, DiskOperation::Prepare);
+        torrent.prepared_for = None;
+        self.prepare_files(id);
     }
 
     /// All is ready: peers and trackers may be spoken to.
@@ -372,11 +388,13 @@ impl Engine {
         if torrent.connections.is_empty() {
             torrent.peers.restart(now);
         }
-        let complete = torrent.is_complete();
-        if complete {
+        let finished = torrent.is_finished();
+        if finished {
+            torrent.seeding_since.get_or_insert(now);
             self.event(Event::Finished { torrent: id });
             self.watch_goal(id);
         }
+        self.restore_unfinished(id);
         self.start_web_seeds(id);
         // Whoever gave a magnet link's metadata is there already, and waits to hear what we want.
         self.wants_changed(id);
@@ -396,6 +414,9 @@ impl Engine {
     pub(super) fn stand_still(&mut self, id: TorrentId, phase: Phase) -> bool {
         let now = self.now;
         let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| !matches!(torrent.phase, Phase::Ending(_))) else { return false };
+        torrent.seeding_ends(now);
+        // What was given, and for how long, is worth a line even if no piece has come.
+        torrent.resume_changed |= torrent.is_active() && (torrent.uploaded > 0 || torrent.downloaded > 0 || !torrent.seeded.is_zero());
         torrent.phase = phase;
         torrent.announcer.stop(now);
         torrent.goal.stop(now);
@@ -425,6 +446,9 @@ impl Engine {
 
     /// Takes a torrent off the list, step by step: traffic, resume data, disk, trackers.
     fn end(&mut self, id: TorrentId, forget: bool, delete: bool) {
+        if !forget {
+            self.keep_unfinished(id);
+        }
         if !self.stand_still(id, Phase::Paused) {
             return;
         }
@@ -469,19 +493,24 @@ impl Engine {
         torrent.resume_due = None;
         // The disk is asked for nothing after its files were closed.
         let closed = matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
-        // Of a magnet link without metadata there is nothing to save, nor anything on disk.
-        if closed || torrent.metainfo().is_none() || !core::mem::take(&mut torrent.resume_changed) {
+        // Of a magnet link without metadata there is nothing to save, nor anything on disk. What is being kept is to be told, too.
+        if closed || torrent.metainfo().is_none() || torrent.keeping > 0 || !core::mem::take(&mut torrent.resume_changed) {
             return;
         }
-        let (earlier_up, earlier_down) = torrent.resume.as_ref().map_or((0, 0), |resume| (resume.uploaded, resume.downloaded));
+        let earlier = torrent.earlier;
         let resume = Resume {
             verified: torrent.verified.clone(),
             files: Vec::new(),
-            uploaded: earlier_up.saturating_add(torrent.uploaded),
-            downloaded: earlier_down.saturating_add(torrent.downloaded),
+            unfinished: torrent.unfinished.clone(),
+            choices: torrent.choices.clone(),
+            uploaded: earlier.uploaded.saturating_add(torrent.uploaded),
+            downloaded: earlier.downloaded.saturating_add(torrent.downloaded),
+            seeding: earlier.seeding.saturating_add(torrent.seeding_time(self.now)),
+            trackers: torrent.announcer.saved(self.now),
             peers: torrent
                 .peers
-                .addresses()
+                .best()
+                .into_iter()
                 .map(|(address, sources)| ResumePeer { address, from_tracker: sources.contains(PeerSource::Tracker) })
                 .collect(),
             info: torrent.metainfo().filter(|_| torrent.from_magnet).map(|metainfo| metainfo.info.raw().clone()),
@@ -496,10 +525,15 @@ impl Engine {
         // had happened since. Such files are hashed if the next session begins with what is saved now.
         let storing = torrent.picker.begun().filter(|begun| begun.received == begun.blocks).map(|begun| begun.piece);
         let unnamed = torrent.verified.iter().filter(|piece| !resume.verified.get(*piece)).chain(storing);
+        let mut aside_changed = false;
         for span in unnamed.flat_map(|piece| torrent.layout.spans(piece, 0, torrent.layout.piece_size(piece))) {
             if let Some(stamp) = resume.files.get_mut(span.file as usize) {
-                *stamp = None;
+                aside_changed |= stamp.take().is_some_and(|stamp| stamp.aside);
             }
+        }
+        if aside_changed {
+            // All of them have the part file's stamp.
+            resume.files.iter_mut().filter(|stamp| stamp.is_some_and(|stamp| stamp.aside)).for_each(|stamp| *stamp = None);
         }
         let data = resume.encode(torrent.info_hash).into();
         self.disk(id, DiskPurpose::SaveResume, DiskOperation::SaveResume { data });
@@ -517,6 +551,12 @@ fn known(source: TorrentSource, info_hash: InfoHash, saved: Option<&Bytes>) -> T
         }),
         None => TorrentSource::Magnet(magnet),
     }
+}
+
+/// What the part file is called: hidden, one for each torrent, and beside the files, so that it is on the disk that has room for them
+/// and goes where the folder goes.
+fn parts_name(info_hash: InfoHash) -> String {
+    format!(".{info_hash}.parts")
 }
 
 /// The owner's choices, and where they say nothing of files, the link's (BEP 53).

@@ -94,7 +94,7 @@ impl Engine {
         if bitfield.is_full() {
             connection.holdings = Holdings::All;
         }
-        if !torrent.has_announced(piece) {
+        if torrent.selection.wants(piece) && !torrent.has_announced(piece) {
             connection.interesting += 1;
         }
         self.super_seed_has(id, &[piece]);
@@ -119,7 +119,7 @@ impl Engine {
         let rest = connection.holdings.without(&[piece], pieces);
         torrent.picker.peer_lost(&rest, piece);
         connection.holdings = Holdings::Some(rest);
-        if !torrent.has_announced(piece) {
+        if torrent.selection.wants(piece) && !torrent.has_announced(piece) {
             connection.interesting = connection.interesting.saturating_sub(1);
         }
         if let Some(address) = connection.listens_at() {
@@ -156,8 +156,7 @@ impl Engine {
         connection.holdings = Holdings::All;
         connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
-        let announced = torrent.announced();
-        connection.interesting = announced.len() - announced.count();
+        connection.interesting = torrent.interesting_in(connection);
         self.super_seed_meets(id);
         self.holdings_changed(id);
     }
@@ -184,11 +183,7 @@ impl Engine {
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
-        let announced = torrent.announced();
-        connection.interesting = match &connection.holdings {
-            Holdings::All => announced.len() - announced.count(),
-            Holdings::Some(pieces) => pieces.iter().filter(|piece| !announced.get(*piece)).count() as u32,
-        };
+        connection.interesting = torrent.interesting_in(connection);
         self.super_seed_has(id, &news);
         self.super_seed_ready(id);
         self.grant_fast(id);

@@ -223,7 +223,13 @@ impl Torrent {
         self.geometry = geometry;
         self.verified = Bitfield::new(geometry.piece_count());
         self.picker = Picker::new(geometry, config.into());
+        self.select();
         self.resume = self.saved.take().and_then(|data| crate::torrent::Resume::decode(&data, self.info_hash, &self.layout).ok());
+        self.earlier = crate::torrent::Earlier::of(self.resume.as_ref());
+        if let Some(resume) = &self.resume {
+            self.choices = core::mem::take(&mut self.choices).or(resume.choices.clone());
+            self.select();
+        }
         self.learn_saved(now, config);
         true
     }

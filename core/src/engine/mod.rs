@@ -8,6 +8,8 @@
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
 //! - `fast`: the fast extension; `partial_seeds`: who wants nothing more; `super_seeding`: who shows little
 //! - `download`: requests, blocks, pieces, haves
+//! - `selection`: which files are wanted, and what follows when that changes
+//! - `unfinished`: pieces that are not complete when a torrent stands still
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `rates`: rate limits; `goal`: when seeding ends
@@ -32,10 +34,12 @@ mod partial_seeds;
 mod peer_exchange;
 mod query;
 mod rates;
+mod selection;
 mod super_seeding;
 mod timers;
 mod trackers;
 mod turnover;
+mod unfinished;
 mod upload;
 mod web_seeds;
 

@@ -42,7 +42,7 @@ impl Engine {
 
 /// Whether neither side wants anything of the other.
 fn is_useless(connection: &Connection, torrent: &Torrent) -> bool {
-    torrent.is_complete() && (connection.holdings.is_seed() || wants_nothing(connection, torrent))
+    torrent.is_upload_only() && (connection.holdings.is_seed() || wants_nothing(connection, torrent))
 }
 
 /// Whether a peer says that it wants nothing, and means not only that it does not know yet what there is: it may have come with a magnet

@@ -7,7 +7,7 @@ use crate::{
     id::TorrentId,
     metainfo::{InfoHash, Metainfo},
     peer::client_name,
-    status::{PeerStatus, TorrentState, TorrentStatus, WebSeedState, WebSeedStatus},
+    status::{FileStatus, PeerStatus, TorrentState, TorrentStatus, WebSeedState, WebSeedStatus},
     torrent::{PeerSource, Phase, Torrent, WebSource},
     tracker::TrackerStatus,
     util::Bitfield,
@@ -33,6 +33,30 @@ impl Engine {
     /// What a torrent consists of; `None` while a magnet link's metadata is still to come.
     pub fn metainfo(&self, torrent: TorrentId) -> Option<&Metainfo> {
         self.torrents.get(torrent).and_then(|torrent| torrent.metainfo())
+    }
+
+    /// The files of a torrent, padding left out, and how much of each is there; empty while a magnet link's metadata is still to come.
+    pub fn files(&self, torrent: TorrentId) -> Vec<FileStatus> {
+        let Some(torrent) = self.torrents.get(torrent) else { return Vec::new() };
+        let layout = &torrent.layout;
+        let verified = |place: u32| {
+            let (start, end) = (layout.start_of(place), layout.start_of(place.saturating_add(1)));
+            let bytes = |piece: u32| {
+                let first = u64::from(piece) * u64::from(layout.piece_length());
+                end.min(first + u64::from(layout.piece_size(piece))).saturating_sub(start.max(first))
+            };
+            layout.pieces_of(place as usize).filter(|piece| torrent.verified.get(*piece)).map(bytes).sum()
+        };
+        let files = (0..).zip(layout.files()).filter(|(_, file)| !file.padding);
+        files
+            .map(|(place, file)| FileStatus {
+                place,
+                path: file.path.clone(),
+                length: file.length,
+                verified: verified(place),
+                priority: torrent.choices.file(place),
+            })
+            .collect()
     }
 
     /// What its owner chose for a torrent.
@@ -116,7 +140,7 @@ impl Engine {
             state: match &torrent.phase {
                 Phase::Metadata(_) => TorrentState::FetchingMetadata,
                 Phase::Settling | Phase::Opening | Phase::Checking(..) => TorrentState::Checking,
-                Phase::Preparing | Phase::Active if torrent.is_complete() => TorrentState::Seeding,
+                Phase::Preparing | Phase::Active if torrent.is_finished() => TorrentState::Seeding,
                 Phase::Preparing | Phase::Active => TorrentState::Downloading,
                 Phase::Paused => TorrentState::Paused,
                 Phase::Failed => TorrentState::Failed,
@@ -125,6 +149,8 @@ impl Engine {
             error: torrent.error.clone(),
             total: torrent.layout.total_length(),
             verified: torrent.verified_bytes,
+            wanted: torrent.selection.bytes,
+            wanted_verified: torrent.selection.verified,
             checked: match &torrent.phase {
                 Phase::Checking(checking, _) => checking.checked,
                 _ => 0,

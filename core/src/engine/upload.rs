@@ -151,7 +151,7 @@ impl Engine {
             return;
         }
         torrent.choke_due = Some(now + config.choke_interval);
-        let seeding = torrent.is_complete();
+        let seeding = torrent.is_finished();
         let unchoked = torrent.choker.round(&candidates, config.limits.upload_slots as usize, config.optimistic_rounds, seeding);
         for candidate in &candidates {
             self.set_choking(candidate.connection, !unchoked.contains(&candidate.connection));

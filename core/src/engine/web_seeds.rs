@@ -124,10 +124,10 @@ impl Engine {
     }
 
     /// A web seed that can send `piece` at once, and did not send any of `bad`.
-    pub(super) fn able_web_seed(&self, id: TorrentId, piece: u32, bad: &[Source]) -> Option<SourceId> {
+    pub(super) fn able_web_seed(&self, id: TorrentId, piece: u32, bad: &[Option<Source>]) -> Option<SourceId> {
         let able = |(place, web): &(u32, &WebSource)| {
             let ready = web.seed.is_idle() || web.seed.is_running();
-            ready && web.seed.holdings().contains(piece) && !bad.contains(&Source::WebSeed(*place))
+            ready && web.seed.holdings().contains(piece) && !bad.contains(&Some(Source::WebSeed(*place)))
         };
         let torrent = self.torrents.get(id)?;
         (0..).zip(&torrent.web_seeds).find(able).map(|(place, _)| SourceId::WebSeed(place))

@@ -37,6 +37,8 @@ pub(crate) struct Download {
     pub(crate) snubbed: bool,
     /// Since when we do not read what the peer sends.
     unheard_since: Option<Instant>,
+    /// Somebody reads along: silence is borne for a sixth of the time only.
+    pub(crate) hurried: bool,
     /// What the peer said of its pieces before we knew how many there are.
     pub(crate) early: Option<Box<Early>>,
     /// What the fast extension adds; here because an idle connection does without it.
@@ -86,6 +88,7 @@ impl Download {
             last_block: Instant::ZERO,
             snubbed: false,
             unheard_since: None,
+            hurried: false,
             early: None,
             fast: None,
             total: 0,
@@ -207,6 +210,15 @@ impl Download {
         true
     }
 
+    /// No longer wants any block of `pieces`, which are in ascending order.
+    pub(crate) fn cancel_pieces(&mut self, pieces: &[u32]) {
+        let unwanted = |block: &&Block| pieces.binary_search(&block.piece).is_ok();
+        let blocks: Vec<Block> = self.outstanding.iter().filter(unwanted).copied().collect();
+        for block in blocks {
+            self.cancel(block);
+        }
+    }
+
     /// Gives the blocks of `piece` up, as after a choke: the peer no longer has it (BEP 54).
     pub(crate) fn release_piece(&mut self, piece: u32) -> Vec<Block> {
         let released: Vec<Block> = self.outstanding.iter().filter(|block| block.piece == piece).copied().collect();
@@ -236,6 +248,7 @@ impl Download {
     /// When [`Download::snub`] is due, if the peer owes us anything and may be silent for `patience`, and for `block_timeout` bring no
     /// whole block.
     pub(crate) fn snub_deadline(&self, patience: Duration, block_timeout: Duration) -> Option<Instant> {
+        let patience = if self.hurried { patience / 6 } else { patience };
         let (silent, slow) = (self.progress + patience, self.last_block + block_timeout);
         (!self.outstanding.is_empty()).then(|| silent.min(slow))
     }

@@ -12,9 +12,9 @@ use crate::{
     input::{ByteRange, FetchHead, HttpReply, ReadBuffer},
     metainfo::{HostPort, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
-    storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
+    storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Kept, Layout, LayoutFile, Span},
     time::Duration,
-    util::Key,
+    util::{Bitfield, Key},
     wire::{Decoder, Encoder, Handshake, HandshakeDecoder, Message, MessageId, PeerId, Reserved, WireError},
 };
 use alloc::{boxed::Box, format, string::String, vec};
@@ -52,7 +52,7 @@ fn disk_error() -> impl Strategy<Value = Box<DiskError>> + Clone {
 }
 
 fn disk_output() -> impl Strategy<Value = DiskOutput> + Clone {
-    let stamp = any::<(u64, i64)>().prop_map(|(length, modified)| FileStamp { length, modified });
+    let stamp = any::<(u64, i64, bool)>().prop_map(|(length, modified, aside)| FileStamp { length, modified, aside });
     let stamps = list(option::of(stamp), 0..5);
     prop_oneof![
         stamps.clone().prop_map(DiskOutput::Opened),
@@ -138,7 +138,16 @@ fn command() -> impl Strategy<Value = Command> {
     let add = (torrent, text(), option::of(bytes()), peers.clone(), any::<bool>()).prop_map(|(metainfo, folder, resume, peers, paused)| {
         let allocation = if paused { Allocation::Full } else { Allocation::Sparse };
         let source = if folder.len() % 2 == 0 { TorrentSource::Metainfo(metainfo) } else { TorrentSource::Magnet(magnet()) };
-        Command::Add(Box::new(AddTorrent { source, folder, resume, peers, allocation, paused, choices: Choices::default() }))
+        Command::Add(Box::new(AddTorrent {
+            source,
+            folder,
+            resume_age: resume.as_ref().map(|resume| Duration::from_millis(resume.len() as u64)),
+            resume,
+            peers,
+            allocation,
+            paused,
+            choices: Choices::default(),
+        }))
     });
     prop_oneof![
         add,
@@ -162,8 +171,23 @@ fn operation() -> impl Strategy<Value = DiskOperation> {
     let file = (list(text(), 0..3), 0..1u64 << 40, any::<bool>()).prop_map(|(path, length, padding)| LayoutFile { path, length, padding });
     let layout = (list(file, 0..4), 1 << 14..1u32 << 20).prop_map(|(files, piece)| Layout::new(files, piece).unwrap());
     prop_oneof![
-        (layout, text()).prop_map(|(layout, folder)| DiskOperation::Open { layout: layout.into(), folder, allocation: Allocation::Full }),
-        Just(DiskOperation::Prepare),
+        (layout, text(), text()).prop_map(|(layout, folder, parts)| DiskOperation::Open {
+            layout: layout.into(),
+            folder,
+            allocation: Allocation::Full,
+            parts
+        }),
+        list(any::<bool>(), 0..20).prop_map(|bits| {
+            let mut wanted = Bitfield::new(bits.len() as u32);
+            for (file, _) in (0..).zip(bits).filter(|(_, bit)| *bit) {
+                wanted.set(file);
+            }
+            DiskOperation::Prepare { wanted }
+        }),
+        (any::<u32>(), list((spans.clone(), list(zeros(), 0..3)), 0..3)).prop_map(|(piece, runs)| {
+            let runs = runs.into_iter().map(|(spans, segments)| Kept { spans, segments }).collect();
+            DiskOperation::Keep { piece, runs }
+        }),
         (any::<u32>(), list(zeros(), 0..3), spans.clone(), any::<[u8; 20]>(), any::<bool>()).prop_map(
             |(piece, segments, spans, digest, fingerprints)| DiskOperation::Store { piece, segments, spans, digest, fingerprints }
         ),

@@ -2,7 +2,7 @@
 
 use super::{
     ReplayError,
-    form::{Form, Reader, Writer, form, put_all},
+    form::{Form, Reader, Writer, form, put_all, put_bytes},
     stream::{self, Framing},
 };
 use crate::{
@@ -20,9 +20,10 @@ use crate::{
     metainfo::{HostPort, Info, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
     rng::Seed,
-    storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
+    storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Kept, Layout, LayoutFile, Span},
     torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, Reach, udp::UdpTrackerConfig},
+    util::Bitfield,
     web_seed::WebSeedConfig,
     wire::{MessageId, WireError, extension::ExtensionError},
 };
@@ -143,7 +144,7 @@ form! { struct LocalDiscoveryConfig { interval, minimum_interval } }
 
 form! { enum Reach { 0 => OneTracker, 1 => EveryTier, 2 => EveryTracker } }
 
-form! { struct AddTorrent { source, folder, resume, peers, allocation, paused, choices } }
+form! { struct AddTorrent { source, folder, resume, resume_age, peers, allocation, paused, choices } }
 
 form! { enum TorrentSource { 0 => Metainfo(metainfo), 1 => Magnet(magnet) } }
 
@@ -198,14 +199,15 @@ impl Form for ReadBuffer {
 }
 
 form! { enum DiskOperation {
-    0 => Open { layout, folder, allocation },
-    1 => Prepare,
+    0 => Open { layout, folder, allocation, parts },
+    1 => Prepare { wanted },
     2 => Store { piece, segments as payloads, spans, digest, fingerprints },
     3 => Read { spans, length },
     4 => Verify { first, digests },
     5 => Stamp,
     6 => SaveResume { data },
     7 => Close { forget, delete },
+    8 => Keep { piece, runs },
 } }
 
 form! { enum DiskOutput {
@@ -233,7 +235,31 @@ form! { struct LayoutFile { path, length, padding } }
 
 form! { struct Span { file, offset, length } }
 
-form! { struct FileStamp { length, modified } }
+form! { struct FileStamp { length, modified, aside } }
+
+impl Form for Kept {
+    fn put(&self, to: &mut Writer<'_>) {
+        let Kept { spans, segments } = self;
+        spans.put(to);
+        payloads::put(segments, to);
+    }
+
+    fn take(from: &mut Reader) -> Result<Kept, ReplayError> {
+        Ok(Kept { spans: Form::take(from)?, segments: payloads::take(from)? })
+    }
+}
+
+impl Form for Bitfield {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.len().put(to);
+        put_bytes(self.as_bytes(), to);
+    }
+
+    fn take(from: &mut Reader) -> Result<Bitfield, ReplayError> {
+        let length = u32::take(from)?;
+        Bitfield::from_bytes(length, &Bytes::take(from)?).ok_or_else(|| from.corrupt())
+    }
+}
 
 form! { enum StreamError { 0 => Refused, 1 => Unreachable, 2 => Reset, 3 => TimedOut, 4 => OutOfResources, 5 => Other } }
 

@@ -1,4 +1,5 @@
 use super::{Layout, Span};
+use crate::util::Bitfield;
 use alloc::{string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -23,10 +24,21 @@ pub enum DiskOperation {
         folder: String,
         /// How files get their length.
         allocation: Allocation,
+        /// The name of the part file, directly in the folder: what stored pieces hold of files that are not wanted is kept there.
+        /// See [`Parts`](super::Parts) for where. A file that is not there while the part file is, is looked for in it.
+        parts: String,
     },
-    /// Create the folders, the empty files, and under [`Allocation::Full`] all the others at full length. Files that are longer
-    /// than the torrent says are cut. Padding files are never created. Answered by [`DiskOutput::Done`].
-    Prepare,
+    /// Make ready for these wanted files, at the beginning and whenever the owner's choice changes. Comes while stores and reads are
+    /// under way, never together with another of its kind. Answered by [`DiskOutput::Done`].
+    ///
+    /// Of the wanted files: create their folders, the empty ones, and under [`Allocation::Full`] all the others at full length; cut
+    /// what is longer than the torrent says; and what the part file holds of one goes to where it belongs. A file that is neither
+    /// wanted nor there is kept aside from now on: what is stored of it goes to the part file. One that is there already stays, and
+    /// is used. The part file is deleted once no file is kept in it. Padding files are never created.
+    Prepare {
+        /// A bit for each file of the layout.
+        wanted: Bitfield,
+    },
     /// Hash the segments as they lie; if the digest fits, write them, one vectored write a file.
     /// Answered by [`DiskOutput::Stored`] or [`DiskOutput::Mismatch`].
     Store {
@@ -56,6 +68,14 @@ pub enum DiskOperation {
         /// 20 bytes a piece.
         digests: Bytes,
     },
+    /// Write blocks of a piece that is not complete, without a look at its hash, so that the next session need not fetch them again.
+    /// Answered by [`DiskOutput::Done`].
+    Keep {
+        /// Which piece.
+        piece: u32,
+        /// Runs of blocks, each with where it goes.
+        runs: Vec<Kept>,
+    },
     /// Look at the files' sizes and times, after all writes answered so far. Answered by [`DiskOutput::Stamps`].
     Stamp,
     /// Replace the resume file whole: temporary file, fsync, rename. Answered by [`DiskOutput::Done`].
@@ -65,17 +85,26 @@ pub enum DiskOperation {
     },
     /// Close all files. Answered by [`DiskOutput::Done`].
     Close {
-        /// Delete the resume file.
+        /// Delete the resume file and the part file: nobody will come back to them.
         forget: bool,
-        /// Delete the files, and the folders that this leaves empty.
+        /// Delete the files, the part file, and the folders that this leaves empty.
         delete: bool,
     },
+}
+
+/// Blocks that lie side by side in a piece that is not complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Where they go, in order.
+    pub spans: SmallVec<[Span; 2]>,
+    /// Their bytes, in order.
+    pub segments: Vec<Bytes>,
 }
 
 /// What came of a [`DiskOperation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskOutput {
-    /// What there is of each file, in the layout's order; `None` for a missing one, and for padding.
+    /// What there is of each file, in the layout's order; `None` for a missing one that is not kept aside, and for padding.
     Opened(Vec<Option<FileStamp>>),
     /// The digest fitted and the bytes are where a crash of the process cannot take them back.
     /// One fingerprint a block if they were asked for, none otherwise.
@@ -86,7 +115,7 @@ pub enum DiskOutput {
     Read(Bytes),
     /// Whether each piece of the range is there and fits its digest, in order.
     Verified(Vec<bool>),
-    /// The files' sizes and times, in the layout's order; `None` for a missing one, and for padding.
+    /// The files' sizes and times, in the layout's order; `None` for a missing one that is not kept aside, and for padding.
     Stamps(Vec<Option<FileStamp>>),
     /// It is done.
     Done,
@@ -109,4 +138,13 @@ pub struct FileStamp {
     pub length: u64,
     /// The time of its last modification, nanoseconds since 1970.
     pub modified: i64,
+    /// The file is kept aside: length and time are the part file's.
+    pub aside: bool,
+}
+
+impl FileStamp {
+    /// Whether this is a file of its own that has all of its `length` bytes.
+    pub fn is_whole(&self, length: u64) -> bool {
+        !self.aside && self.length == length
+    }
 }

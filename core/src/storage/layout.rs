@@ -83,6 +83,11 @@ impl Layout {
         self.starts.last().copied().unwrap_or(0)
     }
 
+    /// Where `file` begins in the torrent, in bytes; the total past the last file.
+    pub fn start_of(&self, file: u32) -> u64 {
+        self.starts.get(file as usize).copied().unwrap_or_else(|| self.total_length())
+    }
+
     /// Bytes a piece; the last one may be shorter.
     pub fn piece_length(&self) -> u32 {
         self.piece_length

@@ -2,6 +2,8 @@
 
 mod job;
 mod layout;
+mod parts;
 
-pub use job::{Allocation, Digest, DiskOperation, DiskOutput, FileStamp, Fingerprint};
+pub use job::{Allocation, Digest, DiskOperation, DiskOutput, FileStamp, Fingerprint, Kept};
 pub use layout::{Layout, LayoutFile, Span};
+pub use parts::Parts;

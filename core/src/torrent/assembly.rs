@@ -1,5 +1,6 @@
 use crate::{
     id::ConnectionId,
+    util::Bitfield,
     wire::{BLOCK_LENGTH, Payload},
 };
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -15,7 +16,8 @@ pub(crate) struct Assembly {
 #[derive(Debug)]
 struct Gathered {
     data: Payload,
-    source: Source,
+    /// `None` if it came in an earlier session.
+    source: Option<Source>,
     charge: u64,
 }
 
@@ -41,15 +43,27 @@ pub(crate) enum SourceId {
 pub(crate) struct Assembled {
     /// Its bytes, in order.
     pub(crate) segments: Vec<Bytes>,
-    /// Who sent each block.
-    pub(crate) sources: Vec<Source>,
+    /// Who sent each block; `None` for those of an earlier session.
+    pub(crate) sources: Vec<Option<Source>>,
     /// Its part of the block budget.
+    pub(crate) charge: u64,
+}
+
+/// The blocks that came of a piece that is not complete.
+#[derive(Debug)]
+pub(crate) struct Incomplete {
+    pub(crate) piece: u32,
+    /// Which blocks.
+    pub(crate) blocks: Bitfield,
+    /// Blocks side by side: the offset of the first, and their bytes.
+    pub(crate) runs: Vec<(u32, Vec<Bytes>)>,
+    /// Their part of the block budget.
     pub(crate) charge: u64,
 }
 
 impl Assembly {
     /// Keeps the block at `offset` of `piece`, which consists of `blocks` blocks, and costs the budget `charge` bytes.
-    pub(crate) fn insert(&mut self, piece: u32, blocks: u32, offset: u32, data: Payload, source: Source, charge: u64) {
+    pub(crate) fn insert(&mut self, piece: u32, blocks: u32, offset: u32, data: Payload, source: Option<Source>, charge: u64) {
         let gathered = self.pieces.entry(piece).or_insert_with(|| (0..blocks).map(|_| None).collect());
         if let Some(place) = gathered.get_mut((offset / BLOCK_LENGTH) as usize) {
             *place = Some(Gathered { data, source, charge });
@@ -72,6 +86,46 @@ impl Assembly {
         Some(assembled)
     }
 
+    /// Whether the block at `offset` of `piece` is here.
+    pub(crate) fn has(&self, piece: u32, offset: u32) -> bool {
+        let block = self.pieces.get(&piece).and_then(|gathered| gathered.get((offset / BLOCK_LENGTH) as usize));
+        block.is_some_and(Option::is_some)
+    }
+
+    /// Takes everything out: of each piece which blocks there are, as runs of blocks that lie side by side, each with its offset, and
+    /// what they cost the budget.
+    pub(crate) fn take_all(&mut self) -> Vec<Incomplete> {
+        let pieces = core::mem::take(&mut self.pieces);
+        pieces
+            .into_iter()
+            .map(|(piece, gathered)| {
+                let mut incomplete = Incomplete { piece, blocks: Bitfield::new(gathered.len() as u32), runs: Vec::new(), charge: 0 };
+                let mut goes_on = false;
+                for (index, block) in (0..).zip(gathered) {
+                    let Some(block) = block else {
+                        goes_on = false;
+                        continue;
+                    };
+                    incomplete.blocks.set(index);
+                    incomplete.charge = incomplete.charge.saturating_add(block.charge);
+                    if !goes_on {
+                        incomplete.runs.push((index * BLOCK_LENGTH, Vec::new()));
+                    }
+                    goes_on = true;
+                    if let Some((_, segments)) = incomplete.runs.last_mut() {
+                        segments.extend(block.data);
+                    }
+                }
+                incomplete
+            })
+            .collect()
+    }
+
+    /// Drops what came of `piece`; returns what it cost the budget.
+    pub(crate) fn drop_piece(&mut self, piece: u32) -> u64 {
+        self.pieces.remove(&piece).into_iter().flatten().flatten().map(|block| block.charge).sum()
+    }
+
     /// Drops everything; returns what it cost the budget.
     pub(crate) fn clear(&mut self) -> u64 {
         let charge = self.pieces.values().flatten().flatten().map(|block| block.charge).sum();
@@ -89,13 +143,28 @@ mod tests {
         let source = Source::Peer(SocketAddr::from(([1, 2, 3, 4], 5)));
         let mut assembly = Assembly::default();
         let block = |byte: u8, length: usize| Payload::from(Bytes::from(alloc::vec![byte; length]));
-        assembly.insert(7, 2, BLOCK_LENGTH, block(2, 10), source, 20);
+        assembly.insert(7, 2, BLOCK_LENGTH, block(2, 10), Some(source), 20);
         assert!(assembly.take(7).is_none());
-        assembly.insert(7, 2, 0, block(1, BLOCK_LENGTH as usize), source, 30);
+        assembly.insert(7, 2, 0, block(1, BLOCK_LENGTH as usize), Some(source), 30);
         let assembled = assembly.take(7).unwrap();
         assert_eq!(assembled.segments.iter().map(|segment| segment[0]).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(assembled.charge, 50);
         assert!(assembly.take(7).is_none());
+        assert_eq!(assembly.clear(), 0);
+    }
+
+    #[test]
+    fn what_is_incomplete_is_taken_out_in_runs() {
+        let mut assembly = Assembly::default();
+        let block = |byte: u8| Payload::from(Bytes::from(alloc::vec![byte; BLOCK_LENGTH as usize]));
+        for index in [3, 0, 1] {
+            assembly.insert(7, 5, index * BLOCK_LENGTH, block(index as u8), None, 10);
+        }
+        assert!(assembly.has(7, BLOCK_LENGTH) && !assembly.has(7, 2 * BLOCK_LENGTH) && !assembly.has(8, 0));
+        let [incomplete] = &assembly.take_all()[..] else { panic!("one piece") };
+        assert_eq!((incomplete.piece, incomplete.charge, incomplete.blocks.iter().collect::<Vec<_>>()), (7, 30, alloc::vec![0, 1, 3]));
+        let runs = incomplete.runs.iter().map(|(offset, segments)| (*offset, segments.iter().map(|bytes| bytes[0]).collect()));
+        assert_eq!(runs.collect::<Vec<_>>(), [(0, alloc::vec![0, 1]), (3 * BLOCK_LENGTH, alloc::vec![3])]);
         assert_eq!(assembly.clear(), 0);
     }
 }

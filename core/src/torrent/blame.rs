@@ -13,7 +13,8 @@ pub(crate) struct Blame {
 
 #[derive(Debug)]
 struct BadCopy {
-    sources: Vec<Source>,
+    /// Nobody is to blame for what came in an earlier session.
+    sources: Vec<Option<Source>>,
     fingerprints: Vec<Fingerprint>,
 }
 
@@ -22,10 +23,10 @@ const COPIES: usize = 8;
 
 impl Blame {
     /// A copy of `piece` did not fit its hash. Returns the one peer that sent all of it, if it was one.
-    pub(crate) fn bad_copy(&mut self, piece: u32, sources: Vec<Source>, fingerprints: Vec<Fingerprint>) -> Option<Source> {
+    pub(crate) fn bad_copy(&mut self, piece: u32, sources: Vec<Option<Source>>, fingerprints: Vec<Fingerprint>) -> Option<Source> {
         let first = *sources.first()?;
         if sources.iter().all(|source| *source == first) {
-            return Some(first);
+            return first;
         }
         let copies = self.copies.entry(piece).or_default();
         if copies.len() < COPIES && sources.len() == fingerprints.len() {
@@ -41,7 +42,7 @@ impl Blame {
             .iter()
             .flat_map(|copy| copy.sources.iter().zip(&copy.fingerprints).zip(fingerprints))
             .filter(|((_, sent), good)| sent != good)
-            .map(|((source, _), _)| *source)
+            .filter_map(|((source, _), _)| *source)
             .collect();
         guilty.sort();
         guilty.dedup();
@@ -60,8 +61,8 @@ mod tests {
     use alloc::vec;
     use core::net::SocketAddr;
 
-    fn source(number: u8) -> Source {
-        Source::Peer(SocketAddr::from(([10, 0, 0, number], 1)))
+    fn source(number: u8) -> Option<Source> {
+        Some(Source::Peer(SocketAddr::from(([10, 0, 0, number], 1))))
     }
 
     #[test]
@@ -70,14 +71,22 @@ mod tests {
         let bad = vec![[1; 8], [2; 8], [9; 8]];
         assert_eq!(blame.bad_copy(5, vec![source(1), source(2), source(3)], bad), None);
         assert!(blame.suspects(5));
-        assert_eq!(blame.good_copy(5, &[[1; 8], [2; 8], [3; 8]]), [source(3)]);
+        assert_eq!(blame.good_copy(5, &[[1; 8], [2; 8], [3; 8]]), [source(3).unwrap()]);
         assert!(!blame.suspects(5));
+    }
+
+    #[test]
+    fn nobody_is_guilty_of_an_earlier_sessions_blocks() {
+        let mut blame = Blame::default();
+        assert_eq!(blame.bad_copy(5, vec![None, None], vec![[0; 8]; 2]), None);
+        assert_eq!(blame.bad_copy(6, vec![None, source(1), source(2)], vec![[9; 8], [1; 8], [8; 8]]), None);
+        assert_eq!(blame.good_copy(6, &[[0; 8], [1; 8], [2; 8]]), [source(2).unwrap()]);
     }
 
     #[test]
     fn who_sent_all_of_a_bad_piece_is_guilty_at_once() {
         let mut blame = Blame::default();
-        assert_eq!(blame.bad_copy(5, vec![source(1); 3], vec![[0; 8]; 3]), Some(source(1)));
+        assert_eq!(blame.bad_copy(5, vec![source(1); 3], vec![[0; 8]; 3]), source(1));
         assert!(!blame.suspects(5));
     }
 }

@@ -3,6 +3,7 @@ use crate::{
     storage::{FileStamp, Layout},
     util::Bitfield,
 };
+use alloc::collections::BTreeMap;
 
 /// What must be hashed before a torrent may start: as little as resume data and the files' sizes and times allow.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Checking {
     pub(crate) jobs: u32,
     /// Pieces known to be good.
     pub(crate) verified: Bitfield,
+    /// Of pieces known not to be complete: the blocks that an earlier session wrote.
+    pub(crate) unfinished: BTreeMap<u32, Bitfield>,
     /// Bytes looked at, of pieces that had to be hashed.
     pub(crate) checked: u64,
 }
@@ -25,13 +28,14 @@ impl Checking {
         let pieces = layout.piece_count();
         let mut verified = Bitfield::new(pieces);
         let mut to_check = Bitfield::new(pieces);
+        let mut unfinished = BTreeMap::new();
         let trusted = |file: usize| resume.is_some_and(|resume| resume.files.get(file) == stamps.get(file));
         for piece in 0..pieces {
             let spans = layout.spans(piece, 0, layout.piece_size(piece));
             let real = || spans.iter().filter(|span| layout.files().get(span.file as usize).is_some_and(|file| !file.padding));
             let there = real().all(|span| {
                 let stamp = stamps.get(span.file as usize).copied().flatten();
-                stamp.is_some_and(|stamp| stamp.length >= span.offset + span.length)
+                stamp.is_some_and(|stamp| stamp.aside || stamp.length >= span.offset + span.length)
             });
             // What is not there cannot be good, even if resume data from after it went away says that nothing has changed.
             if !there {
@@ -39,11 +43,11 @@ impl Checking {
             }
             match resume.filter(|_| real().all(|span| trusted(span.file as usize))) {
                 Some(resume) if resume.verified.get(piece) => drop(verified.set(piece)),
-                Some(_) => {}
+                Some(resume) => unfinished.extend(resume.unfinished.get(&piece).map(|blocks| (piece, blocks.clone()))),
                 None => drop(to_check.set(piece)),
             }
         }
-        Checking { to_check, next: 0, jobs: 0, verified, checked: 0 }
+        Checking { to_check, next: 0, jobs: 0, verified, unfinished, checked: 0 }
     }
 
     /// The next run of pieces to hash: the first one and how many, at most `limit` bytes if they are more than one.
@@ -92,14 +96,14 @@ mod tests {
     }
 
     fn stamp(length: u64, modified: i64) -> Option<FileStamp> {
-        Some(FileStamp { length, modified })
+        Some(FileStamp { length, modified, aside: false })
     }
 
     fn resume(files: Vec<Option<FileStamp>>) -> Resume {
         let mut verified = Bitfield::new(4);
         verified.set(0);
         verified.set(3);
-        Resume { verified, files, uploaded: 0, downloaded: 0, peers: Vec::new(), info: None }
+        Resume { files, ..Resume::new(verified) }
     }
 
     #[test]

@@ -9,7 +9,10 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use core::net::{SocketAddr, SocketAddrV6};
+use core::{
+    cmp::Reverse,
+    net::{SocketAddr, SocketAddrV6},
+};
 
 /// The peers of one torrent that we know of: which to try next, which to leave alone.
 ///
@@ -36,6 +39,10 @@ struct KnownPeer {
     /// Useless for ever: ourselves, or banned.
     dead: bool,
     seed: bool,
+    /// It has shaken hands once.
+    good: bool,
+    /// KiB that went one way or the other.
+    exchanged: u32,
     sources: PeerSources,
 }
 
@@ -134,6 +141,7 @@ impl PeerList {
     pub fn succeeded(&mut self, address: SocketAddr) {
         if let Some(peer) = self.peers.get_mut(&canonical(address)) {
             peer.failures = 0;
+            peer.good = true;
         }
     }
 
@@ -185,6 +193,17 @@ impl PeerList {
         }
     }
 
+    /// Peers that were passed over because they have everything may be tried again: we want something now. Those in `connected` are.
+    pub fn revive(&mut self, now: Instant, connected: &BTreeSet<SocketAddr>) {
+        let useful = |(address, peer): &(&SocketAddr, &KnownPeer)| {
+            !peer.dead && peer.seed && peer.candidate.is_none() && !connected.contains(address)
+        };
+        let seeds: Vec<SocketAddr> = self.peers.iter().filter(useful).map(|(address, _)| *address).collect();
+        for address in seeds {
+            self.schedule(address, now);
+        }
+    }
+
     /// Forgets the peers of which `keep` is false, but not who is banned.
     pub fn retain(&mut self, keep: impl Fn(PeerSources) -> bool) {
         let gone: Vec<SocketAddr> = self.peers.iter().filter(|(_, peer)| !keep(peer.sources)).map(|(address, _)| *address).collect();
@@ -201,9 +220,29 @@ impl PeerList {
         self.peers.is_empty()
     }
 
-    /// The addresses known to be good or not yet tried, and where they came from: what a resume file keeps.
-    pub fn addresses(&self) -> impl Iterator<Item = (SocketAddr, PeerSources)> + '_ {
-        self.peers.iter().filter(|(_, peer)| !peer.dead && peer.failures == 0).map(|(address, peer)| (*address, peer.sources))
+    /// The addresses known to be good or not yet tried, and where they came from, those worth trying first in front: who has exchanged
+    /// most with us, then who has shaken hands, then the others. What a resume file keeps.
+    pub fn best(&self) -> Vec<(SocketAddr, PeerSources)> {
+        let alive = self.peers.iter().filter(|(_, peer)| !peer.dead && peer.failures == 0);
+        let mut ranked: Vec<_> = alive.map(|(address, peer)| (Reverse((peer.exchanged, peer.good)), *address, peer.sources)).collect();
+        ranked.sort_by_key(|(worth, address, _)| (*worth, *address));
+        ranked.into_iter().map(|(_, address, sources)| (address, sources)).collect()
+    }
+
+    /// So many bytes of payload went to `address` or came from it.
+    pub fn exchanged(&mut self, address: SocketAddr, bytes: u64) {
+        if let Some(peer) = self.peers.get_mut(&canonical(address)) {
+            peer.exchanged = peer.exchanged.saturating_add(u32::try_from(bytes >> 10).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// A peer that is known and was not tried yet was worth it in an earlier session: it is tried before others, those of a lesser `rank`
+    /// first.
+    pub fn prefer(&mut self, address: SocketAddr, rank: u32) {
+        let address = canonical(address);
+        if let Some((at, _)) = self.peers.get(&address).and_then(|peer| peer.candidate) {
+            self.schedule_as(address, at, rank);
+        }
     }
 
     /// Notes a peer, which is no candidate yet; `true` if it is new.
@@ -223,13 +262,18 @@ impl PeerList {
             return false;
         }
         self.strangers += usize::from(sources.are_strangers());
-        self.peers.insert(address, KnownPeer { candidate: None, failures: 0, dead: false, seed: false, sources });
+        let peer = KnownPeer { candidate: None, failures: 0, dead: false, seed: false, good: false, exchanged: 0, sources };
+        self.peers.insert(address, peer);
         true
     }
 
     fn schedule(&mut self, address: SocketAddr, at: Instant) {
         let priority = self.own.toward(address).and_then(|own| canonical_priority(own, address));
         let tie = priority.map_or_else(|| self.rng.next_u32(), |priority| !priority);
+        self.schedule_as(address, at, tie);
+    }
+
+    fn schedule_as(&mut self, address: SocketAddr, at: Instant, tie: u32) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         if let Some((at, tie)) = peer.candidate.replace((at, tie)) {
             self.candidates.remove(&(at, tie, address));
@@ -304,6 +348,27 @@ mod tests {
     }
 
     #[test]
+    fn peers_of_an_earlier_session_are_tried_in_the_order_of_their_worth() {
+        let (mut list, config) = list();
+        for last in 1..=5 {
+            list.add(Instant::ZERO, address(last), PeerSource::Tracker, &config);
+        }
+        list.succeeded(address(4));
+        list.exchanged(address(2), 5 << 10);
+        list.exchanged(address(3), 7 << 10);
+        list.failed(Instant::ZERO, address(1), &config);
+        let best = [3, 2, 4, 5].map(address);
+        assert_eq!(list.best().into_iter().map(|(address, _)| address).collect::<Vec<_>>(), best);
+        let mut next = PeerList::new(Rng::new(Seed::from_u64(2)));
+        next.add(Instant::ZERO, address(9), PeerSource::Tracker, &config);
+        for (rank, address) in (0..).zip(best) {
+            next.add(Instant::ZERO, address, PeerSource::Resume, &config);
+            next.prefer(address, rank);
+        }
+        assert_eq!(core::array::from_fn(|_| next.next(Instant::ZERO, false)), [3, 2, 4, 5, 9].map(|last| Some(address(last))));
+    }
+
+    #[test]
     fn seeds_are_passed_over_by_a_seed_only() {
         let (mut list, config) = list();
         list.add(Instant::ZERO, address(1), PeerSource::Tracker, &config);
@@ -347,7 +412,7 @@ mod tests {
         assert_eq!((list.len(), list.next(Instant::MAX, false)), (2, None));
         assert_eq!(list.sources(address(1)).best(), Some(PeerSource::Tracker));
         assert_eq!(list.sources(address(2)).best(), Some(PeerSource::Incoming));
-        assert_eq!(list.addresses().count(), 2);
+        assert_eq!(list.best().len(), 2);
         list.disconnected(Instant::ZERO, address(2), Duration::ZERO);
         assert_eq!(list.next(Instant::ZERO, false), Some(address(2)));
     }

@@ -72,6 +72,10 @@ pub struct Picker<P> {
     open: BTreeSet<(Priority, u32, u32)>,
     /// The pieces that are kept for one peer.
     restricted: BTreeSet<(P, u32)>,
+    /// Fresh pieces of [`Priority::High`].
+    high: BTreeSet<u32>,
+    /// How many pieces were verified since the picker is there: the clock by which pieces that lag behind are told.
+    verifications: u32,
     /// Pieces that are fresh.
     fresh_count: u32,
     /// Pieces that are wanted and not verified.
@@ -101,6 +105,9 @@ pub struct PickerConfig {
     pub open_limit: u32,
     /// Peers that may owe us the same block in endgame. Default 3.
     pub endgame_requests: u32,
+    /// A block that was asked of a slower peer before this many pieces were verified is asked of a faster one, too, if sequential.
+    /// Default 2.
+    pub sequential_patience: u32,
     /// Pieces looked at in order of rarity before the peer's own are searched. Default 64: a peer that holds a tenth of the pieces
     /// is served by rarity in 999 of 1,000 picks.
     pub probes: u32,
@@ -108,7 +115,14 @@ pub struct PickerConfig {
 
 impl Default for PickerConfig {
     fn default() -> PickerConfig {
-        PickerConfig { random_first_pieces: 4, begun_limit: 64 << 20, open_limit: 256, endgame_requests: 3, probes: 64 }
+        PickerConfig {
+            random_first_pieces: 4,
+            begun_limit: 64 << 20,
+            open_limit: 256,
+            endgame_requests: 3,
+            sequential_patience: 2,
+            probes: 64,
+        }
     }
 }
 
@@ -208,6 +222,8 @@ impl<P: Copy + Ord> Picker<P> {
             order: None,
             open: BTreeSet::new(),
             restricted: BTreeSet::new(),
+            high: BTreeSet::new(),
+            verifications: 0,
             fresh_count: 0,
             wanted_count: 0,
             missing_blocks: 0,
@@ -223,8 +239,9 @@ impl<P: Copy + Ord> Picker<P> {
         &self.geometry
     }
 
-    /// Takes pieces in their order rather than the rarest first. Begun pieces still come first, and priorities other than
-    /// [`Priority::Skip`] count only among them.
+    /// Takes pieces in their order rather than the rarest first: begun ones before fresh ones, those of [`Priority::High`] before the
+    /// others; [`Priority::Low`] counts for nothing. Whoever reads along waits for the first missing block, so all peers help with the
+    /// first piece, whatever their speed, and what a slow one holds up is asked of a faster one, too.
     pub fn set_sequential(&mut self, sequential: bool) {
         self.sequential = sequential;
     }
@@ -401,6 +418,27 @@ impl<P: Copy + Ord> Picker<P> {
         self.receive(peer, block, true)
     }
 
+    /// The blocks of `piece` that `blocks` names came in an earlier session and need not be fetched. Does nothing if the piece is not
+    /// wanted, or begun already; whether it did.
+    pub fn restore(&mut self, piece: u32, blocks: &Bitfield) -> bool {
+        if !self.wants(piece) || self.begun.contains_key(&piece) || blocks.is_empty() {
+            return false;
+        }
+        let count = self.geometry.blocks_in(piece);
+        self.change(piece, |picker| {
+            let begun = picker.begun.entry(piece).or_insert_with(|| Begun::new(count, picker.verifications));
+            blocks.iter().for_each(|index| begun.keep(index));
+        });
+        true
+    }
+
+    /// How far `piece` has come, if it is begun.
+    pub fn progress(&self, piece: u32) -> Option<PieceProgress> {
+        let begun = self.begun.get(&piece)?;
+        let blocks = begun.blocks().len() as u32;
+        Some(PieceProgress { piece, blocks, received: blocks - begun.missing(), requested: begun.requested() })
+    }
+
     /// `peer` will not send `block` after all: it was rejected, cancelled or is overdue. Others may be asked for it. A piece that
     /// was kept for this peer no longer is, if nothing of it is asked of the peer any more.
     pub fn released(&mut self, peer: P, block: Block) {
@@ -433,6 +471,7 @@ impl<P: Copy + Ord> Picker<P> {
         if !self.is_piece(piece) || self.have().contains(piece) {
             return false;
         }
+        self.verifications = self.verifications.wrapping_add(1);
         self.change(piece, |picker| {
             picker.begun.remove(&piece);
             if let Some(have) = &mut picker.have {
@@ -481,7 +520,9 @@ impl<P: Copy + Ord> Picker<P> {
             return;
         }
         let blocks = self.geometry.blocks_in(piece);
-        self.change(piece, |picker| picker.begun.entry(piece).or_insert_with(|| Begun::new(blocks)).restricted_to = peer);
+        self.change(piece, |picker| {
+            picker.begun.entry(piece).or_insert_with(|| Begun::new(blocks, picker.verifications)).restricted_to = peer
+        });
     }
 
     /// The peers that sent blocks of `piece`, which is begun or complete and not yet verified: each once, ascending.
@@ -519,7 +560,7 @@ impl<P: Copy + Ord> Picker<P> {
         }
         let blocks = self.geometry.blocks_in(block.piece);
         self.change(block.piece, |picker| {
-            let begun = picker.begun.entry(block.piece).or_insert_with(|| Begun::new(blocks));
+            let begun = picker.begun.entry(block.piece).or_insert_with(|| Begun::new(blocks, picker.verifications));
             let late = late && begun.restricted_to.is_none_or(|only| only == peer);
             begun.receive(index, peer, late)
         })

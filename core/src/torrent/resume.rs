@@ -1,10 +1,16 @@
+mod choices;
+
 use crate::{
     bencode,
+    choices::Choices,
     metainfo::{Info, InfoHash},
     storage::{FileStamp, Layout},
+    time::Duration,
+    torrent::Geometry,
+    tracker::SavedTracker,
     util::Bitfield,
 };
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
 use core::{
     fmt,
@@ -14,17 +20,26 @@ use core::{
 /// What a session leaves to the next: which pieces were verified, and by what to tell whether the files are still the same.
 ///
 /// Nothing of it is believed without a check: it names the files' sizes and times, and what does not match is hashed again.
+/// [`Resume::encode`] writes version 2; version 1, which knew nothing of choices, unfinished pieces and trackers, is read, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
     /// The pieces that were verified and written.
     pub verified: Bitfield,
     /// The files as they were after that, in the layout's order.
     pub files: Vec<Option<FileStamp>>,
+    /// Blocks that were written of pieces that were not complete, by the piece's index; a bit for each block. Not verified.
+    pub unfinished: BTreeMap<u32, Bitfield>,
+    /// What the owner chose.
+    pub choices: Choices,
     /// Payload that went to peers in all sessions, in bytes.
     pub uploaded: u64,
     /// Payload that came from peers in all sessions, in bytes.
     pub downloaded: u64,
-    /// Peers worth trying first.
+    /// Time spent seeding in all sessions; whole seconds.
+    pub seeding: Duration,
+    /// What trackers said, in the order in which they are to be tried.
+    pub trackers: Vec<SavedTracker>,
+    /// Peers worth trying first, in that order.
     pub peers: Vec<ResumePeer>,
     /// The info dictionary of a torrent that came as a magnet link.
     pub info: Option<Bytes>,
@@ -46,6 +61,8 @@ pub enum ResumeError {
     Malformed,
     /// It is another torrent's.
     OtherTorrent,
+    /// A later version of this program wrote it.
+    UnknownVersion,
 }
 
 impl fmt::Display for ResumeError {
@@ -53,6 +70,7 @@ impl fmt::Display for ResumeError {
         f.write_str(match self {
             ResumeError::Malformed => "the resume data is damaged",
             ResumeError::OtherTorrent => "the resume data belongs to another torrent",
+            ResumeError::UnknownVersion => "the resume data is of a later version",
         })
     }
 }
@@ -62,10 +80,33 @@ impl core::error::Error for ResumeError {}
 /// Peers that are kept: enough to find the swarm again without a tracker.
 const PEERS: usize = 100;
 
+/// Trackers that are kept, and bytes of what one of them asked to be told: more is nobody's good will.
+const TRACKERS: usize = 100;
+const TRACKER_ID: usize = 256;
+
+const VERSION: i64 = 2;
+
 impl Resume {
+    /// What is left where these pieces were verified and the files are unknown, and nothing else.
+    pub fn new(verified: Bitfield) -> Resume {
+        Resume {
+            verified,
+            files: Vec::new(),
+            unfinished: BTreeMap::new(),
+            choices: Choices::default(),
+            uploaded: 0,
+            downloaded: 0,
+            seeding: Duration::ZERO,
+            trackers: Vec::new(),
+            peers: Vec::new(),
+            info: None,
+        }
+    }
+
     /// As it goes to disk: bencoded, the same bytes for the same content.
     pub fn encode(&self, info_hash: InfoHash) -> Vec<u8> {
         bencode::dictionary(|entries| {
+            entries.key(b"choices").dictionary(|entries| choices::encode(&self.choices, entries));
             entries.key(b"downloaded").unsigned(self.downloaded);
             entries.key(b"files").list(|files| {
                 for file in &self.files {
@@ -73,6 +114,9 @@ impl Resume {
                         if let Some(file) = file {
                             stamp.item().unsigned(file.length);
                             stamp.item().integer(file.modified);
+                            if file.aside {
+                                stamp.item().integer(1);
+                            }
                         }
                     });
                 }
@@ -83,8 +127,29 @@ impl Resume {
             entries.key(b"info-hash").bytes(&info_hash.0);
             entries.key(b"peers").list(|peers| self.peers.iter().take(PEERS).for_each(|peer| peers.item().bytes(&compact(*peer))));
             entries.key(b"pieces").bytes(self.verified.as_bytes());
+            entries.key(b"seeding").unsigned(self.seeding.as_secs());
+            entries.key(b"trackers").list(|trackers| {
+                for tracker in self.trackers.iter().take(TRACKERS) {
+                    trackers.item().dictionary(|entries| {
+                        if let Some(id) = tracker.tracker_id.as_ref().filter(|id| id.len() <= TRACKER_ID) {
+                            entries.key(b"id").bytes(id);
+                        }
+                        // Rounded up: a tracker is not asked too soon.
+                        entries.key(b"silence").unsigned(tracker.silence.as_secs() + u64::from(tracker.silence.subsec_nanos() > 0));
+                        entries.key(b"url").str(&tracker.url);
+                    });
+                }
+            });
+            entries.key(b"unfinished").list(|pieces| {
+                for (piece, blocks) in &self.unfinished {
+                    pieces.item().list(|entry| {
+                        entry.item().unsigned(u64::from(*piece));
+                        entry.item().bytes(blocks.as_bytes());
+                    });
+                }
+            });
             entries.key(b"uploaded").unsigned(self.uploaded);
-            entries.key(b"version").integer(1);
+            entries.key(b"version").integer(VERSION);
         })
     }
 
@@ -99,18 +164,23 @@ impl Resume {
     ///
     /// # Errors
     ///
-    /// If it is damaged or belongs to another torrent.
+    /// If it is damaged, belongs to another torrent, or was written by a later version.
     pub fn decode(data: &[u8], info_hash: InfoHash, layout: &Layout) -> Result<Resume, ResumeError> {
         let value = bencode::decode(data).map_err(|_| ResumeError::Malformed)?;
         let bytes = |key: &[u8]| value.get(key).and_then(|value| value.as_bytes()).ok_or(ResumeError::Malformed);
         if bytes(b"info-hash")? != info_hash.0 {
             return Err(ResumeError::OtherTorrent);
         }
+        // Version 1 is version 2 without what came later.
+        if !value.get(b"version").and_then(|version| version.as_integer()).is_some_and(|version| (1..=VERSION).contains(&version)) {
+            return Err(ResumeError::UnknownVersion);
+        }
         let number = |key: &[u8]| value.get(key).and_then(|value| value.as_unsigned()).unwrap_or(0);
         let list = |key: &[u8]| value.get(key).and_then(|value| value.as_list()).unwrap_or_default();
         let stamp = |file: bencode::Value<'_>| {
             let mut numbers = file.as_list()?.iter();
-            Some(FileStamp { length: numbers.next()?.as_unsigned()?, modified: numbers.next()?.as_integer()? })
+            let (length, modified) = (numbers.next()?.as_unsigned()?, numbers.next()?.as_integer()?);
+            Some(FileStamp { length, modified, aside: numbers.next().is_some() })
         };
         let files: Vec<_> = list(b"files").iter().take(layout.files().len() + 1).map(stamp).collect();
         if files.len() != layout.files().len() {
@@ -119,12 +189,32 @@ impl Resume {
         Ok(Resume {
             verified: Bitfield::from_bytes(layout.piece_count(), bytes(b"pieces")?).ok_or(ResumeError::Malformed)?,
             files,
+            unfinished: unfinished(list(b"unfinished"), layout),
+            choices: value.get(b"choices").map(|choices| choices::decode(choices, layout.files().len())).unwrap_or_default(),
             uploaded: number(b"uploaded"),
             downloaded: number(b"downloaded"),
+            seeding: Duration::from_secs(number(b"seeding")),
+            trackers: list(b"trackers").iter().take(TRACKERS).filter_map(tracker).collect(),
             info: bytes(b"info").ok().map(Bytes::copy_from_slice),
             peers: list(b"peers").iter().take(PEERS).filter_map(|peer| expand(peer.as_bytes()?)).collect(),
         })
     }
+}
+
+fn unfinished(list: bencode::List<'_>, layout: &Layout) -> BTreeMap<u32, Bitfield> {
+    let Some(geometry) = Geometry::new(layout.total_length(), layout.piece_length()) else { return BTreeMap::new() };
+    let piece = |entry: bencode::Value<'_>| {
+        let mut entry = entry.as_list()?.iter();
+        let piece = u32::try_from(entry.next()?.as_unsigned()?).ok().filter(|piece| *piece < geometry.piece_count())?;
+        Some((piece, Bitfield::from_bytes(geometry.blocks_in(piece), entry.next()?.as_bytes()?)?))
+    };
+    list.iter().take(geometry.piece_count() as usize).filter_map(piece).collect()
+}
+
+fn tracker(entry: bencode::Value<'_>) -> Option<SavedTracker> {
+    let url = core::str::from_utf8(entry.get(b"url")?.as_bytes()?).ok()?.into();
+    let tracker_id = entry.get(b"id").and_then(|id| id.as_bytes()).filter(|id| id.len() <= TRACKER_ID).map(<[u8]>::to_vec);
+    Some(SavedTracker { url, tracker_id, silence: Duration::from_secs(entry.get(b"silence")?.as_unsigned()?) })
 }
 
 /// An address as compact peer lists write it (BEP 23, BEP 7): the IP, then the port, big-endian. A byte behind it says that it came from
@@ -158,37 +248,4 @@ fn expand(bytes: &[u8]) -> Option<ResumePeer> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::LayoutFile;
-    use alloc::vec;
-
-    fn sample() -> (Layout, Resume) {
-        let file = |name: &str, length| LayoutFile { path: vec![name.into()], length, padding: false };
-        let layout = Layout::new(vec![file("a", 25), file("b", 15)], 10).unwrap();
-        let mut verified = Bitfield::new(4);
-        verified.set(2);
-        let files = vec![Some(FileStamp { length: 25, modified: -5 }), None];
-        let peer = |address: &str, from_tracker| ResumePeer { address: address.parse().unwrap(), from_tracker };
-        let peers = vec![peer("1.2.3.4:5", false), peer("1.2.3.4:84", true), peer("[::1]:6", true), peer("[::1]:84", false)];
-        (layout, Resume { verified, files, uploaded: 7, downloaded: 8, peers, info: Some(Bytes::from_static(b"de")) })
-    }
-
-    #[test]
-    fn what_was_written_is_read_again() {
-        let (layout, resume) = sample();
-        let info_hash = InfoHash([7; 20]);
-        let data = resume.encode(info_hash);
-        assert_eq!(Resume::decode(&data, info_hash, &layout), Ok(resume));
-        assert_eq!(Resume::decode(&data, InfoHash([8; 20]), &layout), Err(ResumeError::OtherTorrent));
-    }
-
-    #[test]
-    fn no_prefix_of_it_is_believed() {
-        let (layout, resume) = sample();
-        let data = resume.encode(InfoHash([7; 20]));
-        for end in 0..data.len() {
-            assert_eq!(Resume::decode(&data[..end], InfoHash([7; 20]), &layout), Err(ResumeError::Malformed));
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 use super::{
-    Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, SourceId,
-    WebSource, choker::Choker, picker::Picker, super_seed::SuperSeed,
+    Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, Selection,
+    SourceId, WebSource, choker::Choker, picker::Picker, super_seed::SuperSeed,
 };
 use crate::{
     choices::{Choices, Priority},
@@ -12,13 +12,13 @@ use crate::{
     metainfo::{InfoHash, Magnet, Metainfo, sanitise},
     rng::Rng,
     storage::{Allocation, FileStamp, Layout},
-    time::Instant,
+    time::{Duration, Instant},
     tracker::{Announcer, Statistics},
     util::{Armed, Bitfield, Lane, RateMeter},
 };
 use alloc::{
     boxed::Box,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
     sync::Arc,
     vec::Vec,
@@ -35,6 +35,8 @@ pub(crate) struct Torrent {
     /// It came as a magnet link: only resume data keeps its metadata.
     pub(crate) from_magnet: bool,
     pub(crate) choices: Choices,
+    /// What of it they want.
+    pub(crate) selection: Selection,
     /// What an earlier session saved, until there is metadata to read it by.
     pub(crate) saved: Option<Bytes>,
     pub(crate) layout: Arc<Layout>,
@@ -50,6 +52,14 @@ pub(crate) struct Torrent {
     pub(crate) epoch: u32,
     /// Disk jobs under way, of any epoch.
     pub(crate) disk_jobs: u32,
+    /// The disk is being told which files are wanted.
+    pub(crate) preparing: bool,
+    /// What it was told last.
+    pub(crate) prepared_for: Option<Bitfield>,
+    /// Blocks on disk of pieces that are not verified, by the piece's index.
+    pub(crate) unfinished: BTreeMap<u32, Bitfield>,
+    /// Pieces of which such blocks are being written.
+    pub(crate) keeping: u32,
     /// Pieces handed to the disk and not yet stored.
     pub(crate) storing: u32,
 
@@ -96,11 +106,35 @@ pub(crate) struct Torrent {
     pub(crate) downloaded: u64,
     pub(crate) uploaded: u64,
     pub(crate) wasted: u64,
+    /// When it last began to seed, if it does.
+    pub(crate) seeding_since: Option<Instant>,
+    /// How long it did before that, in this session.
+    pub(crate) seeded: Duration,
+    /// What earlier sessions did.
+    pub(crate) earlier: Earlier,
     pub(crate) download_meter: RateMeter,
     pub(crate) upload_meter: RateMeter,
     pub(crate) download_lane: Lane<ConnectionId>,
     pub(crate) upload_lane: Lane<ConnectionId>,
     pub(crate) armed: Armed,
+}
+
+/// What all sessions before this one did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Earlier {
+    pub(crate) uploaded: u64,
+    pub(crate) downloaded: u64,
+    pub(crate) seeding: Duration,
+}
+
+impl Earlier {
+    pub(crate) fn of(resume: Option<&Resume>) -> Earlier {
+        resume.map_or(Earlier::default(), |resume| Earlier {
+            uploaded: resume.uploaded,
+            downloaded: resume.downloaded,
+            seeding: resume.seeding,
+        })
+    }
 }
 
 /// What a torrent is doing.
@@ -187,19 +221,49 @@ impl Torrent {
     /// Learns of the peers that an earlier session knew.
     pub(crate) fn learn_saved(&mut self, now: Instant, config: &Config) {
         let saved = self.resume.as_ref().map(|resume| resume.peers.clone()).unwrap_or_default();
-        for ResumePeer { address, from_tracker } in saved {
+        for (rank, ResumePeer { address, from_tracker }) in (0..).zip(saved) {
             let sources = PeerSources::from(PeerSource::Resume);
             self.learn(now, address, if from_tracker { sources.with(PeerSource::Tracker) } else { sources }, config);
+            self.peers.prefer(address, rank);
         }
     }
 
+    /// Whether every piece is verified, wanted or not: we are a seed.
     pub(crate) fn is_complete(&self) -> bool {
         self.verified.is_full() && self.metainfo().is_some()
     }
 
+    /// Whether every wanted piece is verified: there is nothing to fetch. Where others are missing, we are a partial seed (BEP 21).
+    pub(crate) fn is_finished(&self) -> bool {
+        self.metainfo().is_some() && self.selection.is_finished()
+    }
+
+    /// There is something to fetch again, or traffic ends.
+    pub(crate) fn seeding_ends(&mut self, now: Instant) {
+        if let Some(since) = self.seeding_since.take() {
+            self.seeded += now.since(since);
+        }
+    }
+
+    /// How long it has been seeding in this session.
+    pub(crate) fn seeding_time(&self, now: Instant) -> Duration {
+        self.seeded + self.seeding_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Whether the disk can be told which files are wanted: it knows what files there are, and is not about to fail or to end.
+    pub(crate) fn may_prepare(&self) -> bool {
+        matches!(self.phase, Phase::Preparing | Phase::Active)
+    }
+
+    pub(crate) fn is_preparing(&self) -> bool {
+        matches!(self.phase, Phase::Preparing)
+    }
+
     /// Whether nothing more is wanted, and peers may know it (BEP 21).
+    ///
+    /// Before it is active its owner may still choose what is wanted of a magnet link, and whoever gave the metadata has it.
     pub(crate) fn is_upload_only(&self) -> bool {
-        self.is_complete() && self.super_seed.is_none()
+        self.is_active() && self.is_finished() && self.super_seed.is_none()
     }
 
     /// Whether connections may be opened and taken in.

@@ -3,7 +3,7 @@
 
 use crate::{
     BLOCK,
-    support::{Content, Job, Peer, World},
+    support::{Content, Job, Peer, World, only},
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -152,11 +152,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (peer.clone(), any::<bool>()).prop_map(|(peer, breaks)| Step::End { peer, breaks }),
         3 => (peer, 0u8..3).prop_map(|(peer, taken)| Step::Writes { peer, taken }),
         9 => any::<usize>().prop_map(|at| Step::Disk { at }),
-        2 => (any::<bool>(), prop::option::weighted(0.2, 0u8..7)).prop_map(|(held, fault)| Step::DiskMode { held, fault }),
+        2 => (any::<bool>(), prop::option::weighted(0.2, 0u8..8)).prop_map(|(held, fault)| Step::DiskMode { held, fault }),
         1 => (0usize..3, 0u32..3).prop_map(|(torrent, piece)| Step::DiskMeddling { torrent, piece }),
         3 => (any::<usize>(), 0u8..6).prop_map(|(at, body)| Step::Tracker { at, body }),
         9 => (any::<usize>(), 0u8..24, 0usize..60_000).prop_map(|(at, act, bytes)| Step::Web { at, act, bytes }),
-        4 => (0usize..3, 0u8..12).prop_map(|(torrent, command)| Step::Command { torrent, command }),
+        4 => (0usize..3, 0u8..15).prop_map(|(torrent, command)| Step::Command { torrent, command }),
         2 => ((0u64..4, 0u64..3).prop_map(|(index, generation)| generation << 32 | index), 0u8..8).prop_map(|(id, kind)| Step::Late { id, kind }),
         6 => micros.prop_map(|micros| Step::Time { micros }),
         2 => (1u32..6).prop_map(Step::Defer),
@@ -315,6 +315,7 @@ impl Chaos {
                     Job::Read(0),
                     Job::Verify(0),
                     Job::Stamp,
+                    Job::Keep(0),
                     Job::Close { forget: true, delete: true },
                 ];
                 let fault = fault.and_then(|fault| kinds.get(fault as usize).copied());
@@ -363,7 +364,10 @@ impl Chaos {
             8 => Command::Remove { torrent, delete_data: false },
             9 => Command::Remove { torrent, delete_data: true },
             10 => Command::AddPeers { torrent, peers: vec!["10.0.1.5:6881".parse().unwrap(), "10.0.0.1:5000".parse().unwrap()] },
-            _ => Command::Announce(torrent),
+            11 => Command::Announce(torrent),
+            12 => Command::Choose { torrent, choices: only(&[0]).into() },
+            13 => Command::Choose { torrent, choices: only(&[2, 4]).into() },
+            _ => Command::Choose { torrent, choices: Box::default() },
         });
     }
 
@@ -396,6 +400,7 @@ impl Chaos {
             self.world.seconds(60);
             self.add(number, false);
             let torrent = self.torrent(number).expect("it was just added, or is listed");
+            self.world.does(Command::Choose { torrent, choices: Box::default() });
             self.world.does(Command::Resume(torrent));
             let folder = number.to_string();
             // It may be that somebody deleted files behind the engine's back.

@@ -498,12 +498,10 @@ impl Scene {
 fn saved(content: &Content) -> Bytes {
     let peer = |range, host, from_tracker| ResumePeer { address: address(range, host), from_tracker };
     let resume = Resume {
-        verified: Bitfield::new(content.pieces()),
         files: vec![None],
-        uploaded: 0,
-        downloaded: 0,
         peers: vec![peer(SAVED, 0, false), peer(SAVED, 1, false), peer(SAVED_FROM_TRACKER, 0, true)],
         info: Some(content.metainfo().info.raw().clone()),
+        ..Resume::new(Bitfield::new(content.pieces()))
     };
     resume.encode(content.info_hash()).into()
 }

@@ -2,10 +2,19 @@
 
 use crate::{
     BLOCK,
-    support::{Content, Job, World},
+    support::{Content, Job, World, only},
 };
 use bytes::Bytes;
-use rustor_core::{command::Command, event::Event, id::TorrentId, status::TorrentState, time::Duration, wire::Message};
+use rustor_core::{
+    choices::{Choices, Priority},
+    command::{AddTorrent, Command},
+    event::Event,
+    id::TorrentId,
+    status::TorrentState,
+    time::Duration,
+    torrent::Resume,
+    wire::{Block, Message},
+};
 
 fn content() -> Content {
     Content::files(&[("a", 6 * BLOCK as usize + 100), ("b", 2 * BLOCK as usize), ("empty", 0)], 2 * BLOCK)
@@ -220,4 +229,284 @@ fn peers_that_were_good_are_tried_first_in_the_next_session() {
     let resume = world.disk(|disk| disk.resume["folder"].clone());
     let (next, _) = next(&world, &content, resume);
     assert_eq!(next.dials(), ["10.0.0.1:6881".parse().unwrap()]);
+}
+
+/// A session in which these blocks came and no others, cleanly stopped.
+fn session_with_blocks(content: &Content, wanted: impl Fn(&Block) -> bool) -> (World, Bytes) {
+    let world = World::new();
+    world.leeches(content);
+    let seed = world.seed_joins(content, "10.0.0.1:5000");
+    seed.says(Message::Unchoke);
+    let blocks: Vec<Block> = seed.hears_requests().into_iter().filter(|block| wanted(block)).collect();
+    seed.sends(content, &blocks);
+    world.does(Command::ShutDown);
+    let resume = world.disk(|disk| disk.resume["folder"].clone());
+    (world, resume)
+}
+
+/// All blocks that a seed is asked for until nothing is missing.
+fn asked_for(world: &World, content: &Content, remote: &str) -> Vec<Block> {
+    let seed = world.seed_joins(content, remote);
+    seed.says(Message::Unchoke);
+    let mut asked: Vec<Block> = Vec::new();
+    loop {
+        let requests = seed.hears_requests();
+        if requests.is_empty() {
+            asked.sort_by_key(|block| (block.piece, block.offset));
+            return asked;
+        }
+        seed.sends(content, &requests);
+        asked.extend(requests);
+    }
+}
+
+#[test]
+fn blocks_of_unfinished_pieces_are_not_fetched_again_after_a_clean_stop() {
+    let content = content();
+    let came = |block: &Block| block.offset == 0 || block.piece == 1;
+    let (old, resume) = session_with_blocks(&content, came);
+    let (world, torrent) = next(&old, &content, resume);
+    assert_eq!((world.status(torrent).pieces_verified, verified(&world)), (2, 0), "two pieces were complete, nothing is hashed");
+    let missing: Vec<Block> = (0..content.pieces()).flat_map(|piece| content.blocks(piece)).filter(|block| !came(block)).collect();
+    assert_eq!(asked_for(&world, &content, "10.0.0.1:5000"), missing);
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+    assert_eq!(world.status(torrent).wasted, 0);
+}
+
+#[test]
+fn a_pause_loses_no_block() {
+    let content = content();
+    let world = World::new();
+    let torrent = world.leeches(&content);
+    let seed = world.seed_joins(&content, "10.0.0.1:5000");
+    seed.says(Message::Unchoke);
+    let first: Vec<Block> = seed.hears_requests().into_iter().filter(|block| block.offset == 0).collect();
+    seed.sends(&content, &first);
+    for _ in 0..2 {
+        world.does(Command::Pause(torrent));
+        world.does(Command::Resume(torrent));
+    }
+    assert!(asked_for(&world, &content, "10.0.0.2:5000").iter().all(|block| !first.contains(block)));
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+}
+
+#[test]
+fn a_pause_while_blocks_are_read_back_loses_none() {
+    let content = content();
+    let (old, resume) = session_with_blocks(&content, |block| block.offset == 0);
+    let world = World::new();
+    let files = old.disk(|disk| std::mem::take(&mut disk.files));
+    world.disk(|disk| disk.files = files);
+    world.disk_holds();
+    let torrent = world.adds(&content, |add| add.resume = Some(resume));
+    world.disk_does_next(Job::Open);
+    world.disk_does_next(Job::Prepare);
+    world.does(Command::Pause(torrent));
+    world.does(Command::Resume(torrent));
+    world.disk_catches_up();
+    assert!(asked_for(&world, &content, "10.0.0.2:5000").iter().all(|block| block.offset > 0));
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+}
+
+#[test]
+fn a_piece_with_a_damaged_block_of_an_earlier_session_is_fetched_again_and_nobody_is_banned() {
+    let content = content();
+    let (old, resume) = session_with_blocks(&content, |block| block.piece == 1 && block.offset == 0);
+    old.disk(|disk| disk.files.get_mut("folder/folder/a").unwrap().data[2 * BLOCK as usize] ^= 1);
+    let (world, torrent) = next(&old, &content, resume);
+    let asked = asked_for(&world, &content, "10.0.0.1:5000");
+    assert_eq!(asked.iter().filter(|block| block.piece == 1).count(), 3, "the missing one, then both");
+    assert_eq!(world.count_events(|event| *event == Event::PieceFailed { torrent, piece: 1 }), 1);
+    assert_eq!(world.count_events(|event| matches!(event, Event::PeerBanned { .. })), 0);
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+}
+
+#[test]
+fn blocks_that_cannot_be_read_back_are_fetched_again() {
+    let content = content();
+    let (old, resume) = session_with_blocks(&content, |block| block.offset == 0);
+    let world = World::new();
+    let files = old.disk(|disk| std::mem::take(&mut disk.files));
+    world.disk(|disk| disk.files = files);
+    world.disk_fails(Job::Read(0));
+    let torrent = world.adds(&content, |add| add.resume = Some(resume));
+    assert_eq!(world.state(torrent), TorrentState::Downloading);
+    assert_eq!(asked_for(&world, &content, "10.0.0.1:5000").len(), 8, "all but the last piece, which is one block");
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+}
+
+#[test]
+fn unfinished_pieces_of_a_changed_file_are_not_believed() {
+    let content = content();
+    let (old, resume) = session_with_blocks(&content, |block| block.piece == 1 && block.offset == 0);
+    old.disk(|disk| disk.files.get_mut("folder/folder/a").unwrap().modified += 1);
+    let (world, _) = next(&old, &content, resume);
+    assert_eq!(asked_for(&world, &content, "10.0.0.1:5000").len(), 9);
+}
+
+#[test]
+fn a_disk_that_takes_no_blocks_at_the_end_costs_only_those() {
+    let content = content();
+    let world = World::new();
+    world.leeches(&content);
+    let seed = world.seed_joins(&content, "10.0.0.1:5000");
+    seed.says(Message::Unchoke);
+    let first = seed.hears_requests().into_iter().filter(|block| block.offset == 0).collect::<Vec<_>>();
+    seed.sends(&content, &first);
+    world.disk_fails(Job::Keep(0));
+    world.does(Command::ShutDown);
+    assert_eq!(world.count_events(|event| *event == Event::ShutDown), 1);
+}
+
+#[test]
+fn what_is_removed_for_good_leaves_no_blocks() {
+    let content = content();
+    let world = World::new();
+    let torrent = world.leeches(&content);
+    let seed = world.seed_joins(&content, "10.0.0.1:5000");
+    seed.says(Message::Unchoke);
+    let requests = seed.hears_requests();
+    seed.sends(&content, &requests[..1]);
+    world.does(Command::Remove { torrent, delete_data: true });
+    assert_eq!(world.disk(|disk| disk.count(Job::Keep(0))), 0);
+}
+
+#[test]
+fn the_owners_choices_are_remembered_and_what_is_said_anew_counts() {
+    let content = content();
+    let world = World::new();
+    let torrent = world.adds(&content, |add| add.choices = Choices { sequential: true, ..only(&[1]) });
+    world.chooses(torrent, |choices| choices.first_and_last = true);
+    world.does(Command::ShutDown);
+    let resume = world.disk(|disk| disk.resume["folder"].clone());
+    let expected = Choices { sequential: true, first_and_last: true, ..only(&[1]) };
+    let choices = |change: &dyn Fn(&mut AddTorrent)| {
+        let world = World::new();
+        let torrent = world.adds(&content, |add| {
+            add.resume = Some(resume.clone());
+            change(add);
+        });
+        world.choices(torrent)
+    };
+    assert_eq!(choices(&|_| {}), expected);
+    assert_eq!(choices(&|add| add.choices.super_seeding = true), Choices { super_seeding: true, ..expected.clone() });
+    let anew = Choices { files: [(0, Priority::High)].into(), other_files: Priority::Normal, ..expected };
+    assert_eq!(choices(&|add| add.choices.files = [(0, Priority::High)].into()), anew);
+}
+
+#[test]
+fn statistics_add_up_over_sessions() {
+    let content = content();
+    let (world, resume) = session(&content, &[0, 1, 2, 3, 4], |world| world.seconds(100));
+    let decoded = |resume: &[u8]| Resume::decode(resume, content.info_hash(), &content.layout).unwrap();
+    let total = content.layout.total_length();
+    assert_eq!((decoded(&resume).downloaded, decoded(&resume).seeding.as_secs()), (total, 100));
+    let (world, _) = next(&world, &content, resume);
+    let leecher = world.joins(&content, "10.0.0.9:5000");
+    leecher.says_all([Message::Interested, Message::Request(content.blocks(0)[0])]);
+    leecher.says(Message::Request(content.blocks(0)[0]));
+    world.seconds(50);
+    world.does(Command::ShutDown);
+    let resume = decoded(&world.disk(|disk| disk.resume["folder"].clone()));
+    assert_eq!((resume.downloaded, resume.seeding.as_secs()), (total, 150));
+    assert_eq!(resume.uploaded % u64::from(BLOCK), 0);
+    assert!(resume.uploaded > 0);
+}
+
+/// A session with a tracker that wants to hear nothing for ten minutes, and calls us `me`; it ends after one.
+fn session_with_tracker(content: &Content, peers: &[&str]) -> (World, Bytes) {
+    let world = World::new();
+    world.adds(content, |add| add.peers = peers.iter().map(|peer| peer.parse().unwrap()).collect());
+    world.tracker_says(TRACKER, Bytes::from_static(b"d8:intervali1800e12:min intervali600e5:peers0:10:tracker id2:mee"));
+    let peer = world.joins(content, "10.0.0.1:5000");
+    peer.says_all([content.bitfield([0]), Message::Unchoke]);
+    peer.serves(content);
+    world.seconds(60);
+    world.does(Command::ShutDown);
+    world.tracker_answers(TRACKER, &[]);
+    let resume = world.disk(|disk| disk.resume["folder"].clone());
+    (world, resume)
+}
+
+const TRACKER: &str = "http://one.test/announce";
+
+#[test]
+fn after_a_quick_restart_a_tracker_is_not_asked_sooner_than_it_allows() {
+    let content = Content::tracked(4 * BLOCK as usize, BLOCK, &[&["http://two.test/announce", TRACKER]]);
+    let (old, resume) = {
+        // The other tracker of the tier does not answer, whichever comes first.
+        let world = World::new();
+        world.adds(&content, |add| add.peers = vec!["10.0.0.7:6881".parse().unwrap()]);
+        if !world.announces()[0].url.starts_with(TRACKER) {
+            world.tracker_fails("http://two.test/announce");
+        }
+        world.tracker_says(TRACKER, Bytes::from_static(b"d8:intervali1800e12:min intervali600e5:peers0:10:tracker id2:mee"));
+        let peer = world.answers("10.0.0.7:6881");
+        peer.shakes_hands(&content);
+        peer.says_all([content.bitfield([0]), Message::Unchoke]);
+        peer.serves(&content);
+        world.seconds(60);
+        world.does(Command::ShutDown);
+        let resume = world.disk(|disk| disk.resume["folder"].clone());
+        (world, resume)
+    };
+    let files = old.disk(|disk| disk.files.clone());
+    let restarted = |age: Option<u64>| {
+        let world = World::new();
+        world.disk(|disk| disk.files = files.clone());
+        world.adds(&content, |add| {
+            add.resume = Some(resume.clone());
+            add.resume_age = age.map(Duration::from_secs);
+        });
+        world
+    };
+    let world = restarted(Some(40));
+    assert!(world.announces().is_empty());
+    world.seconds(495);
+    assert!(world.announces().is_empty());
+    world.seconds(10);
+    let announces = world.announces();
+    assert!(announces[0].url.starts_with(TRACKER), "who answered last is asked first: {announces:?}");
+    assert_eq!((announces[0].event(), announces[0].parameter("trackerid")), (Some("started"), Some("me")));
+    assert_eq!(restarted(Some(600)).announces().len(), 1, "its time is over");
+    assert_eq!(restarted(None).announces().len(), 1, "nobody knows");
+}
+
+#[test]
+fn who_knows_no_peers_does_not_wait_for_the_tracker() {
+    let content = Content::tracked(4 * BLOCK as usize, BLOCK, &[&[TRACKER]]);
+    let (old, resume) = session_with_tracker(&content, &[]);
+    let world = World::new();
+    let files = old.disk(|disk| disk.files.clone());
+    world.disk(|disk| disk.files = files);
+    world.adds(&content, |add| (add.resume, add.resume_age) = (Some(resume), Some(Duration::ZERO)));
+    assert_eq!(world.announces().len(), 1);
+}
+
+#[test]
+fn what_is_kept_aside_is_believed_as_long_as_the_part_file_is_the_same() {
+    let content = Content::files(&[("a", 3 * BLOCK as usize), ("b", 3 * BLOCK as usize)], 2 * BLOCK);
+    let world = World::new();
+    world.adds(&content, |add| add.choices = only(&[1]));
+    asked_for(&world, &content, "10.0.0.1:5000");
+    world.does(Command::ShutDown);
+    let resume = world.disk(|disk| disk.resume["folder"].clone());
+    let parts = format!("folder/.{}.parts", content.info_hash());
+    for (change, left, hashed) in [(0, 2, false), (1, 2, true), (2, 1, false), (3, 1, true)] {
+        let files = world.disk(|disk| disk.files.clone());
+        let next = World::new();
+        next.disk(|disk| disk.files = files);
+        next.disk(|disk| match change {
+            0 => {}
+            1 => disk.files.get_mut(&parts).unwrap().modified += 1,
+            2 => drop(disk.files.remove(&parts)),
+            _ => {
+                let file = disk.files.get_mut(&parts).unwrap();
+                file.data[5] ^= 1;
+                file.modified += 1;
+            }
+        });
+        let torrent = next.adds(&content, |add| add.resume = Some(resume.clone()));
+        assert_eq!((next.status(torrent).pieces_verified, verified(&next) > 0), (left, hashed), "{change}");
+    }
 }

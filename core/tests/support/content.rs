@@ -52,6 +52,13 @@ impl Content {
         })
     }
 
+    /// Files in a folder, with a tracker.
+    pub fn files_tracked(files: &[(&str, usize)], piece_length: u32, url: &str) -> Content {
+        let list: String = files.iter().map(|(name, length)| format!("d6:lengthi{length}e4:pathl{}:{name}ee", name.len())).collect();
+        let length = files.iter().map(|(_, length)| length).sum();
+        Content::build(&format!("5:filesl{list}e4:name6:folder"), length, piece_length, &[&[url]], "", |_| {})
+    }
+
     fn build(files: &str, length: usize, piece_length: u32, tiers: &[&[&str]], last: &str, change: impl FnOnce(&mut [u8])) -> Content {
         let mut data = vec![0; length];
         Rng::new(Seed::from_u64(length as u64)).fork(Purpose::Simulation, 0).fill(&mut data);

@@ -2,23 +2,37 @@ use super::Content;
 use rustor_core::{
     error::{DiskError, DiskErrorKind},
     id::TorrentId,
-    storage::{DiskOperation, DiskOutput, FileStamp, Fingerprint, Layout, Span},
+    storage::{DiskOperation, DiskOutput, FileStamp, Fingerprint, Kept, Layout, Parts, Span},
+    util::Bitfield,
     wire::BLOCK_LENGTH,
 };
 use sha1::{Digest, Sha1};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Files in memory, and a counter for their times.
 #[derive(Default)]
 pub struct Disk {
     pub files: BTreeMap<String, File>,
     pub resume: BTreeMap<String, bytes::Bytes>,
-    open: BTreeMap<TorrentId, (Arc<Layout>, String)>,
+    open: BTreeMap<TorrentId, Open>,
     clock: i64,
     /// Operations of this kind fail so.
     pub fault: Option<(Job, DiskErrorKind)>,
     /// All that was ever done, in order.
     pub done: Vec<Job>,
+}
+
+#[derive(Clone)]
+struct Open {
+    layout: Arc<Layout>,
+    folder: String,
+    /// Where the part file is.
+    parts: String,
+    /// Places of the files that are kept aside.
+    aside: BTreeSet<u32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +52,8 @@ pub enum Job {
     Read(u32),
     /// From which piece.
     Verify(u32),
+    /// Which piece.
+    Keep(u32),
     Stamp,
     SaveResume,
     Close {
@@ -50,7 +66,8 @@ impl Job {
     pub fn of(operation: &DiskOperation) -> Job {
         match operation {
             DiskOperation::Open { .. } => Job::Open,
-            DiskOperation::Prepare => Job::Prepare,
+            DiskOperation::Prepare { .. } => Job::Prepare,
+            DiskOperation::Keep { piece, .. } => Job::Keep(*piece),
             DiskOperation::Store { piece, .. } => Job::Store(*piece),
             DiskOperation::Read { length, .. } => Job::Read(*length),
             DiskOperation::Verify { first, .. } => Job::Verify(*first),
@@ -70,7 +87,9 @@ impl Disk {
     /// Puts a piece where it belongs, as somebody else than the engine.
     pub fn put_piece(&mut self, folder: &str, content: &Content, piece: u32) {
         let spans = content.layout.spans(piece, 0, content.layout.piece_size(piece));
-        self.write(&content.layout, folder, &spans, &content.piece(piece));
+        let layout = Arc::new(content.layout.clone());
+        let open = Open { layout, folder: folder.into(), parts: String::new(), aside: BTreeSet::new() };
+        self.write(&open, &spans, &content.piece(piece));
         // Empty files hold no piece, but belong to whoever has everything.
         for file in content.layout.files().iter().filter(|file| file.length == 0 && !file.padding) {
             self.files.entry(path(folder, &file.path)).or_default();
@@ -100,20 +119,29 @@ impl Disk {
         {
             return Err(Box::new(DiskError { kind: error, path: "folder/file".to_owned(), message: "as the test wants".to_owned() }));
         }
-        if let DiskOperation::Open { layout, folder, .. } = operation {
-            self.open.insert(torrent, (layout, folder));
+        if let DiskOperation::Open { layout, folder, parts, .. } = operation {
+            let parts = format!("{folder}/{parts}");
+            let missing =
+                (0..).zip(layout.files()).filter(|(_, file)| !file.padding && !self.files.contains_key(&path(&folder, &file.path)));
+            let aside = missing.filter(|_| self.files.contains_key(&parts)).map(|(place, _)| place).collect();
+            self.open.insert(torrent, Open { layout, folder, parts, aside });
             return Ok(DiskOutput::Opened(self.stamps(torrent)));
         }
         if matches!(job, Job::Close { .. }) && !self.open.contains_key(&torrent) {
             // Opening it had failed.
             return Ok(DiskOutput::Done);
         }
-        let (layout, folder) = self.open.get(&torrent).cloned().unwrap_or_else(|| panic!("{job:?}, but nothing is open"));
+        let open = self.open.get(&torrent).cloned().unwrap_or_else(|| panic!("{job:?}, but nothing is open"));
+        let Open { layout, folder, .. } = open.clone();
         Ok(match operation {
             DiskOperation::Open { .. } => unreachable!("handled above"),
-            DiskOperation::Prepare => {
-                for file in layout.files().iter().filter(|file| file.length == 0 && !file.padding) {
-                    self.files.entry(path(&folder, &file.path)).or_default();
+            DiskOperation::Prepare { wanted } => {
+                self.prepare(torrent, &wanted);
+                DiskOutput::Done
+            }
+            DiskOperation::Keep { runs, .. } => {
+                for Kept { spans, segments } in runs {
+                    self.write(&open, &spans, &segments.concat());
                 }
                 DiskOutput::Done
             }
@@ -122,10 +150,10 @@ impl Disk {
                 if Sha1::digest(&data)[..] != digest {
                     return Ok(DiskOutput::Mismatch(prints(&data)));
                 }
-                self.write(&layout, &folder, &spans, &data);
+                self.write(&open, &spans, &data);
                 DiskOutput::Stored(if fingerprints { prints(&data) } else { Vec::new() })
             }
-            DiskOperation::Read { spans, length } => match self.read(&layout, &folder, &spans) {
+            DiskOperation::Read { spans, length } => match self.read(&open, &spans) {
                 Some(data) => {
                     assert_eq!(data.len(), length as usize);
                     DiskOutput::Read(data.into())
@@ -138,7 +166,7 @@ impl Disk {
             DiskOperation::Verify { first, digests } => {
                 let valid = |(piece, digest): (u32, &[u8])| {
                     let spans = layout.spans(piece, 0, layout.piece_size(piece));
-                    self.read(&layout, &folder, &spans).is_some_and(|data| Sha1::digest(&data)[..] == *digest)
+                    self.read(&open, &spans).is_some_and(|data| Sha1::digest(&data)[..] == *digest)
                 };
                 DiskOutput::Verified((first..).zip(digests.chunks(20)).map(valid).collect())
             }
@@ -152,6 +180,9 @@ impl Disk {
                 if forget {
                     self.resume.remove(&folder);
                 }
+                if forget || delete {
+                    self.files.remove(&open.parts);
+                }
                 if delete {
                     layout.files().iter().for_each(|file| drop(self.files.remove(&path(&folder, &file.path))));
                 }
@@ -160,38 +191,93 @@ impl Disk {
         })
     }
 
-    fn write(&mut self, layout: &Layout, folder: &str, spans: &[Span], data: &[u8]) {
-        self.clock += 1;
-        let mut at = 0;
-        for Span { file, offset, length } in spans {
-            let end = at + *length as usize;
-            let file = &layout.files()[*file as usize];
-            if !file.padding {
-                let entry = self.files.entry(path(folder, &file.path)).or_default();
-                entry.data.resize(entry.data.len().max(file.length as usize), 0);
-                entry.data[*offset as usize..(offset + length) as usize].copy_from_slice(&data[at..end]);
-                entry.modified = self.clock;
+    /// Brings wanted files out of the part file, and keeps the others aside.
+    fn prepare(&mut self, torrent: TorrentId, wanted: &Bitfield) {
+        let mut open = self.open[&torrent].clone();
+        for (place, file) in (0..).zip(open.layout.files()).filter(|(_, file)| !file.padding) {
+            let own = path(&open.folder, &file.path);
+            if !wanted.get(place) {
+                if !self.files.contains_key(&own) {
+                    open.aside.insert(place);
+                }
+                continue;
             }
-            at = end;
+            if open.aside.remove(&place)
+                && let Some(parts) = self.files.get(&open.parts)
+            {
+                let whole = Span { file: place, offset: 0, length: file.length };
+                let (mut data, mut found) = (Vec::new(), false);
+                for (position, length) in Parts::new(&open.layout).locate(&open.layout, whole) {
+                    let (from, to) = (position as usize, (position + length) as usize);
+                    found |= parts.data.get(from..to).is_some();
+                    data.extend(parts.data.get(from..to).map_or(vec![0; length as usize], <[u8]>::to_vec));
+                }
+                if found {
+                    self.clock += 1;
+                    self.files.insert(own.clone(), File { data, modified: self.clock });
+                }
+            }
+            if file.length == 0 {
+                self.files.entry(own).or_default();
+            }
+        }
+        if open.aside.is_empty() {
+            self.files.remove(&open.parts);
+        }
+        self.open.insert(torrent, open);
+    }
+
+    /// Where each run of `span` is: path, position, length.
+    fn places(open: &Open, span: Span) -> Vec<(String, usize, usize)> {
+        if open.aside.contains(&span.file) {
+            let runs = Parts::new(&open.layout).locate(&open.layout, span).collect::<Vec<_>>();
+            return runs.into_iter().map(|(position, length)| (open.parts.clone(), position as usize, length as usize)).collect();
+        }
+        let path = path(&open.folder, &open.layout.files()[span.file as usize].path);
+        vec![(path, span.offset as usize, span.length as usize)]
+    }
+
+    fn write(&mut self, open: &Open, spans: &[Span], mut data: &[u8]) {
+        self.clock += 1;
+        for span in spans {
+            let file = &open.layout.files()[span.file as usize];
+            let (now, later) = data.split_at(span.length as usize);
+            data = later;
+            let mut rest = now;
+            for (path, position, length) in if file.padding { Vec::new() } else { Disk::places(open, *span) } {
+                let entry = self.files.entry(path).or_default();
+                let own = if open.aside.contains(&span.file) { 0 } else { file.length as usize };
+                entry.data.resize(entry.data.len().max(own).max(position + length), 0);
+                let (now, later) = rest.split_at(length);
+                entry.data[position..position + length].copy_from_slice(now);
+                entry.modified = self.clock;
+                rest = later;
+            }
         }
     }
 
-    fn read(&self, layout: &Layout, folder: &str, spans: &[Span]) -> Option<Vec<u8>> {
+    fn read(&self, open: &Open, spans: &[Span]) -> Option<Vec<u8>> {
         let mut data = Vec::new();
-        for Span { file, offset, length } in spans {
-            let file = &layout.files()[*file as usize];
-            match self.files.get(&path(folder, &file.path)) {
-                _ if file.padding => data.resize(data.len() + *length as usize, 0),
-                found => data.extend(found?.data.get(*offset as usize..(offset + length) as usize)?),
+        for span in spans {
+            if open.layout.files()[span.file as usize].padding {
+                data.resize(data.len() + span.length as usize, 0);
+                continue;
+            }
+            for (path, position, length) in Disk::places(open, *span) {
+                data.extend(self.files.get(&path)?.data.get(position..position + length)?);
             }
         }
         Some(data)
     }
 
     fn stamps(&self, torrent: TorrentId) -> Vec<Option<FileStamp>> {
-        let Some((layout, folder)) = self.open.get(&torrent) else { return Vec::new() };
-        let stamp = |file: &File| FileStamp { length: file.data.len() as u64, modified: file.modified };
-        layout.files().iter().map(|file| self.files.get(&path(folder, &file.path)).map(stamp)).collect()
+        let Some(open) = self.open.get(&torrent) else { return Vec::new() };
+        let stamp = |(place, file): (u32, &rustor_core::storage::LayoutFile)| {
+            let aside = open.aside.contains(&place);
+            let path = if aside { open.parts.clone() } else { path(&open.folder, &file.path) };
+            self.files.get(&path).map(|file| FileStamp { length: file.data.len() as u64, modified: file.modified, aside })
+        };
+        (0..).zip(open.layout.files()).map(stamp).collect()
     }
 }
 

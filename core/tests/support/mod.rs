@@ -21,7 +21,7 @@ use bytes::Bytes;
 use peer::Stream;
 use rustor_core::{
     action::Action,
-    choices::Choices,
+    choices::{Choices, Priority},
     command::{AddTorrent, Command, CommandError, Reply},
     config::Config,
     engine::{Engine, Explanation},
@@ -32,7 +32,7 @@ use rustor_core::{
     metainfo::InfoHash,
     peer::CloseReason,
     rng::Seed,
-    status::{PeerStatus, TorrentState, TorrentStatus},
+    status::{FileStatus, PeerStatus, TorrentState, TorrentStatus},
     storage::DiskOperation,
     time::{Duration, Instant},
     wire::{PeerId, Reserved, extension::ExtensionHandshake},
@@ -178,6 +178,26 @@ impl World {
         self.0.borrow().engine.torrent(torrent).expect("the torrent is listed")
     }
 
+    pub fn files(&self, torrent: TorrentId) -> Vec<FileStatus> {
+        self.0.borrow().engine.files(torrent)
+    }
+
+    pub fn choices(&self, torrent: TorrentId) -> Choices {
+        self.0.borrow().engine.choices(torrent).expect("the torrent is listed").clone()
+    }
+
+    /// The owner wants these files only.
+    pub fn wants(&self, torrent: TorrentId, files: &[u32]) {
+        self.chooses(torrent, |choices| *choices = only(files));
+    }
+
+    /// The owner changes what was chosen.
+    pub fn chooses(&self, torrent: TorrentId, change: impl FnOnce(&mut Choices)) {
+        let mut choices = self.choices(torrent);
+        change(&mut choices);
+        self.does(Command::Choose { torrent, choices: Box::new(choices) });
+    }
+
     pub fn state(&self, torrent: TorrentId) -> TorrentState {
         self.status(torrent).state
     }
@@ -192,10 +212,6 @@ impl World {
 
     pub fn explains(&self, torrent: TorrentId) -> Explanation {
         self.0.borrow().engine.explain(torrent).expect("the torrent is listed")
-    }
-
-    pub fn choices(&self, torrent: TorrentId) -> Choices {
-        self.0.borrow().engine.choices(torrent).expect("the torrent is listed").clone()
     }
 
     pub fn our_peer_id(&self) -> PeerId {
@@ -372,6 +388,13 @@ impl World {
         self.input(Input::Http { request: announce.request, result: Ok(trackers::reply(body)) });
     }
 
+    /// The tracker answers the oldest announce that goes to `url`, which is given back.
+    pub fn announced(&self, url: &str) -> Announce {
+        let announce = self.announces().into_iter().find(|announce| announce.url.starts_with(url));
+        self.tracker_answers(url, &[]);
+        announce.expect("an announce that was answered")
+    }
+
     /// The tracker cannot be reached.
     pub fn tracker_fails(&self, url: &str) {
         let announce = self.takes_announce(url);
@@ -489,6 +512,12 @@ impl World {
         let deadline = inner.engine.next_deadline();
         assert!(deadline.is_none_or(|at| at > inner.now), "after a drain the next deadline must lie in the future");
     }
+}
+
+/// These files and no others.
+pub fn only(files: &[u32]) -> Choices {
+    let files = files.iter().map(|place| (*place, Priority::Normal)).collect();
+    Choices { files, other_files: Priority::Skip, ..Choices::default() }
 }
 
 impl Inner {

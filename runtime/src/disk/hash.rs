@@ -1,6 +1,6 @@
 use super::position;
 use bytes::Bytes;
-use rustor_core::storage::{Digest, Fingerprint, Layout};
+use rustor_core::storage::{Digest, Fingerprint, Layout, Span};
 use sha1::{Digest as _, Sha1};
 use std::{
     fs::File,
@@ -68,8 +68,21 @@ pub(crate) trait Source {
     /// The file of this number; `None` if there is none.
     fn open(&mut self, file: u32) -> Result<Option<File>, Self::Error>;
 
+    /// Where `span` lies if its file is kept aside in the part file: there, each run with its position and length.
+    fn aside(&mut self, _span: Span) -> Result<Option<Aside>, Self::Error> {
+        Ok(None)
+    }
+
     /// `error` came when `file` was read.
     fn failed(&mut self, file: u32, error: io::Error) -> Self::Error;
+}
+
+/// Bytes of a file that is kept aside.
+pub(crate) struct Aside {
+    /// The part file; `None` if there is none.
+    pub(crate) file: Option<File>,
+    /// Positions and lengths, in order.
+    pub(crate) runs: Vec<(u64, u64)>,
 }
 
 /// Hashes all pieces of `layout` on `threads` threads, each with a source of its own.
@@ -148,6 +161,17 @@ impl PieceHasher {
                 let Some(file) = layout.files().get(span.file as usize) else { break };
                 if file.padding {
                     self.hash_padding(span.length, &mut progress);
+                    continue;
+                }
+                if let Some(Aside { file, runs }) = source.aside(span)? {
+                    for (position, length) in runs {
+                        match &file {
+                            Some(file) => {
+                                self.hash_span(file, position, length, &mut progress).map_err(|error| source.failed(span.file, error))?
+                            }
+                            None => progress.miss(length),
+                        }
+                    }
                     continue;
                 }
                 match source.open(span.file)? {

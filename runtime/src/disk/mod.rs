@@ -11,6 +11,9 @@
 //!   what was written, unless full allocation was asked for. (Windows takes room for all of it.)
 //! - A file that is longer than the torrent says is cut when the torrent is prepared for downloading, or first written.
 //! - Padding files are never created (BEP 47).
+//! - Files that are not wanted are never created. What stored pieces hold of them is kept in a hidden part file in the download folder,
+//!   which goes when nothing needs it any more; if such a file is wanted after all, its bytes are brought from there.
+//!   A file that is there already is used, wanted or not.
 //! - Symbolic links inside the download folder are followed, since people spread their data over disks with them. No link is
 //!   ever created, and names from a torrent cannot lead out of the folder.
 //! - Deleting removes what the torrent names and the folders that this leaves empty, nothing else.
@@ -28,7 +31,8 @@
 //! let file = LayoutFile { path: vec!["no such file".into()], length: 1, padding: false };
 //! let layout = Arc::new(Layout::new(vec![file], 16 << 10).expect("a piece length above zero"));
 //! let (job, torrent) = (DiskJobId::from_bits(0), TorrentId::from_bits(0));
-//! workers.submit(job, torrent, DiskOperation::Open { layout, folder: ".".into(), allocation: Allocation::Sparse });
+//! let parts = ".no such parts".into();
+//! workers.submit(job, torrent, DiskOperation::Open { layout, folder: ".".into(), allocation: Allocation::Sparse, parts });
 //! assert_eq!(answered.recv()?, (job, Ok(DiskOutput::Opened(vec![None]))));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

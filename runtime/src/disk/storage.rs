@@ -14,14 +14,15 @@ use bytes::Bytes;
 use rustor_core::{
     error::{DiskError, DiskErrorKind},
     id::TorrentId,
-    storage::{Allocation, Digest, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
+    storage::{Allocation, Digest, DiskOperation, DiskOutput, FileStamp, Kept, Layout, LayoutFile, Parts, Span},
+    util::Bitfield,
 };
 use std::{
     collections::{BTreeSet, HashMap},
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, IoSlice},
     path::{Component, Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
     time::UNIX_EPOCH,
 };
 
@@ -39,6 +40,8 @@ struct Torrent {
     layout: Arc<Layout>,
     folder: PathBuf,
     allocation: Allocation,
+    /// What of it is in the part file. Held for writing while that changes, for reading by whatever reads or writes the files.
+    aside: RwLock<Aside>,
     /// Held while a file is created or opened for writing; the files share these locks by their numbers.
     opening: [Mutex<()>; 8],
     saving: Mutex<()>,
@@ -57,13 +60,20 @@ impl Storage {
     /// Does one job.
     pub(crate) fn perform(&self, hasher: &mut PieceHasher, id: TorrentId, operation: DiskOperation) -> DiskResult<DiskOutput> {
         match operation {
-            DiskOperation::Open { layout, folder, allocation } => self.open(id, layout, folder.into(), allocation),
-            DiskOperation::Prepare => self.prepare(&*self.torrent(id)?),
+            DiskOperation::Open { layout, folder, allocation, parts } => self.open(id, layout, folder.into(), allocation, &parts),
+            DiskOperation::Prepare { wanted } => self.prepare(id, &*self.torrent(id)?, &wanted),
             DiskOperation::Store { segments, spans, digest, fingerprints, piece: _ } => {
                 self.store(id, &*self.torrent(id)?, segments, &spans, &digest, fingerprints)
             }
             DiskOperation::Read { spans, length } => self.read(id, &*self.torrent(id)?, &spans, length),
             DiskOperation::Verify { first, digests } => self.verify(id, &*self.torrent(id)?, hasher, first, &digests),
+            DiskOperation::Keep { runs, piece: _ } => {
+                let torrent = self.torrent(id)?;
+                for Kept { spans, segments } in runs {
+                    self.write(id, &torrent, &segments, &spans)?;
+                }
+                Ok(DiskOutput::Done)
+            }
             DiskOperation::Stamp => Ok(DiskOutput::Stamps(self.torrent(id)?.stamps()?)),
             DiskOperation::SaveResume { data } => self.save_resume(id, &*self.torrent(id)?, &data),
             DiskOperation::Close { forget, delete } => self.close(id, forget, delete),
@@ -74,27 +84,46 @@ impl Storage {
         lock(&self.torrents).get(&id).cloned().ok_or_else(|| misuse("disk worker", "the torrent is not open"))
     }
 
-    fn open(&self, id: TorrentId, layout: Arc<Layout>, folder: PathBuf, allocation: Allocation) -> DiskResult<DiskOutput> {
+    fn open(&self, id: TorrentId, layout: Arc<Layout>, folder: PathBuf, allocation: Allocation, parts: &str) -> DiskResult<DiskOutput> {
+        if !stays_below(&[parts.to_owned()]) {
+            return Err(misuse(parts, "this is no name for a part file"));
+        }
         if let Some(unsafe_file) = layout.files().iter().find(|file| !stays_below(&file.path)) {
             return Err(misuse(unsafe_file.path.join("/"), "this path leads out of the download folder"));
         }
-        let torrent = Torrent { layout, folder, allocation, opening: Default::default(), saving: Mutex::default() };
+        let aside = RwLock::new(Aside::new(folder.join(parts), &layout));
+        let torrent = Torrent { layout, folder, allocation, aside, opening: Default::default(), saving: Mutex::default() };
+        torrent.look_for_parts()?;
         let stamps = torrent.stamps()?;
         self.open_files.close_torrent(id);
         lock(&self.torrents).insert(id, Arc::new(torrent));
         Ok(DiskOutput::Opened(stamps))
     }
 
-    fn prepare(&self, torrent: &Torrent) -> DiskResult<DiskOutput> {
+    /// Makes ready for the `wanted` files, and lets the others be kept aside as far as they are not there already.
+    fn prepare(&self, id: TorrentId, torrent: &Torrent, wanted: &Bitfield) -> DiskResult<DiskOutput> {
+        let mut aside = torrent.aside.write().unwrap_or_else(PoisonError::into_inner);
         create_folder(&torrent.folder)?;
         let mut folders = BTreeSet::new();
         for (number, file) in torrent.files() {
             let path = torrent.path(file);
+            if !wanted.get(number) {
+                if !aside.holds(number) && look_at(&path)?.is_none() {
+                    // A handle that was open leads to a file that is gone.
+                    self.open_files.close((id, number));
+                    aside.files.insert(number);
+                }
+                continue;
+            }
             if let Some((_, parents)) = file.path.split_last()
                 && !parents.is_empty()
                 && folders.insert(parents)
             {
                 create_folder(path.parent().unwrap_or(&torrent.folder))?;
+            }
+            if aside.holds(number) {
+                self.bring(torrent, &aside, number, file)?;
+                aside.files.remove(&number);
             }
             let found = look_at(&path)?.map(|found| found.len());
             let reserve = torrent.allocation == Allocation::Full && file.length > 0;
@@ -110,7 +139,60 @@ impl Storage {
                 }
             }
         }
+        let needed = |number: &u32| torrent.file(*number).is_some_and(|file| file.length > 0);
+        if !aside.files.iter().any(needed) {
+            self.open_files.close((id, PARTS));
+            remove_if_there(&aside.path)?;
+        }
         Ok(DiskOutput::Done)
+    }
+
+    /// Brings what the part file holds of a file to where it belongs: first under another name, so that after a crash either the part
+    /// file or the file itself has it.
+    fn bring(&self, torrent: &Torrent, aside: &Aside, number: u32, file: &LayoutFile) -> DiskResult<()> {
+        let Some(parts) = open_if_there(&aside.path)? else { return Ok(()) };
+        let length = parts.metadata().map_err(|error| fault(&aside.path, error))?.len();
+        let path = torrent.path(file);
+        if look_at(&path)?.is_some() {
+            // Somebody else has put it there meanwhile; it is theirs, and looked at before it is believed.
+            return Ok(());
+        }
+        let coming = coming(&path, &aside.path);
+        let mut target: Option<File> = None;
+        let mut buffer = vec![0; 64 << 10];
+        let mut offset = 0;
+        for (position, run) in aside.slots.locate(&torrent.layout, Span { file: number, offset: 0, length: file.length }) {
+            let end = position.saturating_add(run).min(length);
+            let mut at = position;
+            while at < end {
+                let hole = position::hole_at(&parts, at).min(end - at);
+                if hole > 0 {
+                    at += hole;
+                    continue;
+                }
+                let wanted = (end - at).min(buffer.len() as u64) as usize;
+                let count = position::read_at(&parts, &mut buffer[..wanted], at).map_err(|error| fault(&aside.path, error))?;
+                if count == 0 {
+                    break;
+                }
+                let target = match &mut target {
+                    Some(target) => target,
+                    None => {
+                        let (created, _) = self.create(&coming)?;
+                        created.set_len(0).and_then(|()| created.set_len(file.length)).map_err(|error| fault(&coming, error))?;
+                        target.insert(created)
+                    }
+                };
+                let written = position::write_at(target, &mut [IoSlice::new(&buffer[..count])], offset + (at - position));
+                written.inspect_err(|_| drop(fs::remove_file(&coming))).map_err(|error| fault(&path, error))?;
+                at += count as u64;
+            }
+            offset += run;
+        }
+        if target.is_some() {
+            fs::rename(&coming, &path).map_err(|error| fault(&path, error))?;
+        }
+        Ok(())
     }
 
     fn store(
@@ -125,22 +207,40 @@ impl Storage {
         if hash::digest_of(&segments) != *digest {
             return Ok(DiskOutput::Mismatch(hash::fingerprints_of(&segments)));
         }
+        self.write(id, torrent, &segments, spans)?;
+        Ok(DiskOutput::Stored(if fingerprints { hash::fingerprints_of(&segments) } else { Vec::new() }))
+    }
+
+    /// Writes `segments`, which are the bytes of `spans`.
+    fn write(&self, id: TorrentId, torrent: &Torrent, segments: &[Bytes], spans: &[Span]) -> DiskResult<()> {
         let length: u64 = segments.iter().map(|segment| segment.len() as u64).sum();
         torrent.check(spans, length)?;
-        let mut rest = Rest::of(&segments);
+        let aside = torrent.aside();
+        let mut rest = Rest::of(segments);
         let mut slices = Vec::new();
         for span in spans {
+            let file = torrent.file(span.file).filter(|file| !file.padding);
+            if file.is_some() && aside.holds(span.file) {
+                let parts = self.open_parts(id, torrent, &aside, true)?;
+                for (position, length) in aside.slots.locate(&torrent.layout, *span) {
+                    slices.clear();
+                    rest.take(length, &mut slices);
+                    position::write_at(&parts, &mut slices, position).map_err(|error| fault(&aside.path, error))?;
+                }
+                continue;
+            }
             slices.clear();
             rest.take(span.length, &mut slices);
-            let Some(file) = torrent.file(span.file).filter(|file| !file.padding) else { continue };
+            let Some(file) = file else { continue };
             let opened = self.open_for_writing(id, torrent, span.file, file)?;
             position::write_at(&opened, &mut slices, span.offset).map_err(|error| fault(&torrent.path(file), error))?;
         }
-        Ok(DiskOutput::Stored(if fingerprints { hash::fingerprints_of(&segments) } else { Vec::new() }))
+        Ok(())
     }
 
     fn read(&self, id: TorrentId, torrent: &Torrent, spans: &[Span], length: u32) -> DiskResult<DiskOutput> {
         torrent.check(spans, u64::from(length))?;
+        let aside = torrent.aside();
         let mut buffer = self.buffer(length as usize);
         let mut rest = &mut buffer[..length as usize];
         for span in spans {
@@ -151,12 +251,18 @@ impl Storage {
                 now.fill(0);
                 continue;
             }
-            let opened = self.open_for_reading(id, torrent, span.file, file)?;
-            match position::read_at(&opened, now, span.offset) {
-                Ok(count) if count == now.len() => {}
-                Ok(_) => return Err(fault(&torrent.path(file), ErrorKind::UnexpectedEof.into())),
-                Err(error) => return Err(fault(&torrent.path(file), error)),
+            if aside.holds(span.file) {
+                let parts = self.open_parts(id, torrent, &aside, false)?;
+                let mut rest = now;
+                for (position, length) in aside.slots.locate(&torrent.layout, *span) {
+                    let (now, later) = rest.split_at_mut(length as usize);
+                    rest = later;
+                    read_all(&parts, now, position).map_err(|error| fault(&aside.path, error))?;
+                }
+                continue;
             }
+            let opened = self.open_for_reading(id, torrent, span.file, file)?;
+            read_all(&opened, now, span.offset).map_err(|error| fault(&torrent.path(file), error))?;
         }
         Ok(DiskOutput::Read(buffer.freeze(length as usize)))
     }
@@ -166,7 +272,8 @@ impl Storage {
         let mut fits = vec![false; digests.len()];
         let end = first.saturating_add(u32::try_from(digests.len()).unwrap_or(u32::MAX)).min(torrent.layout.piece_count());
         // Files are opened afresh: what an earlier handle leads to may have been moved away since.
-        let mut source = OnDisk { torrent, opened: |file| self.open_files.close((id, file)) };
+        let aside = torrent.aside();
+        let mut source = OnDisk { torrent, aside: &aside, opened: |file| self.open_files.close((id, file)) };
         hasher.hash(&torrent.layout, first..end, &mut source, |piece, digest| {
             let place = (piece - first) as usize;
             if let (Some(fits), Some(expected)) = (fits.get_mut(place), digests.get(place)) {
@@ -189,7 +296,10 @@ impl Storage {
         self.open_files.close_torrent(id);
         let torrent = lock(&self.torrents).remove(&id);
         let resume_file = lock(&self.resume_files).remove(&id);
-        let deleted = torrent.filter(|_| delete).map_or(Ok(()), |torrent| torrent.delete());
+        let deleted = torrent.as_ref().filter(|_| delete).map_or(Ok(()), |torrent| torrent.delete());
+        if let Some(torrent) = torrent.filter(|_| forget || delete) {
+            remove_if_there(&torrent.aside().path)?;
+        }
         if let Some(path) = resume_file.filter(|_| forget) {
             resume::remove(&path).map_err(|error| fault(&path, error))?;
         }
@@ -203,6 +313,19 @@ impl Storage {
         let path = torrent.path(file);
         let opened = self.open_plain(OpenOptions::new().read(true), &path)?;
         Ok(self.open_files.insert((id, number), opened, false))
+    }
+
+    /// The part file; created if it is to be written.
+    fn open_parts(&self, id: TorrentId, torrent: &Torrent, aside: &Aside, write: bool) -> DiskResult<Arc<File>> {
+        if let Some(opened) = self.open_files.get((id, PARTS), write) {
+            return Ok(opened);
+        }
+        let _opening = torrent.opening_lock(PARTS);
+        if let Some(opened) = self.open_files.get((id, PARTS), write) {
+            return Ok(opened);
+        }
+        let opened = if write { self.create(&aside.path)?.0 } else { self.open_plain(OpenOptions::new().read(true), &aside.path)? };
+        Ok(self.open_files.insert((id, PARTS), opened, write))
     }
 
     /// Opens a file that a piece is to be written to, and sees to its folder and its length.
@@ -287,8 +410,31 @@ impl Torrent {
     }
 
     fn stamps(&self) -> DiskResult<Vec<Option<FileStamp>>> {
-        let stamp = |file: &LayoutFile| Ok(if file.padding { None } else { look_at(&self.path(file))?.as_ref().map(stamp_of) });
-        self.layout.files().iter().map(stamp).collect()
+        let aside = self.aside();
+        let parts = look_at(&aside.path)?.map(|found| FileStamp { aside: true, ..stamp_of(&found) });
+        let stamp = |(number, file): (u32, &LayoutFile)| match file {
+            file if file.padding => Ok(None),
+            _ if aside.holds(number) => Ok(parts),
+            file => Ok(look_at(&self.path(file))?.as_ref().map(stamp_of)),
+        };
+        (0..).zip(self.layout.files()).map(stamp).collect()
+    }
+
+    fn aside(&self) -> RwLockReadGuard<'_, Aside> {
+        self.aside.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where an earlier session left a part file: what is missing may be in it.
+    fn look_for_parts(&self) -> DiskResult<()> {
+        let mut aside = self.aside.write().unwrap_or_else(PoisonError::into_inner);
+        if look_at(&aside.path)?.is_some() {
+            for (number, file) in self.files() {
+                if look_at(&self.path(file))?.is_none() {
+                    aside.files.insert(number);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Deletes the files, then the folders that are empty now; the download folder itself stays. Goes on after an error, and
@@ -296,8 +442,10 @@ impl Torrent {
     fn delete(&self) -> DiskResult<()> {
         let mut result = Ok(());
         let mut folders = BTreeSet::new();
+        let parts = self.aside().path.clone();
         for (_, file) in self.files() {
             let path = self.path(file);
+            let _ = fs::remove_file(coming(&path, &parts));
             match fs::remove_file(&path) {
                 Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                     result = result.and(Err(fault(&path, error)));
@@ -315,9 +463,40 @@ impl Torrent {
     }
 }
 
+/// What of a torrent is kept in its part file.
+struct Aside {
+    path: PathBuf,
+    slots: Parts,
+    /// Places of the files that are neither wanted nor there.
+    files: BTreeSet<u32>,
+}
+
+impl Aside {
+    fn new(path: PathBuf, layout: &Layout) -> Aside {
+        Aside { path, slots: Parts::new(layout), files: BTreeSet::new() }
+    }
+
+    fn holds(&self, number: u32) -> bool {
+        self.files.contains(&number)
+    }
+}
+
+/// The part file's number among the open files: no torrent has so many.
+const PARTS: u32 = u32::MAX;
+
+/// Where the file at `path` is put together from what the part file holds of it: beside it, since folders may lie on different disks;
+/// always the same, so that crashes do not pile up rubbish.
+fn coming(path: &Path, parts: &Path) -> PathBuf {
+    let mut name = parts.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(path.file_name().unwrap_or_default());
+    path.with_file_name(name)
+}
+
 /// A torrent's files, opened for one job.
 struct OnDisk<'a, F> {
     torrent: &'a Torrent,
+    aside: &'a Aside,
     opened: F,
 }
 
@@ -328,6 +507,14 @@ impl<F: Fn(u32)> Source for OnDisk<'_, F> {
         (self.opened)(number);
         let Some(file) = self.torrent.file(number) else { return Ok(None) };
         open_if_there(&self.torrent.path(file))
+    }
+
+    fn aside(&mut self, span: Span) -> DiskResult<Option<hash::Aside>> {
+        if !self.aside.holds(span.file) {
+            return Ok(None);
+        }
+        let runs = self.aside.slots.locate(&self.torrent.layout, span).collect();
+        Ok(Some(hash::Aside { file: open_if_there(&self.aside.path)?, runs }))
     }
 
     fn failed(&mut self, number: u32, error: io::Error) -> Box<DiskError> {
@@ -370,7 +557,7 @@ pub(crate) fn stamp_of(metadata: &Metadata) -> FileStamp {
         // A system without such times cannot tell: the length has to do.
         Err(_) => 0,
     };
-    FileStamp { length: metadata.len(), modified }
+    FileStamp { length: metadata.len(), modified, aside: false }
 }
 
 fn open_any(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
@@ -404,6 +591,19 @@ fn is_out_of_handles(error: &io::Error) -> bool {
 #[cfg(not(unix))]
 fn is_out_of_handles(_error: &io::Error) -> bool {
     false
+}
+
+/// Fills `buffer`, or fails.
+fn read_all(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let count = position::read_at(file, buffer, offset)?;
+    if count == buffer.len() { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+}
+
+fn remove_if_there(path: &Path) -> DiskResult<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(fault(path, error)),
+        _ => Ok(()),
+    }
 }
 
 fn create_folder(path: &Path) -> DiskResult<()> {

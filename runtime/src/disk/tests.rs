@@ -1,9 +1,12 @@
+mod parts;
+
 use super::*;
 use bytes::Bytes;
 use proptest::prelude::*;
 use rustor_core::{
     error::DiskErrorKind,
-    storage::{Allocation, Digest, Fingerprint, Layout, LayoutFile, Span},
+    storage::{Allocation, Digest, FileStamp, Fingerprint, Kept, Layout, LayoutFile, Span},
+    util::Bitfield,
 };
 use sha1::{Digest as _, Sha1};
 use std::{
@@ -18,6 +21,8 @@ use std::{
 type Answer = Result<DiskOutput, Box<DiskError>>;
 
 const TORRENT: TorrentId = TorrentId::from_bits(7);
+
+const PARTS: &str = ".hash.parts";
 
 /// Workers, one torrent of theirs, and its folder.
 struct Bench {
@@ -54,7 +59,7 @@ impl Bench {
 
     fn open(&self, allocation: Allocation) -> Answer {
         let folder = self.folder.path().to_str().unwrap().into();
-        self.ask(DiskOperation::Open { layout: Arc::clone(&self.layout), folder, allocation })
+        self.ask(DiskOperation::Open { layout: Arc::clone(&self.layout), folder, allocation, parts: PARTS.into() })
     }
 
     fn ask(&self, operation: DiskOperation) -> Answer {
@@ -62,6 +67,20 @@ impl Bench {
         let (job, answer) = self.answers.recv().unwrap();
         assert_eq!(job, DiskJobId::from_bits(1));
         answer
+    }
+
+    /// Every file is wanted.
+    fn prepare(&self) -> Answer {
+        self.wants(0..self.layout.files().len() as u32)
+    }
+
+    /// These files are wanted.
+    fn wants(&self, files: impl IntoIterator<Item = u32>) -> Answer {
+        let mut wanted = Bitfield::new(self.layout.files().len() as u32);
+        for file in files {
+            wanted.set(file);
+        }
+        self.ask(DiskOperation::Prepare { wanted })
     }
 
     fn store_operation(&self, piece: u32, bytes: &[u8]) -> DiskOperation {
@@ -154,7 +173,7 @@ fn opening_looks_and_creates_nothing() {
 #[test]
 fn preparing_creates_folders_and_empty_files_but_no_padding() {
     let bench = Bench::new(&TREE, 8);
-    assert_eq!(bench.ask(DiskOperation::Prepare), Ok(DiskOutput::Done));
+    assert_eq!(bench.prepare(), Ok(DiskOutput::Done));
     assert_eq!(bench.names(), ["d", "d/e", "none"]);
     assert_eq!(bench.stamps(), [None, Some(0), None, None]);
 }
@@ -165,7 +184,7 @@ fn preparing_under_full_allocation_takes_the_room_and_keeps_what_is_there() {
     let files = [("a", length, false), ("pad", 9, true), ("d/b", length, false)];
     let bench = Bench::with(DiskConfig::default(), &files, 1 << 20, Allocation::Full);
     fs::write(bench.path("a"), "kept").unwrap();
-    assert_eq!(bench.ask(DiskOperation::Prepare), Ok(DiskOutput::Done));
+    assert_eq!(bench.prepare(), Ok(DiskOutput::Done));
     assert_eq!(bench.stamps(), [Some(length), None, Some(length)]);
     assert_eq!(&fs::read(bench.path("a")).unwrap()[..5], b"kept\0");
     #[cfg(unix)]
@@ -182,7 +201,7 @@ fn preparing_cuts_what_is_too_long_and_leaves_the_rest_alone() {
     fs::write(bench.path("none"), "x").unwrap();
     fs::create_dir_all(bench.path("d/e")).unwrap();
     fs::write(bench.path("d/e/b"), "short").unwrap();
-    assert_eq!(bench.ask(DiskOperation::Prepare), Ok(DiskOutput::Done));
+    assert_eq!(bench.prepare(), Ok(DiskOutput::Done));
     assert_eq!(bench.stamps(), [Some(6), Some(0), None, Some(5)]);
     assert_eq!(fs::read(bench.path("a")).unwrap(), b"123456");
 }
@@ -365,7 +384,7 @@ fn without_delete_the_files_stay() {
 fn a_file_where_a_folder_is_needed_is_named() {
     let bench = Bench::new(&TREE, 16);
     fs::write(bench.path("d"), "in the way").unwrap();
-    let answers = [bench.open(Allocation::Sparse), bench.ask(DiskOperation::Prepare), bench.store(0, b"AAAAAA\0\0BBBBBBBB")];
+    let answers = [bench.open(Allocation::Sparse), bench.prepare(), bench.store(0, b"AAAAAA\0\0BBBBBBBB")];
     for answer in answers {
         let error = answer.unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (DiskErrorKind::WrongKind, "is a file, but a folder is needed"));
@@ -379,7 +398,7 @@ fn an_output_folder_that_is_a_file_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let bench = Bench::new(&TREE, 16);
     let folder = file.path().to_str().unwrap().to_owned();
-    let open = DiskOperation::Open { layout: Arc::clone(&bench.layout), folder, allocation: Allocation::Sparse };
+    let open = DiskOperation::Open { layout: Arc::clone(&bench.layout), folder, allocation: Allocation::Sparse, parts: PARTS.into() };
     assert_eq!(kind_and_path(bench.ask(open)), (DiskErrorKind::WrongKind, file.path().into()));
 }
 
@@ -389,7 +408,7 @@ fn a_folder_where_a_file_is_needed_is_named() {
     fs::create_dir(bench.path("a")).unwrap();
     let answers = [
         bench.open(Allocation::Sparse),
-        bench.ask(DiskOperation::Prepare),
+        bench.prepare(),
         bench.store(0, b"AAAAAA\0\0BBBBBBBB"),
         bench.read(0, 0, 1),
         bench.ask(DiskOperation::Stamp),
@@ -417,10 +436,14 @@ fn a_folder_that_may_not_be_written_is_named() {
     let bench = Bench::new(&TREE, 16);
     // Nobody may create anything there, not even root.
     let folder = PathBuf::from("/sys/rustor");
-    let open =
-        DiskOperation::Open { layout: Arc::clone(&bench.layout), folder: folder.to_str().unwrap().into(), allocation: Allocation::Sparse };
+    let open = DiskOperation::Open {
+        layout: Arc::clone(&bench.layout),
+        folder: folder.to_str().unwrap().into(),
+        allocation: Allocation::Sparse,
+        parts: PARTS.into(),
+    };
     assert_eq!(bench.ask(open), Ok(DiskOutput::Opened(vec![None; 4])));
-    assert_eq!(kind_and_path(bench.ask(DiskOperation::Prepare)), (DiskErrorKind::PermissionDenied, folder.clone()));
+    assert_eq!(kind_and_path(bench.prepare()), (DiskErrorKind::PermissionDenied, folder.clone()));
     assert_eq!(kind_and_path(bench.store(0, b"AAAAAA\0\0BBBBBBBB")), (DiskErrorKind::PermissionDenied, folder.clone()));
     bench.workers.set_resume_file(TORRENT, folder.join("state").join("resume"));
     let save = DiskOperation::SaveResume { data: Bytes::from_static(b"data") };
@@ -437,7 +460,7 @@ fn a_disk_that_is_too_small_for_full_allocation_is_full() {
     let folder = tempfile::tempdir_in(shared_memory).unwrap();
     let bench = Bench::closed(DiskConfig::default(), folder, &[("small", 10, false), ("d/large", too_much, false)], u32::MAX);
     assert!(bench.open(Allocation::Full).is_ok());
-    let error = bench.ask(DiskOperation::Prepare).unwrap_err();
+    let error = bench.prepare().unwrap_err();
     assert_eq!((error.kind, error.path.as_str()), (DiskErrorKind::Full, bench.path("d/large").to_str().unwrap()));
 }
 
@@ -456,7 +479,7 @@ fn names_that_lead_out_of_the_folder_are_refused() {
         let file = LayoutFile { path: path.iter().map(|name| (*name).into()).collect(), length: 1, padding: false };
         let layout = Arc::new(Layout::new(vec![file], 16).unwrap());
         let folder = bench.folder.path().to_str().unwrap().into();
-        let answer = bench.ask(DiskOperation::Open { layout, folder, allocation: Allocation::Sparse });
+        let answer = bench.ask(DiskOperation::Open { layout, folder, allocation: Allocation::Sparse, parts: PARTS.into() });
         assert_eq!(answer.unwrap_err().message, "this path leads out of the download folder", "{path:?}");
     }
 }
@@ -481,7 +504,7 @@ fn jobs_that_do_not_fit_the_torrent_are_refused() {
 #[test]
 fn closing_a_torrent_that_was_never_opened_is_done() {
     let bench = Bench::closed(DiskConfig::default(), tempfile::tempdir().unwrap(), &TREE, 8);
-    assert_eq!(bench.ask(DiskOperation::Prepare).unwrap_err().message, "the torrent is not open");
+    assert_eq!(bench.prepare().unwrap_err().message, "the torrent is not open");
     assert_eq!(bench.ask(DiskOperation::Close { forget: true, delete: true }), Ok(DiskOutput::Done));
 }
 
@@ -509,7 +532,7 @@ fn a_worker_that_panics_answers_and_goes_on() {
     let storage = Arc::new(Storage::new(&DiskConfig::default()));
     let (sender, answers) = mpsc::channel();
     let perform = |_: &mut PieceHasher, _: TorrentId, operation: DiskOperation| match operation {
-        DiskOperation::Prepare => panic!("as {} as can be", "bad"),
+        DiskOperation::Prepare { .. } => panic!("as {} as can be", "bad"),
         _ => Ok(DiskOutput::Done),
     };
     let config = DiskConfig { threads: NonZeroUsize::MIN, ..DiskConfig::default() };
@@ -518,7 +541,7 @@ fn a_worker_that_panics_answers_and_goes_on() {
         assert_ne!(job.to_bits(), 2, "a host may panic, too");
     };
     let workers = DiskWorkers::start_with(config, storage, Arc::new(perform), Arc::new(complete)).unwrap();
-    workers.submit(DiskJobId::from_bits(1), TORRENT, DiskOperation::Prepare);
+    workers.submit(DiskJobId::from_bits(1), TORRENT, DiskOperation::Prepare { wanted: Bitfield::full(1) });
     workers.submit(DiskJobId::from_bits(2), TORRENT, DiskOperation::Stamp);
     workers.submit(DiskJobId::from_bits(3), TORRENT, DiskOperation::Stamp);
     let (job, answer) = answers.recv().unwrap();
@@ -552,8 +575,9 @@ proptest! {
                     layout: Arc::clone(&layout),
                     folder: folder.path().to_str().unwrap().into(),
                     allocation: Allocation::Full,
+                    parts: PARTS.into(),
                 },
-                1 => DiskOperation::Prepare,
+                1 => DiskOperation::Prepare { wanted: if number % 2 == 0 { Bitfield::full(1) } else { Bitfield::new(1) } },
                 2 | 3 => DiskOperation::Store {
                     piece: 0,
                     segments: vec![Bytes::from_static(b"12345678")],

@@ -10,7 +10,7 @@ use rustor_core::{
     event::Event,
     id::TorrentId,
     metainfo::Metainfo,
-    status::{PeerStatus, TorrentState, TorrentStatus, WebSeedStatus},
+    status::{FileStatus, PeerStatus, TorrentState, TorrentStatus, WebSeedStatus},
     time::Instant,
 };
 
@@ -39,6 +39,7 @@ pub(crate) enum Request {
     /// What its owner chose for a torrent; `None` if there is no such torrent.
     Choices(TorrentId, Sender<Option<Choices>>),
     /// Answered once the torrent is complete, failed or gone.
+    Files(TorrentId, Sender<Option<Vec<FileStatus>>>),
     Finished(TorrentId, Sender<Outcome>),
     /// Tell this subscriber all events from here on.
     Subscribe(Publisher),
@@ -89,6 +90,7 @@ impl Desk {
             Request::Peers(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.peers(torrent))),
             Request::WebSeeds(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.web_seeds(torrent))),
             Request::Metainfo(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.metainfo(torrent).cloned())),
+            Request::Files(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.files(torrent))),
             Request::Choices(torrent, reply) => tell(reply, engine.choices(torrent).cloned()),
             Request::Finished(torrent, reply) => match outcome(engine.torrent(torrent)) {
                 Some(outcome) => tell(reply, outcome),
@@ -115,9 +117,11 @@ impl Desk {
             Event::Finished { torrent } => self.settle(*torrent, Outcome::Finished),
             Event::Failed { torrent, error } => self.settle(*torrent, Outcome::Failed(error.clone())),
             Event::MetadataUnusable { torrent, reason } => self.settle(*torrent, Outcome::Unusable(reason.clone())),
-            // A paused torrent that is complete says nothing more.
-            Event::Checked { torrent, verified, pieces }
-                if verified == pieces && engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Paused) =>
+            // A paused torrent that has all that is wanted says nothing more.
+            Event::Checked { torrent, .. }
+                if engine
+                    .torrent(*torrent)
+                    .is_some_and(|status| status.state == TorrentState::Paused && status.wanted_verified == status.wanted) =>
             {
                 self.settle(*torrent, Outcome::Finished);
             }
@@ -158,7 +162,9 @@ fn outcome(status: Option<TorrentStatus>) -> Option<Outcome> {
     match (status.state, status.error) {
         (TorrentState::Seeding, _) => Some(Outcome::Finished),
         (TorrentState::Failed, Some(error)) => Some(Outcome::Failed(error)),
-        (TorrentState::Paused, _) if status.metadata && status.pieces_verified == status.pieces => Some(Outcome::Finished),
+        // The event has told the details.
+        (TorrentState::Failed, None) if !status.metadata => Some(Outcome::Unusable("no client could make sense of it".into())),
+        (TorrentState::Paused, _) if status.metadata && status.wanted_verified == status.wanted => Some(Outcome::Finished),
         _ => None,
     }
 }

@@ -11,6 +11,8 @@ pub(super) enum BlockState<P> {
     Requested(SmallVec<[P; 2]>),
     /// It came from this peer.
     Received(P),
+    /// It came in an earlier session.
+    Kept,
 }
 
 /// A piece of which a block was requested or received, or which is kept for one peer.
@@ -25,12 +27,14 @@ pub(super) struct Begun<P> {
     speed: Speed,
     /// All of it was claimed by a source that sends long runs: until something of it comes or is released it holds no memory.
     claimed: bool,
+    /// The picker's count of verifications when blocks were last asked for.
+    pub(super) asked_at: u32,
     /// The one peer that may be asked for it.
     pub(super) restricted_to: Option<P>,
 }
 
 impl<P: Copy + Ord> Begun<P> {
-    pub(super) fn new(blocks: u32) -> Begun<P> {
+    pub(super) fn new(blocks: u32, asked_at: u32) -> Begun<P> {
         Begun {
             blocks: vec![BlockState::Free; blocks as usize],
             free: blocks,
@@ -38,6 +42,7 @@ impl<P: Copy + Ord> Begun<P> {
             first_free: 0,
             speed: Speed::Slow,
             claimed: false,
+            asked_at,
             restricted_to: None,
         }
     }
@@ -82,6 +87,11 @@ impl<P: Copy + Ord> Begun<P> {
     /// Whether a peer of this speed disturbs nobody who is faster or slower.
     pub(super) fn suits(&self, speed: Speed) -> bool {
         self.requested == 0 || self.speed == speed
+    }
+
+    /// Whether a peer of this speed would send sooner what was asked of others.
+    pub(super) fn is_slower_than(&self, speed: Speed) -> bool {
+        self.requested > 0 && self.speed < speed
     }
 
     /// Asks `peer` for up to `limit` free blocks, the first ones; gives their indices to `taken`.
@@ -140,7 +150,7 @@ impl<P: Copy + Ord> Begun<P> {
     pub(super) fn receive(&mut self, index: u32, peer: P, late: bool) -> Received<P> {
         let Some(block) = self.blocks.get_mut(index as usize) else { return Received::Unrequested };
         let cancel = match block {
-            BlockState::Received(_) => return Received::Duplicate,
+            BlockState::Received(_) | BlockState::Kept => return Received::Duplicate,
             BlockState::Requested(peers) if late || peers.contains(&peer) => {
                 self.requested -= 1;
                 peers.retain(|other| *other != peer);
@@ -155,6 +165,14 @@ impl<P: Copy + Ord> Begun<P> {
         *block = BlockState::Received(peer);
         self.claimed = false;
         Received::New { piece_complete: self.missing() == 0, cancel }
+    }
+
+    /// Block `index`, if it is free, came in an earlier session.
+    pub(super) fn keep(&mut self, index: u32) {
+        if let Some(block) = self.blocks.get_mut(index as usize).filter(|block| **block == BlockState::Free) {
+            *block = BlockState::Kept;
+            self.free -= 1;
+        }
     }
 
     /// Whether any block is asked of `peer`.

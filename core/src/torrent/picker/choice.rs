@@ -1,4 +1,4 @@
-use super::{PeerPieces, Picker, begun::Begun};
+use super::{PeerPieces, Picker, Priority, begun::Begun};
 use crate::{rng::Rng, torrent::geometry::Block};
 use alloc::vec::Vec;
 use core::ops::Bound;
@@ -69,6 +69,9 @@ impl<P: Copy + Ord> Picker<P> {
     pub fn pick(&mut self, source: &Source<'_, P>, cursor: &mut PeerCursor, count: usize, rng: &mut Rng, out: &mut Vec<Block>) {
         let target = out.len().saturating_add(count);
         let mut steps = 0;
+        if self.sequential && !self.is_complete() {
+            self.take_overdue(source, target, &mut steps, out);
+        }
         while out.len() < target && !self.is_complete() {
             let Some(piece) = self.choose(source, cursor, rng, &mut steps) else { break };
             let before = out.len();
@@ -89,13 +92,20 @@ impl<P: Copy + Ord> Picker<P> {
 
     /// The piece of which blocks are to be taken next.
     fn choose(&mut self, source: &Source<'_, P>, cursor: &mut PeerCursor, rng: &mut Rng, steps: &mut u32) -> Option<u32> {
-        let last = cursor.last.checked_sub(1).filter(|last| self.can_take(*last, source));
+        let last = cursor.last.checked_sub(1).filter(|last| !self.sequential && self.can_take(*last, source));
         if last.is_some() {
             return last;
         }
         let restricted = self.restricted_to(source.peer).inspect(|_| *steps += 1).find(|piece| self.can_take(*piece, source));
         if restricted.is_some() {
             return restricted;
+        }
+        if self.sequential {
+            let open = self.open.iter().inspect(|_| *steps += 1).filter(|(_, _, piece)| source.has.contains(*piece));
+            let first = open.min_by_key(|(priority, _, piece)| (*priority != Priority::High, *piece)).map(|(_, _, piece)| *piece);
+            if first.is_some() {
+                return first;
+            }
         }
         let mut other = None;
         for (_, _, piece) in &self.open {
@@ -140,6 +150,12 @@ impl<P: Copy + Ord> Picker<P> {
         }
         let (has, probes, epoch) = (&source.has, self.config.probes, self.epoch);
         let (is_sequential, is_newcomer) = (self.sequential, self.have_count() < self.config.random_first_pieces);
+        if is_sequential {
+            let high = self.high.iter().take(probes as usize).inspect(|_| *steps += 1).find(|piece| has.contains(**piece)).copied();
+            if high.is_some() {
+                return high;
+            }
+        }
         let order = self.order();
         if !is_sequential {
             let random = if is_newcomer { order.random(has, probes, rng, steps) } else { None };
@@ -167,8 +183,31 @@ impl<P: Copy + Ord> Picker<P> {
     fn take(&mut self, piece: u32, source: &Source<'_, P>, limit: usize, out: &mut Vec<Block>) {
         let geometry = self.geometry;
         self.change(piece, |picker| {
-            let begun = picker.begun.entry(piece).or_insert_with(|| Begun::new(geometry.blocks_in(piece)));
+            let now = picker.verifications;
+            let begun = picker.begun.entry(piece).or_insert_with(|| Begun::new(geometry.blocks_in(piece), now));
+            begun.asked_at = now;
             begun.take(source.peer, source.speed, limit, |index| out.extend(geometry.block(piece, index)));
+        });
+    }
+
+    /// Where sequential: the first piece that is not complete may wait for a slow peer while others bring what comes after it. Requests
+    /// blocks of it that were asked of one slower peer alone, for some time.
+    fn take_overdue(&mut self, source: &Source<'_, P>, target: usize, steps: &mut u32, out: &mut Vec<Block>) {
+        let (geometry, now, patience) = (self.geometry, self.verifications, self.config.sequential_patience);
+        let (priorities, limit) = (&self.priorities, self.config.open_limit as usize);
+        let wanted = |piece: u32| priorities.get(piece as usize) != Some(&Priority::Skip);
+        let incomplete = self.begun.iter_mut().filter(|(piece, begun)| begun.missing() > 0 && wanted(**piece)).take(limit);
+        let Some((piece, begun)) = incomplete.inspect(|_| *steps += 1).next() else { return };
+        let overdue = now.wrapping_sub(begun.asked_at) >= patience && begun.is_slower_than(source.speed);
+        if !overdue || self.config.endgame_requests < 2 || !may_help(begun, source.peer) || !source.has.contains(*piece) {
+            return;
+        }
+        begun.take_again(source.peer, 1, |index| {
+            let more = out.len() < target;
+            if more {
+                out.extend(geometry.block(*piece, index));
+            }
+            more
         });
     }
 
@@ -181,7 +220,7 @@ impl<P: Copy + Ord> Picker<P> {
             'search: for range in [(Bound::Included(start), Bound::Unbounded), (Bound::Unbounded, Bound::Excluded(start))] {
                 for (piece, begun) in self.begun.range_mut(range) {
                     looks += 1;
-                    let wanted = self.priorities.get(*piece as usize) != Some(&super::Priority::Skip);
+                    let wanted = self.priorities.get(*piece as usize) != Some(&Priority::Skip);
                     if begun.requested() == 0 || !wanted || !may_help(begun, source.peer) || !source.has.contains(*piece) {
                         continue;
                     }

@@ -83,6 +83,9 @@ impl<P: Copy + Ord> Picker<P> {
         self.begun_bytes += u64::from(standing.begun_bytes);
         self.open.extend(standing.open);
         self.restricted.extend(standing.restricted_to.map(|peer| (peer, piece)));
+        if standing.class == Class::High {
+            self.high.insert(piece);
+        }
     }
 
     fn withdraw(&mut self, piece: u32, standing: &Standing<P>) {
@@ -90,6 +93,9 @@ impl<P: Copy + Ord> Picker<P> {
         self.wanted_count -= u32::from(standing.wanted);
         self.missing_blocks -= u64::from(standing.missing_blocks);
         self.begun_bytes -= u64::from(standing.begun_bytes);
+        if standing.class == Class::High {
+            self.high.remove(&piece);
+        }
         if let Some(key) = &standing.open {
             self.open.remove(key);
         }
@@ -117,6 +123,7 @@ impl<P: Copy + Ord> Picker<P> {
         assert_eq!(self.begun_bytes, recounted.begun_bytes);
         assert_eq!(self.open, recounted.open);
         assert_eq!(self.restricted, recounted.restricted);
+        assert_eq!(self.high, recounted.high);
         for (piece, begun) in &self.begun {
             assert!(!self.has(*piece) && !begun.is_untouched());
             let free = begun.blocks().iter().filter(|block| **block == BlockState::Free).count();

@@ -42,7 +42,8 @@ impl<P: Copy + Ord> Picker<P> {
         }
         let blocks = self.geometry.blocks_in(piece);
         self.change(piece, |picker| {
-            picker.begun.entry(piece).or_insert_with(|| super::Begun::new(blocks)).claim(source.peer, source.speed) > 0
+            picker.begun.entry(piece).or_insert_with(|| super::Begun::new(blocks, picker.verifications)).claim(source.peer, source.speed)
+                > 0
         })
     }
 

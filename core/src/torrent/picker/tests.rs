@@ -205,6 +205,45 @@ fn priority_comes_before_rarity_and_skipped_pieces_are_never_picked() {
 }
 
 #[test]
+fn sequential_begins_with_what_is_wanted_most() {
+    let mut fixture = Fixture::new(10, 1);
+    fixture.picker.set_sequential(true);
+    fixture.picker.peer_joined(ALL);
+    fixture.picker.set_priority(9, Priority::High);
+    fixture.picker.set_priority(4, Priority::High);
+    fixture.picker.set_priority(0, Priority::Low);
+    assert_eq!(fixture.pick(1, ALL, 4), [(4, 0), (9, 0), (0, 0), (1, 0)]);
+}
+
+#[test]
+fn sequential_peers_of_every_speed_help_with_the_first_piece() {
+    let mut fixture = Fixture::new(10, 4);
+    fixture.picker.set_sequential(true);
+    fixture.picker.peer_joined(ALL);
+    assert_eq!(fixture.pick_at(1, ALL, Speed::Slow, 1), [(0, 0)]);
+    assert_eq!(fixture.pick_at(2, ALL, Speed::Fast, 4), [(0, 1), (0, 2), (0, 3), (1, 0)]);
+    assert_eq!(fixture.pick_at(1, ALL, Speed::Slow, 1), [(1, 1)]);
+}
+
+#[test]
+fn sequential_does_not_stall_on_a_slow_peers_block() {
+    let mut fixture = Fixture::new(10, 1);
+    fixture.picker.set_sequential(true);
+    fixture.picker.peer_joined(ALL);
+    fixture.picker.peer_joined(ALL);
+    assert_eq!(fixture.pick_at(1, ALL, Speed::Slow, 1), [(0, 0)]);
+    for piece in 1..3 {
+        assert_eq!(fixture.pick_at(2, ALL, Speed::Fast, 1), [(piece, 0)], "it gets some time");
+        fixture.received(2, (piece, 0));
+        fixture.verified(piece);
+    }
+    assert_eq!(fixture.pick_at(3, ALL, Speed::Slow, 1), [(3, 0)], "another slow peer would be no help");
+    assert_eq!(fixture.pick_at(2, ALL, Speed::Fast, 2), [(0, 0), (4, 0)]);
+    assert_eq!(fixture.pick_at(4, ALL, Speed::Fast, 1), [(5, 0)], "two are enough");
+    assert_eq!(fixture.received(2, (0, 0)), new(true, &[1]));
+}
+
+#[test]
 fn sequential_takes_the_first_pieces_that_the_peer_holds() {
     let mut fixture = Fixture::new(300, 1);
     fixture.picker.set_sequential(true);
