@@ -96,6 +96,7 @@ impl Engine {
             torrent.wasted += length;
             return Ok(());
         };
+        connection.last_useful = now;
         let charge = (length * share) >> 8;
         let source = Source { connection: id, remote: connection.remote };
         let blocks = torrent.geometry.blocks_in(block.piece);
@@ -236,8 +237,10 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.announcer.complete(now);
         self.event(Event::Finished { torrent: id });
+        self.watch_goal(id);
         self.save_resume(id);
         self.announce(id);
         self.wants_changed(id);
+        self.choose_super_seeding(id);
     }
 }

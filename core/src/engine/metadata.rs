@@ -76,7 +76,9 @@ impl Engine {
             (MetadataMessage::Request { piece }, _) => {
                 let Some(extended) = &mut connection.extended else { return };
                 let answer = match torrent.metainfo() {
-                    Some(metainfo) => MetadataServe::new(metainfo.info.raw().clone()).answer(now, &mut extended.quota, piece),
+                    Some(metainfo) => {
+                        MetadataServe::new(metainfo.info.raw().clone()).answer(now, extended.quota.get_or_insert_default(), piece)
+                    }
                     None => MetadataMessage::Reject { piece },
                 };
                 return self.say(id, ExtensionMessage::Metadata(answer));

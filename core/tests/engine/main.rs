@@ -9,6 +9,7 @@ mod chaos;
 mod choking;
 mod connections;
 mod disk_faults;
+mod donthave;
 mod downloads;
 mod explanations;
 mod fast;
@@ -18,11 +19,17 @@ mod lifecycle;
 mod local_discovery;
 mod magnets;
 mod misbehaviour;
+mod partial_seeds;
 mod peer_exchange;
 mod private;
+mod rate_limits;
 mod resume;
+mod seeding_goals;
 mod shapes;
+mod super_seeding;
 mod trackers;
+mod turnover;
+mod udp_trackers;
 mod uploads;
 
 /// What a block is long.
