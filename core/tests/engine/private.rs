@@ -448,7 +448,7 @@ impl Scene {
     fn udp(&mut self, answer: Answer) {
         let Some(request) = (!self.datagrams.is_empty()).then(|| self.datagrams.remove(0)) else { return };
         let is_connect = request.len() == 16;
-        let transaction = if is_connect { &request[12..16] } else { &request[12..16] };
+        let transaction = &request[12..16];
         let mut reply = vec![0, 0, 0, u8::from(!is_connect)];
         reply.extend(transaction);
         match answer {
