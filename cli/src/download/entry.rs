@@ -59,7 +59,7 @@ impl Entry {
             output
                 .warning(format_args!("{name}: the torrent names no tracker; wait for a peer to connect, or name one with --peer IP:PORT"));
         }
-        let missing = status.total - status.verified.min(status.total);
+        let missing = status.wanted - status.wanted_verified.min(status.wanted);
         if let Some(free) = free_space(folder).filter(|free| *free < missing) {
             let folder = safe(&folder.to_string_lossy()).into_owned();
             output.warning(format_args!("{name}: {} are missing, and {folder} has room for {}", Bytes(missing), Bytes(free)));
@@ -103,6 +103,8 @@ pub(super) fn progress(status: &TorrentStatus) -> Value {
         "state": state,
         "verified": status.verified,
         "total": status.total,
+        "wanted": status.wanted,
+        "wanted_verified": status.wanted_verified,
         "downloaded": status.downloaded,
         "uploaded": status.uploaded,
         "download_rate": status.download_rate,

@@ -318,7 +318,7 @@ impl<'a> Run<'a> {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == torrent) else { return Ok(()) };
         entry.outcome = Some(Outcome::Complete);
         let (time, downloaded) = (entry.since.elapsed(), status.as_ref().map_or(0, |status| status.downloaded));
-        let total = status.map_or(0, |status| status.total);
+        let total = status.map_or(0, |status| status.wanted);
         let name = safe(&entry.name);
         if !self.download.stays() {
             self.transfers.forget(torrent);
@@ -406,7 +406,7 @@ impl<'a> Run<'a> {
             match list.iter().find(|status| status.torrent == entry.id) {
                 Some(status) if !status.metadata => format!("{name}: stopped before its metadata came"),
                 status => {
-                    let percent = status.map_or(0, |status| percent(status.verified, status.total));
+                    let percent = status.map_or(0, |status| percent(status.wanted_verified, status.wanted));
                     format!("{name}: stopped at {percent}%")
                 }
             }
