@@ -1,4 +1,4 @@
-//! Downloads a torrent, and serves it afterwards with `--seed`:
+//! Downloads what a torrent file or a magnet link names, and serves it afterwards with `--seed`:
 //!
 //! ```sh
 //! cargo run --release -p rustor-async-std --example download-async-std -- debian.torrent ~/Downloads --port 6881
@@ -9,9 +9,15 @@
 use std::{env, error::Error, fs, net::SocketAddr, pin::pin, time::Duration};
 
 use async_std::{future::timeout, task};
-use rustor_async_std::{AddOptions, Client, ClientConfig, ClientError, core::metainfo::Metainfo};
+use rustor_async_std::{
+    AddOptions, Client, ClientConfig, ClientError,
+    core::{
+        command::TorrentSource,
+        metainfo::{Magnet, Metainfo},
+    },
+};
 
-const USAGE: &str = "usage: download-async-std TORRENT FOLDER [--port NUMBER] [--peer ADDRESS]... [--seed]";
+const USAGE: &str = "usage: download-async-std TORRENT|MAGNET FOLDER [--port NUMBER] [--peer ADDRESS]... [--seed]";
 
 struct Arguments {
     torrent: String,
@@ -34,8 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn download(client: &Client, arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let mut events = client.events();
-    let metainfo = Metainfo::parse(fs::read(arguments.torrent)?.into())?;
-    let options = AddOptions { peers: arguments.peers, ..AddOptions::new(metainfo, arguments.folder) };
+    let options = AddOptions { peers: arguments.peers, ..AddOptions::new(source(&arguments.torrent)?, arguments.folder) };
     let torrent = client.add(options).await?;
     let mut finished = pin!(client.wait_finished(torrent));
     loop {
@@ -58,6 +63,14 @@ async fn download(client: &Client, arguments: Arguments) -> Result<(), Box<dyn E
     // A client serves what it has as long as it runs, and its events end with it.
     while arguments.seed && events.next().await.is_some() {}
     Ok(())
+}
+
+/// A magnet link, or the path of a torrent file. What a link stands for comes from peers, and all else is the same.
+fn source(torrent: &str) -> Result<TorrentSource, Box<dyn Error>> {
+    Ok(match torrent.starts_with("magnet:") {
+        true => torrent.parse::<Magnet>()?.into(),
+        false => Metainfo::parse(fs::read(torrent)?.into())?.into(),
+    })
 }
 
 fn arguments() -> Result<Arguments, Box<dyn Error>> {

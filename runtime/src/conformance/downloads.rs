@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustor_core::event::Event;
+use rustor_core::metainfo::Magnet;
 use rustor_core::status::TorrentState;
 use rustor_core::wire::{Handshake, PeerId, Reserved};
 
@@ -43,6 +44,34 @@ pub async fn a_torrent_goes_from_one_client_to_another<R: Runtime>(runtime: R) {
     assert_eq!((verified, events.lost()), (payload.pieces(), 0));
     leecher.shutdown().await;
     seeder.shutdown().await;
+}
+
+pub async fn a_whole_magnet_needs_no_more_than_the_address_of_a_peer<R: Runtime>(runtime: R) {
+    let lab = Lab::new(&runtime);
+    let payload = lab.payload("seed", 1_000_000);
+    let (seeder, leecher) = (lab.start("seeder"), lab.start("leecher"));
+    seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
+
+    let magnet: Magnet = format!("magnet:?xt=urn:btih:{}&dn=called", payload.metainfo.info_hash()).parse().unwrap();
+    let options = AddOptions::new(magnet, lab.folder("leech"));
+    let mut events = leecher.events();
+    let torrent = leecher.add(options.clone()).await.unwrap();
+    let status = leecher.status(torrent).await.unwrap();
+    assert_eq!((status.state, status.metadata, status.name.as_str()), (TorrentState::FetchingMetadata, false, "called"));
+    assert_eq!(leecher.metainfo(torrent).await.unwrap(), None);
+    leecher.add_peers(torrent, vec![address(&seeder)]).await.unwrap();
+    wait_for(&mut events, |event| matches!(event, Event::MetadataReceived { .. })).await;
+    assert_eq!(leecher.metainfo(torrent).await.unwrap().unwrap().info, payload.metainfo.info);
+    leecher.wait_finished(torrent).await.unwrap();
+    assert!(payload.is_in(&lab.folder("leech")));
+    leecher.shutdown().await;
+    seeder.shutdown().await;
+
+    // What the link stands for was saved, and nobody is asked again.
+    let leecher = lab.start("leecher");
+    let torrent = leecher.add(options).await.unwrap();
+    leecher.wait_finished(torrent).await.unwrap();
+    assert_eq!(leecher.status(torrent).await.unwrap().name, payload.metainfo.info.name());
 }
 
 pub async fn several_leechers_help_each_other<R: Runtime>(runtime: R) {

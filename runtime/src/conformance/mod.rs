@@ -112,6 +112,7 @@ macro_rules! conformance {
         }
         $crate::conformance_tests! { $run, downloads:
             a_torrent_goes_from_one_client_to_another
+            a_whole_magnet_needs_no_more_than_the_address_of_a_peer
             several_leechers_help_each_other
             a_later_session_believes_resume_data_that_fits_the_files
             a_paused_torrent_stands_still_until_it_is_resumed
