@@ -1,8 +1,12 @@
-"""How each BitTorrent client is told to seed or to leech one torrent, with discovery off: peers come from trackers."""
+"""How each BitTorrent client is told to seed or to leech one torrent, with discovery off: peers come from trackers.
+
+Who leeches has a torrent file or a magnet link; who seeds always has the file.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import json
 import pathlib
 import shutil
@@ -24,6 +28,15 @@ class Job:
     state: pathlib.Path
     peers: tuple[str, ...] = ()
     upload_limit: int = 0
+    #: What a leecher is given in place of the torrent file.
+    magnet: str = ""
+    #: Further words for the command line of `rustor`.
+    options: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """What a leecher is given."""
+        return self.magnet or str(self.torrent)
 
 
 class Client:
@@ -49,6 +62,11 @@ class Client:
         """Downloads into the job's directory."""
         raise NotImplementedError
 
+    def started(self, job: Job) -> bool:
+        """Whether the running client has taken its job; called until it has."""
+        del job
+        return True
+
 
 class Rustor(Client):
     """Our own."""
@@ -63,12 +81,13 @@ class Rustor(Client):
         return None if self.binary.is_file() else f"{self.binary} is not built"
 
     def seed(self, job: Job) -> list[str]:
-        return [str(self.binary), "seed", str(job.torrent), str(job.directory), "--port", str(job.port)]
+        command = [str(self.binary), "seed", str(job.torrent), str(job.directory)]
+        return [*command, "--port", str(job.port), *job.options]
 
     def leech(self, job: Job) -> list[str]:
         peers = [word for peer in job.peers for word in ("--peer", peer)]
-        command = [str(self.binary), "download", str(job.torrent), "-o", str(job.directory)]
-        return [*command, "--port", str(job.port), *peers]
+        command = [str(self.binary), "download", job.source, "-o", str(job.directory)]
+        return [*command, "--port", str(job.port), *peers, *job.options]
 
 
 class AsyncStd(Client):
@@ -88,7 +107,7 @@ class AsyncStd(Client):
 
     def leech(self, job: Job) -> list[str]:
         peers = [word for peer in job.peers for word in ("--peer", peer)]
-        return [str(self.binary), str(job.torrent), str(job.directory), "--port", str(job.port), *peers]
+        return [str(self.binary), job.source, str(job.directory), "--port", str(job.port), *peers]
 
 
 class Libtorrent(Client):
@@ -116,7 +135,8 @@ class Libtorrent(Client):
     def _transfer(self, role: str, job: Job) -> list[str]:
         peers = [word for peer in job.peers for word in ("--peer", peer)]
         limit = ["--upload-limit", str(job.upload_limit)] if job.upload_limit else []
-        return self.run(role, str(job.torrent), str(job.directory), "--port", str(job.port), *limit, *peers)
+        source = job.source if role == "leech" else str(job.torrent)
+        return self.run(role, source, str(job.directory), "--port", str(job.port), *limit, *peers)
 
 
 class Aria2(Client):
@@ -132,17 +152,19 @@ class Aria2(Client):
         return [*self._command(job), "--check-integrity=true", "--seed-ratio=0.0", str(job.torrent)]
 
     def leech(self, job: Job) -> list[str]:
-        return [*self._command(job), "--seed-time=0", str(job.torrent)]
+        return [*self._command(job), "--seed-time=0", job.source]
 
     def _command(self, job: Job) -> list[str]:
-        command = ["aria2c", "--no-conf", "--enable-dht=false", "--enable-dht6=false", "--disable-ipv6=true"]
+        # With this client trackers over UDP come with the DHT, which finds nobody in the lab.
+        dht = "true" if "udp%3A" in job.magnet else "false"
+        command = ["aria2c", "--no-conf", f"--enable-dht={dht}", "--enable-dht6=false", "--disable-ipv6=true"]
         command += ["--bt-enable-lpd=false", "--bt-max-peers=0", "--file-allocation=none"]
         command += ["--console-log-level=notice", "--summary-interval=0", "--enable-color=false"]
         return [*command, f"--listen-port={job.port}", "-d", str(job.directory)]
 
 
 class Transmission(Client):
-    """transmission-daemon, fed through its watch folder."""
+    """transmission-daemon, fed with torrents through its watch folder, and with links through its remote control."""
 
     name = "transmission"
     empty_files = False
@@ -157,10 +179,36 @@ class Transmission(Client):
     def leech(self, job: Job) -> list[str]:
         return self._command(job)
 
+    def started(self, job: Job) -> bool:
+        return not job.magnet or self._adds(job)
+
+    def _adds(self, job: Job) -> bool:
+        settings = json.loads((job.state / "settings.json").read_text())
+        request = json.dumps({"method": "torrent-add", "arguments": {"filename": job.magnet}})
+        headers: dict[str, str] = {}
+        for _ in range(2):
+            connection = http.client.HTTPConnection("127.0.0.1", settings["rpc-port"])
+            try:
+                connection.sock = job.host.socket()
+                connection.sock.settimeout(5)
+                connection.sock.connect(("127.0.0.1", settings["rpc-port"]))
+                connection.request("POST", "/transmission/rpc", request, headers)
+                response = connection.getresponse()
+                if response.status == 200:
+                    return json.loads(response.read())["result"] == "success"
+                # The first answer is a token to show with the second request.
+                headers = {"X-Transmission-Session-Id": response.headers.get("X-Transmission-Session-Id", "")}
+            except OSError:
+                return False
+            finally:
+                connection.close()
+        return False
+
     def _command(self, job: Job) -> list[str]:
         watch = job.state / "watch"
         watch.mkdir(parents=True)
-        shutil.copy(job.torrent, watch / "job.torrent")
+        if not job.magnet:
+            shutil.copy(job.torrent, watch / "job.torrent")
         settings = {
             "dht-enabled": False,
             "encryption": 0,
@@ -169,7 +217,9 @@ class Transmission(Client):
             "pex-enabled": False,
             "port-forwarding-enabled": False,
             "preallocation": 0,
-            "rpc-enabled": False,
+            "rpc-bind-address": "127.0.0.1",
+            "rpc-enabled": bool(job.magnet),
+            "rpc-port": job.host.free_port(),
             "utp-enabled": False,
             "watch-dir": str(watch),
             "watch-dir-enabled": True,

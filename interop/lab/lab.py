@@ -178,7 +178,9 @@ class Lab:
         host = self.host(name)
         job = Job(torrent.file, directory, host.free_port(), host, self.folder(f"state-{name}"), **options)  # type: ignore[arg-type]
         argv = client.seed(job) if role == "seed" else client.leech(job)
-        return Peer(client, job, self.start(name, argv, host, state=name))
+        process = self.start(name, argv, host, state=name)
+        self.wait(lambda: client.started(job) or self._ended(process), f"{make} takes its job")
+        return Peer(client, job, process)
 
     def seeder(self, make: str, torrent: Torrent, payload: Payload, tracker: Tracker | None = None, **options: object) -> Peer:
         """Starts a seeder and waits until the tracker knows it, or until it listens where there is none."""

@@ -21,7 +21,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("seed", "leech"):
         command = commands.add_parser(name)
-        command.add_argument("torrent")
+        command.add_argument("torrent", help="a torrent file or a magnet link")
         command.add_argument("directory")
         command.add_argument("--port", type=int, required=True)
         command.add_argument("--peer", action="append", default=[])
@@ -72,8 +72,11 @@ def transfer(arguments: argparse.Namespace) -> None:
             "alert_mask": 0,
         }
     )
-    parameters = lt.add_torrent_params()
-    parameters.ti = lt.torrent_info(arguments.torrent)
+    if arguments.torrent.startswith("magnet:"):
+        parameters = lt.parse_magnet_uri(arguments.torrent)
+    else:
+        parameters = lt.add_torrent_params()
+        parameters.ti = lt.torrent_info(arguments.torrent)
     parameters.save_path = arguments.directory
     parameters.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     if arguments.command == "seed":

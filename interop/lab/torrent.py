@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
+import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -72,6 +73,11 @@ class Torrent:
         """Writes a version 1 torrent of `payload`."""
         file.write_bytes(encode(metainfo(info_of(payload), trackers, web_seeds)))
         return cls.read(file)
+
+    def magnet(self, trackers: list[str] | None = None) -> str:
+        """A magnet link to it."""
+        link = f"magnet:?xt=urn:btih:{self.info_hash.hex()}&dn={urllib.parse.quote(self.info[b'name'])}"
+        return link + "".join(f"&tr={urllib.parse.quote(url, safe='')}" for url in trackers or [])
 
     @property
     def piece_length(self) -> int:
