@@ -17,10 +17,10 @@ const MATCHING: MatchOptions = MatchOptions { case_sensitive: false, require_lit
 /// Which files to download.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// These files alone, by their numbers in 'rustor show': 1,3-5 or 7-
+    /// Fetch these files alone, by their numbers in 'rustor show', such as 1,3-5 or 7-
     #[arg(long, value_name = "NUMBERS", help_heading = "Files")]
     files: Option<Numbers>,
-    /// Files or folders with such a name alone, such as '*.mkv' or 'cd 1/*'; may be given several times
+    /// Fetch files and folders with such a name alone, such as '*.mkv' or 'cd 1/*'; may be given several times
     #[arg(long = "match", value_name = "GLOB", value_parser = Pattern::from_str, help_heading = "Files")]
     patterns: Vec<Pattern>,
 }

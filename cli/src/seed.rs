@@ -76,6 +76,11 @@ impl Seed {
         {
             return self.refuse(output, metainfo);
         }
+        if !self.folder.is_dir() {
+            let folder = self.folder.to_string_lossy();
+            output.error(&Failure::about(safe(&folder), "no such folder, and so nothing to be seeded"));
+            return Ok(Exit::Verification);
+        }
         let served = session::run(async {
             let mut signals = Signals::new()?;
             let client = self.network.start(output, self.sharing.rates(None))?;

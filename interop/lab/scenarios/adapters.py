@@ -16,6 +16,7 @@ def scenarios(quick: bool) -> Iterator[Scenario]:
     for other in ("libtorrent",) if quick else ("libtorrent", "transmission", "rustor"):
         for seeder, leecher in ((other, EXAMPLE), (EXAMPLE, other)):
             yield _scenario(seeder, leecher)
+    yield Scenario("adapters/libtorrent-to-async-std/magnet", _magnet)
     yield Scenario("adapters/async-std/ctrl-c", _interrupted)
 
 
@@ -30,6 +31,13 @@ def _transfer(lab: Lab, seeder: str, leecher: str) -> None:
     lab.open_tracker("rustor", tracker, torrent)
     lab.seeder(seeder, torrent, payload, tracker)
     lab.complete(lab.peer(leecher, "leech", torrent, lab.folder("downloaded")), payload)
+
+
+def _magnet(lab: Lab) -> None:
+    payload = lab.large()
+    torrent = lab.torrent(payload, [])
+    seeder = lab.seeder("libtorrent", torrent, payload)
+    lab.complete(lab.peer(EXAMPLE, "leech", torrent, lab.folder("downloaded"), peers=(seeder.at,), magnet=torrent.magnet()), payload)
 
 
 def _interrupted(lab: Lab) -> None:

@@ -158,6 +158,8 @@ fn outcome(status: Option<TorrentStatus>) -> Option<Outcome> {
     match (status.state, status.error) {
         (TorrentState::Seeding, _) => Some(Outcome::Finished),
         (TorrentState::Failed, Some(error)) => Some(Outcome::Failed(error)),
+        // The event has told the details.
+        (TorrentState::Failed, None) if !status.metadata => Some(Outcome::Unusable("no client could make sense of it".into())),
         (TorrentState::Paused, _) if status.metadata && status.pieces_verified == status.pieces => Some(Outcome::Finished),
         _ => None,
     }
