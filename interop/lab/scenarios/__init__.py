@@ -10,6 +10,7 @@ from . import (
     create,
     damage,
     local_discovery,
+    limits,
     magnet,
     swarm,
     trackers,
@@ -18,7 +19,7 @@ from . import (
 )
 from .base import Scenario
 
-MODULES = (transfer, magnet, trackers, local_discovery, create, swarm, web_seeds, bad_peers, bad_input, damage, crash, adapters)
+MODULES = (transfer, magnet, limits, trackers, local_discovery, create, swarm, web_seeds, bad_peers, bad_input, damage, crash, adapters)
 
 
 def all_scenarios(quick: bool) -> list[Scenario]:
