@@ -391,7 +391,7 @@ impl<'a> Run<'a> {
                 self.transfers.forget(status.torrent);
                 self.output.note(shared(status));
                 if self.download.json {
-                    self.output.result(entry.step("shared", json!({ "uploaded": status.uploaded })))?;
+                    self.output.result(entry.step("goal_reached", json!({ "uploaded": status.uploaded })))?;
                 }
             } else if self.download.json {
                 self.output.result(progress(status))?;
