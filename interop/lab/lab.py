@@ -284,14 +284,17 @@ class Peer:
         """Its address and port."""
         return f"{self.job.host.address}:{self.job.port}"
 
-    def counts(self) -> dict[str, int]:
-        """libtorrent's own figures: `sent`, `received` and `failed` in bytes of payload."""
-        lines = self.process.stdout.strip().splitlines()
-        return json.loads(lines[-1]) if lines and lines[-1].endswith("}") else {}
+    def history(self) -> list[dict[str, float]]:
+        """libtorrent's own figures as they were: `sent`, `received` and `failed` in bytes of payload, `at` in seconds."""
+        return [json.loads(line) for line in self.process.stdout.splitlines() if line.endswith("}")]
+
+    def counts(self) -> dict[str, float]:
+        """The latest of them."""
+        return (self.history() or [{}])[-1]
 
     def sent(self) -> int:
         """Bytes of payload uploaded so far, where this is libtorrent."""
-        return self.counts().get("sent", 0)
+        return int(self.counts().get("sent", 0))
 
     def settled(self, lab: Lab) -> int:
         """The same, once it no longer changes: libtorrent adds up its peers' figures every second."""

@@ -1,6 +1,6 @@
 """libtorrent as a command: seed, leech or create. Runs as a process of its own.
 
-While it transfers it prints one JSON object a line: bytes of payload sent and received, progress, peers.
+While it transfers it prints one JSON object a line: bytes of payload sent and received, progress, peers, and when.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def transfer(arguments: argparse.Namespace) -> None:
             "seeding": status.is_seeding,
         }
         if now != last:
-            print(json.dumps(now), flush=True)
+            print(json.dumps(now | {"at": round(time.monotonic(), 3)}), flush=True)
             last = now
         time.sleep(0.02)
 

@@ -153,10 +153,15 @@ impl<'a> Run<'a> {
         };
         add_missing(&mut metainfo.web_seeds, &self.download.web_seeds);
         let findable = !self.download.peers.is_empty() || !metainfo.trackers.is_empty() || !metainfo.web_seeds.is_empty();
-        let options = AddOptions { choices, ..self.options(metainfo) };
+        let options = AddOptions { choices: choices.clone(), ..self.options(metainfo) };
         let client = self.client.clone();
         self.tasks.spawn(async move {
-            News::Added(match client.add(options).await {
+            let added = match client.add(options).await {
+                // Where nothing is said, everything is wanted, whatever an earlier run was told.
+                Ok(id) => client.choose(id, choices).await.map(|()| id),
+                Err(error) => Err(error),
+            };
+            News::Added(match added {
                 Ok(id) => {
                     let entry = Entry::new(id, name, info_hash.to_string(), Some(path), findable);
                     Ok(Some(Box::new(Added { entry, link: None })))
@@ -386,7 +391,7 @@ impl<'a> Run<'a> {
                 self.transfers.forget(status.torrent);
                 self.output.note(shared(status));
                 if self.download.json {
-                    self.output.result(entry.step("shared", json!({ "uploaded": status.uploaded })))?;
+                    self.output.result(entry.step("goal_reached", json!({ "uploaded": status.uploaded })))?;
                 }
             } else if self.download.json {
                 self.output.result(progress(status))?;
