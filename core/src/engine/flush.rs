@@ -62,11 +62,15 @@ impl Engine {
                 encoder.push(Message::Cancel(block));
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
-            let sent = blocks(connection, now, &mut encoder);
+            let geometry = torrent.geometry;
+            let sent = blocks(connection, now, &mut encoder, |block| {
+                if let Some(seed) = &mut torrent.super_seed {
+                    seed.sent(now, id, block.piece, block.length.into(), geometry.piece_size(block.piece).into());
+                }
+            });
             torrent.uploaded += sent;
             if sent > 0 {
                 torrent.upload_meter.add(now, sent);
-                torrent.super_seed.iter_mut().for_each(|seed| seed.served(now, id));
             }
             if encoder.is_empty() && now.since(connection.last_sent) >= config.keep_alive_interval {
                 encoder.push(Message::KeepAlive);
@@ -78,7 +82,12 @@ impl Engine {
             connection.writing_since = Some(now);
             self.actions.push_back(Action::Write { connection: id, buffers: encoder.take() });
         }
+        let poses = torrent.super_seed.is_some();
         self.encoder = encoder;
+        if poses {
+            // What was sent may make it somebody's turn.
+            self.pump_super_seed(id);
+        }
         if has_something {
             // What was handed out has made room to read ahead.
             self.read_ahead(id);
@@ -153,7 +162,7 @@ fn greet(connection: &mut Connection, torrent: &Torrent, poses: bool, config: &C
 }
 
 /// Blocks that the peer waits for, as many as go out at once. Returns how many bytes of payload they are.
-fn blocks(connection: &mut Connection, now: crate::time::Instant, encoder: &mut Encoder) -> u64 {
+fn blocks(connection: &mut Connection, now: crate::time::Instant, encoder: &mut Encoder, mut note: impl FnMut(Block)) -> u64 {
     let Some(upload) = &mut connection.upload else { return 0 };
     let limit = upload.batch(now);
     let mut sent = 0;
@@ -161,6 +170,7 @@ fn blocks(connection: &mut Connection, now: crate::time::Instant, encoder: &mut 
         && let Some((block, data)) = upload.take_ready()
     {
         sent += data.len() as u64;
+        note(block);
         encoder.push(Message::Piece { piece: block.piece, offset: block.offset, data: data.into() });
     }
     if sent > 0 {
