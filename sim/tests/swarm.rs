@@ -61,7 +61,7 @@ fn a_full_disk_stops_the_torrent_and_room_lets_it_go_on() {
     let failed = |world: &World| world.events(leecher).iter().any(|event| matches!(event, Event::Failed { .. }));
     assert!(world.run_until(failed, 60));
     world.disk(leecher).set_fault(None);
-    world.command(leecher, rustor_core::command::Command::Resume(torrent));
+    world.command(leecher, Command::Resume(torrent));
     assert!(world.run_until(|world| world.is_complete(leecher, &payload), 60));
 }
 

@@ -82,10 +82,12 @@ impl Engine {
                 encoder.push(Message::Cancel(block));
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
-            sent = blocks(connection, now, room, &mut encoder);
-            if sent > 0 {
-                torrent.super_seed.iter_mut().for_each(|seed| seed.served(now, id));
-            }
+            let geometry = torrent.geometry;
+            sent = blocks(connection, now, room, &mut encoder, |block| {
+                if let Some(seed) = &mut torrent.super_seed {
+                    seed.sent(now, id, block.piece, block.length.into(), geometry.piece_size(block.piece).into());
+                }
+            });
             if encoder.is_empty() && silent {
                 encoder.push(Message::KeepAlive);
             }
@@ -94,7 +96,12 @@ impl Engine {
         if let (Some(upload), Some(more)) = (&mut connection.upload, sent.checked_sub(room)) {
             upload.cut(&mut buffers, more as usize);
         }
+        let poses = torrent.super_seed.is_some();
         self.encoder = encoder;
+        if poses {
+            // What was sent may make it somebody's turn.
+            self.pump_super_seed(id);
+        }
         self.write(id, buffers, sent.min(room))
     }
 
@@ -187,7 +194,7 @@ fn greet(connection: &mut Connection, torrent: &Torrent, poses: bool, config: &C
 
 /// Blocks that the peer waits for, as many as go out at once; the last may be longer than `room`. Returns how many bytes of payload they
 /// are.
-fn blocks(connection: &mut Connection, now: crate::time::Instant, room: u64, encoder: &mut Encoder) -> u64 {
+fn blocks(connection: &mut Connection, now: crate::time::Instant, room: u64, encoder: &mut Encoder, mut note: impl FnMut(Block)) -> u64 {
     let Some(upload) = &mut connection.upload else { return 0 };
     let limit = upload.batch(now).min(room);
     let mut sent = 0;
@@ -195,6 +202,7 @@ fn blocks(connection: &mut Connection, now: crate::time::Instant, room: u64, enc
         && let Some((block, data)) = upload.take_ready()
     {
         sent += data.len() as u64;
+        note(block);
         encoder.push(Message::Piece { piece: block.piece, offset: block.offset, data: data.into() });
     }
     if sent > 0 {

@@ -71,6 +71,8 @@ struct Peer {
     deadline: Option<Instant>,
     /// When it was last offered or sent something.
     served: Instant,
+    /// Bytes of the piece it is to fetch that were sent to it.
+    fetched: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,10 +187,19 @@ impl<P: Copy + Ord> SuperSeed<P> {
         }
     }
 
-    /// Something was sent to a peer: it fetches what it was offered.
-    pub fn served(&mut self, now: Instant, peer: P) {
-        if let Some(state) = self.peers.get_mut(&peer) {
-            state.served = now;
+    /// So many bytes of `piece`, which has `size`, were sent to a peer. Once that is all of them, it counts as having the piece: not
+    /// everyone tells of a piece the one from whom it is. It may ask for it again, for it may have been damaged on the way.
+    pub fn sent(&mut self, now: Instant, peer: P, piece: u32, bytes: u64, size: u64) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        state.served = now;
+        if state.stage != Some(Stage::Fetching(piece)) {
+            return;
+        }
+        state.fetched = state.fetched.saturating_add(bytes);
+        if state.fetched >= size {
+            let shown = state.shown.clone();
+            self.peer_has(now, peer, piece);
+            self.peers.entry(peer).and_modify(|state| state.shown = shown);
         }
     }
 
@@ -214,7 +225,7 @@ impl<P: Copy + Ord> SuperSeed<P> {
         self.enter(peer, Stage::Fetching(piece), Some(now + self.config.fetching_timeout));
         self.change(piece, |spread| spread.offers += 1);
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.served = now;
+            (state.served, state.fetched) = (now, 0);
             if state.shown.len() >= SHOWN {
                 state.shown.remove(0);
             }
@@ -262,7 +273,7 @@ impl<P: Copy + Ord> SuperSeed<P> {
     fn join(&mut self, now: Instant, peer: P, stage: Option<Stage>) {
         self.peer_left(peer);
         let has = Bitfield::new(self.spread.len() as u32);
-        self.peers.insert(peer, Peer { has, stage, shown: Vec::new(), deadline: None, served: now });
+        self.peers.insert(peer, Peer { has, stage, shown: Vec::new(), deadline: None, served: now, fetched: 0 });
     }
 
     /// `piece` is at more than one peer, or there is nobody else to give it to: whoever waits for that need not any more.

@@ -97,6 +97,19 @@ fn a_lone_leecher_gets_everything_piece_by_piece() {
     assert_eq!(world.status(torrent).uploaded, content.data.len() as u64);
 }
 
+/// Peers need not tell of a piece the one from whom they have it.
+#[test]
+fn who_was_sent_a_piece_need_not_say_that_it_has_it() {
+    let content = content();
+    let (world, _) = super_seeding(&content);
+    let (one, first) = newcomer(&world, &content, "10.0.0.1:5000");
+    let (other, _) = newcomer(&world, &content, "10.0.0.2:5000");
+    one.says_all(content.blocks(first).into_iter().map(Message::Request));
+    assert_eq!(one.hears_haves(), []);
+    other.says(Message::Have(first));
+    assert_eq!(one.hears_haves().len(), 1);
+}
+
 #[test]
 fn a_piece_that_does_not_spread_is_followed_by_another_after_a_while() {
     let content = content();

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from . import adapters, bad_input, bad_peers, crash, create, damage, local_discovery, magnet, selection, swarm, trackers, transfer, web_seeds
-from .base import Scenario
-
-MODULES = (transfer, magnet, selection, trackers, local_discovery, create, swarm, web_seeds, bad_peers, bad_input, damage, crash, adapters)
-=======
 from . import (
     adapters,
     bad_input,
@@ -27,7 +21,6 @@ from . import (
 from .base import Scenario
 
 MODULES = (transfer, magnet, limits, selection, trackers, local_discovery, create, swarm, web_seeds, bad_peers, bad_input, damage, crash, adapters)
->>>>>>> refs/heads/cli
 
 
 def all_scenarios(quick: bool) -> list[Scenario]:

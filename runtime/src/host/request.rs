@@ -164,11 +164,7 @@ fn outcome(status: Option<TorrentStatus>) -> Option<Outcome> {
         (TorrentState::Failed, Some(error)) => Some(Outcome::Failed(error)),
         // The event has told the details.
         (TorrentState::Failed, None) if !status.metadata => Some(Outcome::Unusable("no client could make sense of it".into())),
-<<<<<<< HEAD
         (TorrentState::Paused, _) if status.metadata && status.wanted_verified == status.wanted => Some(Outcome::Finished),
-=======
-        (TorrentState::Paused, _) if status.metadata && status.pieces_verified == status.pieces => Some(Outcome::Finished),
->>>>>>> refs/heads/cli
         _ => None,
     }
 }

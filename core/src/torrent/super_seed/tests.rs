@@ -53,6 +53,17 @@ fn who_gets_its_piece_when_others_have_it_already_goes_on_at_once() {
 }
 
 #[test]
+fn who_was_sent_all_of_a_piece_has_it_whether_it_says_so_or_not() {
+    let (mut seed, _) = offered(10, 2);
+    seed.sent(at(1), 0, 0, 6, 10);
+    seed.peer_has(at(1), 1, 0);
+    assert_eq!(seed.offer(at(1), 0), None, "it has not all of it");
+    seed.sent(at(2), 0, 0, 4, 10);
+    assert_eq!(seed.offer(at(2), 0), Some(2));
+    assert!(seed.may_ask(0, 0), "it may have been damaged on the way");
+}
+
+#[test]
 fn a_lone_leecher_gets_one_piece_after_the_other() {
     let (mut seed, _) = offered(3, 1);
     for next in 1..3 {
@@ -86,7 +97,7 @@ fn a_piece_that_does_not_spread_keeps_its_owner_waiting_for_half_a_minute_only()
 #[test]
 fn a_piece_that_is_not_fetched_is_offered_to_others_and_may_still_be_asked_for() {
     let (mut seed, _) = offered(2, 2);
-    seed.served(at(50), 0);
+    seed.sent(at(50), 0, 0, 1, 10);
     seed.handle_timeout(at(120));
     assert_eq!(seed.offer(at(120), 0), None, "it was sent something in between");
     assert_eq!(seed.offer(at(120), 1), None, "the other piece is on its way");
