@@ -5,6 +5,7 @@ use crate::{
     local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     time::Duration,
+    torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
     web_seed::WebSeedConfig,
 };
@@ -23,6 +24,8 @@ pub struct Config {
     pub udp_tracker: UdpTrackerConfig,
     /// How often torrents are announced to the local network; `None` turns local discovery off altogether. Default as BEP 14 says.
     pub local_discovery: Option<LocalDiscoveryConfig>,
+    /// How patiently super-seeding waits for peers (BEP 16).
+    pub super_seed: SuperSeedConfig,
     /// How metadata is fetched.
     pub metadata: MetadataConfig,
 
@@ -43,6 +46,11 @@ pub struct Config {
     pub reconnect_maximum: Duration,
     /// Forget a peer after so many failures in a row. Default 5.
     pub reconnect_attempts: u8,
+    /// Where there is room for no further connection, one that was of no use for so long makes room for a peer that was not tried
+    /// yet. Default 5 min: a few rounds of optimistic unchokes.
+    pub useless_time: Duration,
+    /// At most one connection makes room in so long a time, in each torrent and in the whole engine. Default 20 s.
+    pub turnover_interval: Duration,
     /// Connections being opened at once, in the whole engine. Default 30: home routers dislike more.
     pub half_open_limit: u32,
     /// Peers remembered for each torrent. Default 1,000.
@@ -54,6 +62,9 @@ pub struct Config {
     pub optimistic_rounds: u32,
     /// A peer that owes us blocks and has sent none for so long is snubbing us. Default 60 s (BEP 3's "over a minute").
     pub snub_timeout: Duration,
+    /// A peer that owes us blocks and has brought none to its end for so long loses them to others, even if bytes come. Time in which
+    /// we do not read does not count. Default 3 min: 91 bytes a second.
+    pub block_timeout: Duration,
     /// A peer with the fast extension that chokes us rejects what we asked for (BEP 6). If it has not done so by then, nor sent any of it,
     /// others are asked. Default 30 s: a full send buffer may come first.
     pub reject_timeout: Duration,
@@ -71,9 +82,9 @@ pub struct Config {
     pub request_initial: u32,
     /// The most blocks requested ahead. Default 500: what other clients are known to queue for a peer.
     pub request_maximum: u32,
-    /// Requests of an unchoked peer that are queued, 12 bytes each; further ones are rejected, or dropped without the fast
-    /// extension. Default 65,536: a peer that is told no limit of ours (BEP 10, `reqq`) may ask for ten seconds ahead, as Transmission
-    /// does, and waits a minute for what was dropped.
+    /// Requests of a peer that wait to be answered, over which nothing more is read from it; none is ever dropped. Peers are told
+    /// (BEP 10, `reqq`). A peer that does not take what we send is read on up to four times as many: perhaps it listens only once it
+    /// has spoken. Default 2,000: 32 MiB ahead, and a cancel is found quickly.
     pub upload_queue_limit: u32,
     /// The longest block that a peer may request. Default 128 KiB; more closes the connection.
     pub upload_block_limit: u32,
@@ -143,6 +154,7 @@ impl Default for Config {
             announcer: AnnouncerConfig::default(),
             udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
             local_discovery: Some(LocalDiscoveryConfig::default()),
+            super_seed: SuperSeedConfig::default(),
             metadata: MetadataConfig::default(),
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),
@@ -152,11 +164,14 @@ impl Default for Config {
             reconnect_interval: seconds(30),
             reconnect_maximum: seconds(3600),
             reconnect_attempts: 5,
+            useless_time: seconds(300),
+            turnover_interval: seconds(20),
             half_open_limit: 30,
             known_peers_limit: 1000,
             choke_interval: seconds(10),
             optimistic_rounds: 3,
             snub_timeout: seconds(60),
+            block_timeout: seconds(180),
             reject_timeout: seconds(30),
             reject_interval: seconds(10),
             allowed_fast_pieces: 10,
@@ -164,7 +179,7 @@ impl Default for Config {
             request_minimum: 4,
             request_initial: 16,
             request_maximum: 500,
-            upload_queue_limit: 65_536,
+            upload_queue_limit: 2000,
             upload_block_limit: 128 << 10,
             upload_read_limit: 256 << 10,
             upload_buffer: 1 << 20,

@@ -47,6 +47,11 @@ pub enum Event {
         /// Whose.
         torrent: TorrentId,
     },
+    /// The torrent has given what its owner wants it to give, and pauses. If it is resumed, it seeds until other choices are made.
+    GoalReached {
+        /// Whose.
+        torrent: TorrentId,
+    },
     /// The torrent stands still until its owner resumes it.
     Failed {
         /// Whose.

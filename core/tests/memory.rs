@@ -14,7 +14,10 @@ use rustor_core::{
     rng::Seed,
     storage::{DiskOperation, DiskOutput, FileStamp},
     time::{Duration, Instant},
-    wire::{Message, PeerId},
+    wire::{
+        Handshake, Message, PeerId, Reserved,
+        extension::{Extension, ExtensionHandshake, ExtensionIds, ExtensionMessage},
+    },
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -92,7 +95,7 @@ fn add(engine: &mut Engine, content: &Content, has_all: bool) {
 }
 
 /// So many idle peers connect, each with a bitfield; what one of them costs.
-fn cost_of_a_connection(content: &Content, has_all: bool) -> isize {
+fn cost_of_a_connection(content: &Content, has_all: bool, extensions: Option<ExtensionIds>) -> isize {
     const PEERS: u16 = 256;
     let mut config = Config::default();
     (config.limits.connections, config.limits.connections_per_torrent) = (10_000, 10_000);
@@ -104,7 +107,21 @@ fn cost_of_a_connection(content: &Content, has_all: bool) -> isize {
         let connection = drains(engine, has_all)[0];
         let mut id = [0; 20];
         id[..2].copy_from_slice(&number.to_be_bytes());
-        let mut said = rustor_core::wire::Handshake { peer_id: PeerId(id), ..handshake(content, remote) }.encode().to_vec();
+        let reserved = if extensions.is_some() { Reserved::default().with_extension() } else { Reserved::default() };
+        let mut said = Handshake { peer_id: PeerId(id), reserved, ..handshake(content, remote) }.encode().to_vec();
+        if let Some(ids) = extensions {
+            let handshake = ExtensionHandshake {
+                ids,
+                client: Some("libtorrent/2.0.9".into()),
+                listen_port: ids.get(Extension::PeerExchange).map(|_| 6881),
+                request_queue: Some(500),
+                your_ip: Some([192, 0, 2, 1].into()),
+                metadata_size: Some(16_384),
+                ..ExtensionHandshake::default()
+            };
+            let message = ExtensionMessage::Handshake(handshake.into()).encode(&ExtensionIds::OURS);
+            message.expect("handshakes need no id").encode(&mut said);
+        }
         content.bitfield((0..content.pieces()).filter(|piece| piece % 3 == 0)).encode(&mut said);
         Message::KeepAlive.encode(&mut said);
         let read = ReadBuffer { allocation: said.len() as u32, data: said.into() };
@@ -126,10 +143,13 @@ fn cost_of_a_connection(content: &Content, has_all: bool) -> isize {
 #[test]
 fn an_idle_connection_costs_no_more_than_512_bytes() {
     let content = Content::new(800, 1);
-    let seeding = cost_of_a_connection(&content, true);
-    let leeching = cost_of_a_connection(&content, false);
-    println!("an idle connection costs {seeding} bytes while seeding, {leeching} while leeching");
-    assert!(seeding <= 512 && leeching <= 512, "{seeding} bytes while seeding, {leeching} while leeching");
+    let metadata = ExtensionIds::OURS.without(Extension::PeerExchange);
+    for (extensions, limit) in [(None, 512), (Some(metadata), 640), (Some(ExtensionIds::OURS), 1024)] {
+        let seeding = cost_of_a_connection(&content, true, extensions);
+        let leeching = cost_of_a_connection(&content, false, extensions);
+        println!("an idle connection costs {seeding} bytes while seeding, {leeching} while leeching; it speaks {extensions:?}");
+        assert!(seeding <= limit && leeching <= limit, "{seeding} bytes while seeding, {leeching} while leeching; {extensions:?}");
+    }
 }
 
 #[test]

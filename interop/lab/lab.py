@@ -68,6 +68,11 @@ class Tracker:
         """Its announce URL."""
         return f"http://{self.at}/announce"
 
+    @property
+    def udp_url(self) -> str:
+        """Its announce URL over UDP."""
+        return f"udp://{self.at}/announce"
+
     def knows(self, torrent: Torrent) -> int:
         """How many peers of the torrent have announced themselves."""
         counts = trackers.scrape(self.host, self.address, self.port, torrent.info_hash)

@@ -6,7 +6,7 @@ use crate::{
     id::{ConnectionId, IncomingId, TorrentId},
     input::ReadBuffer,
     metainfo::InfoHash,
-    peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage},
+    peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage, Withheld},
     time::Duration,
     torrent::{Phase, SourceId, Torrent, canonical},
     util::Bitfield,
@@ -29,14 +29,24 @@ impl Engine {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
                 break;
             }
-            if torrent.connections.len() >= limits.connections_per_torrent as usize
-                || self.connections.len() >= limits.connections as usize
-                || self.half_open >= self.config.half_open_limit
-            {
+            let complete = torrent.is_complete();
+            if self.half_open >= self.config.half_open_limit {
                 self.wanting.insert(id);
                 return;
             }
-            let complete = torrent.is_complete();
+            let torrent_full = torrent.connections.len() >= limits.connections_per_torrent as usize;
+            if torrent_full || self.connections.len() >= limits.connections as usize {
+                let candidate = torrent.peers.peek(self.now, complete);
+                let scope = torrent_full.then_some(id);
+                if candidate.is_some_and(|candidate| self.make_room(scope, candidate.ip())) {
+                    continue;
+                }
+                self.wanting.insert(id);
+                if let Some(torrent) = self.torrents.get_mut(id).filter(|_| candidate.is_some()) {
+                    torrent.room_due.get_or_insert(self.now + self.config.turnover_interval);
+                }
+                return;
+            }
             let Some(remote) = torrent.peers.next(self.now, complete) else { break };
             let connection = self.connections.insert(Connection::outgoing(self.now, remote, id));
             torrent.connections.insert(connection);
@@ -75,7 +85,7 @@ impl Engine {
 
     pub(super) fn on_incoming(&mut self, incoming: IncomingId, remote: SocketAddr) {
         let full = self.connections.len() >= self.config.limits.connections as usize;
-        if full || self.shutting_down {
+        if self.shutting_down || (full && !self.make_room(None, remote.ip().to_canonical())) {
             self.actions.push_back(Action::Refuse { incoming });
             return;
         }
@@ -91,16 +101,47 @@ impl Engine {
     pub(super) fn read(&mut self, id: ConnectionId) {
         let is_full = self.budget_is_used_up();
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.reading || connection.read_withheld {
+        if connection.reading || connection.withheld.is_some() {
             return;
         }
-        if connection.is_open() && is_full {
-            connection.read_withheld = true;
+        if !connection.is_open() {
+            return self.issue_read(id, self.config.read_limit.max(1), 0);
+        }
+        if connection.asks_too_much(self.now, &self.config) {
+            return self.withhold(id, Withheld::Requests);
+        }
+        if is_full {
             self.withheld.push_back(id);
-            return;
+            return self.withhold(id, Withheld::Disk);
         }
-        connection.reading = true;
-        self.actions.push_back(Action::Read { connection: id, limit: self.config.read_limit.max(1) });
+        self.read_at_rate(id);
+    }
+
+    /// Has the host read, of which `granted` bytes are paid for.
+    pub(super) fn issue_read(&mut self, id: ConnectionId, limit: u32, granted: u32) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        (connection.reading, connection.read_granted) = (true, granted);
+        self.actions.push_back(Action::Read { connection: id, limit });
+    }
+
+    /// Nothing is read from a peer for a while, and that is not its doing.
+    pub(super) fn withhold(&mut self, id: ConnectionId, reason: Withheld) {
+        let now = self.now;
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.withhold(now, reason);
+        }
+        if reason == Withheld::Requests {
+            self.arm_connection(id);
+        }
+    }
+
+    /// What a peer was not heard for is over.
+    pub(super) fn listen_again(&mut self, id: ConnectionId) {
+        let now = self.now;
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.listen_again(now);
+            self.arm_connection(id);
+        }
     }
 
     /// The disk has taken blocks in: whoever waited for that may read again.
@@ -110,15 +151,8 @@ impl Engine {
             return;
         }
         for id in core::mem::take(&mut self.withheld) {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.read_withheld = false;
-                connection.last_received = self.now;
-                if let Some(download) = &mut connection.download {
-                    download.progressed(self.now);
-                }
-                self.read(id);
-                self.arm_connection(id);
-            }
+            self.listen_again(id);
+            self.read(id);
         }
         for torrent in core::mem::take(&mut self.withheld_web_seeds) {
             self.pump_web_seeds(torrent);
@@ -128,13 +162,18 @@ impl Engine {
     pub(super) fn on_read(&mut self, id: ConnectionId, result: Result<ReadBuffer, StreamError>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.reading = false;
+        let granted = core::mem::take(&mut connection.read_granted);
+        let torrent = connection.torrent;
+        let came = result.as_ref().map_or(0, |buffer| buffer.data.len());
+        connection.read_came(granted, came);
+        self.settle_read(torrent, granted, came);
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let ReadBuffer { mut data, allocation } = match result {
             Ok(buffer) if buffer.data.is_empty() => return self.close(id, CloseReason::ClosedByPeer),
             Ok(buffer) => buffer,
             Err(error) => return self.close(id, CloseReason::Stream(error)),
         };
         connection.last_received = self.now;
-        let was_interested = connection.peer_interested;
         let length = data.len() as u64;
         if let Stage::Handshake(decoder) = &mut connection.stage {
             match decoder.push(&mut data) {
@@ -148,6 +187,12 @@ impl Engine {
         }
         // What a block costs the budget, for each of its bytes: its share of the whole allocation, in 1/256.
         let share = (u64::from(allocation).max(length) << 8) / length;
+        self.listen(id, data, share);
+    }
+
+    /// Takes in what a peer says, and reads on.
+    fn listen(&mut self, id: ConnectionId, data: Bytes, share: u64) {
+        let was_interested = self.connections.get(id).is_some_and(|connection| connection.peer_interested);
         self.messages(id, data, share);
         let rejected = |connection: &mut Connection| {
             let freed = connection.download.as_mut().is_some_and(|download| core::mem::take(&mut download.freed));
@@ -172,10 +217,25 @@ impl Engine {
         }
     }
 
+    /// A peer that had asked for too much has taken some of it: goes on with what it said after that.
+    pub(super) fn listen_on(&mut self, id: ConnectionId) {
+        let (now, config) = (self.now, &self.config);
+        let resumes = |open: &&Connection| open.withheld == Some(Withheld::Requests) && !open.asks_too_much(now, config);
+        if self.connections.get(id).filter(resumes).is_some() {
+            self.listen_again(id);
+            // What the read was that brought these bytes is forgotten; blocks are rare behind so many requests.
+            self.listen(id, Bytes::new(), 1 << 8);
+        }
+    }
+
     fn messages(&mut self, id: ConnectionId, data: Bytes, share: u64) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.decoder.push(data);
         while let Some(connection) = self.connections.get_mut(id) {
+            if connection.asks_too_much(self.now, &self.config) {
+                // The rest stays in the decoder.
+                return;
+            }
             match connection.decoder.next() {
                 Ok(Some(message)) => {
                     if let Err(error) = self.message(id, message, share) {
@@ -213,12 +273,19 @@ impl Engine {
             }
             return right;
         }
+        let remote = connection.remote;
         let limit = self.config.limits.connections_per_torrent as usize;
+        let full = known.and_then(|known| self.torrents.get(known)).filter(|torrent| {
+            let welcome = torrent.takes_peers() && !torrent.peers.is_banned(remote);
+            welcome && torrent.connections.len() >= limit
+        });
+        let full = full.is_some() && !self.make_room(known, remote.ip());
+        let Some(connection) = self.connections.get_mut(id) else { return false };
         let torrent = known.and_then(|known| self.torrents.get_mut(known)).filter(|torrent| torrent.takes_peers());
         let reason = match torrent {
             None => CloseReason::UnknownTorrent,
             Some(torrent) if torrent.peers.is_banned(connection.remote) => CloseReason::Banned,
-            Some(torrent) if torrent.connections.len() >= limit => CloseReason::Limit,
+            Some(_) if full => CloseReason::Limit,
             Some(torrent) => {
                 torrent.connections.insert(id);
                 connection.torrent = known;
@@ -283,6 +350,7 @@ impl Engine {
         }
         let torrent = torrent_id;
         self.event(Event::PeerConnected { torrent, remote });
+        self.pose_to(id);
         self.mark_dirty(id);
         self.arm_connection(id);
     }
@@ -306,12 +374,16 @@ impl Engine {
                 let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
                 let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
                 torrent.picker.peer_left(connection.holdings.view());
+                if let Some(seed) = &mut torrent.super_seed {
+                    seed.peer_left(id);
+                }
                 if let Phase::Metadata(fetch) = &mut torrent.phase {
                     fetch.remove_peer(now, connection.remote);
                 }
                 self.exchange_gone(torrent_id, id, &mut connection);
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);
+                self.super_seed_due(torrent_id);
                 if !connection.am_choking {
                     self.fill_slots(torrent_id);
                 }
@@ -319,7 +391,12 @@ impl Engine {
             self.remember(torrent_id, &connection, reason);
             self.arm_torrent(torrent_id);
         }
-        if !self.wanting.is_empty() {
+        if let Some(torrent) = connection.torrent {
+            let waits_to_write = connection.upload.as_ref().is_some_and(|upload| upload.waits);
+            self.leave_lane_of(torrent, id, connection.withheld == Some(Withheld::Rate), waits_to_write);
+            self.settle_read(connection.torrent, connection.read_granted, 0);
+        }
+        if !self.wanting.is_empty() && !self.turnover.reserved {
             self.connect_wanting();
         }
     }
@@ -335,6 +412,7 @@ impl Engine {
             // It stays connected by another way.
             CloseReason::Duplicate if connection.incoming => {}
             CloseReason::TorrentStopped => torrent.peers.disconnected(now, remote, Duration::ZERO),
+            CloseReason::NoUse => torrent.peers.disconnected(now, remote, self.config.reconnect_maximum),
             _ if connection.is_open() && !matches!(reason, CloseReason::Protocol(_)) => {
                 torrent.peers.disconnected(now, remote, self.config.reconnect_interval);
             }

@@ -100,6 +100,7 @@ impl Engine {
             torrent.wasted += length;
             return Ok(());
         };
+        connection.last_useful = now;
         let (torrent, source) = (torrent.id, Source::Peer(connection.remote));
         self.keep_block(torrent, block, data, source, (length * share) >> 8);
         self.cancel_elsewhere(torrent, block, &cancel);
@@ -267,8 +268,10 @@ impl Engine {
         torrent.announcer.complete(now);
         self.stop_web_seeds(id);
         self.event(Event::Finished { torrent: id });
+        self.watch_goal(id);
         self.save_resume(id);
         self.announce(id);
         self.wants_changed(id);
+        self.choose_super_seeding(id);
     }
 }

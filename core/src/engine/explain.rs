@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::{
     id::TorrentId,
-    peer::Connection,
+    peer::{Connection, Withheld},
     time::{Duration, Instant},
     torrent::{Phase, Torrent},
 };
@@ -73,6 +73,8 @@ pub enum TorrentReason {
     },
     /// The disk is behind: nothing more is read from peers until it has written what came.
     DiskBehind,
+    /// Peers would send faster than a rate limit of the owner's allows.
+    RateLimit,
 }
 
 /// Why a peer is treated as it is.
@@ -181,8 +183,11 @@ impl Engine {
         let (blocks, owing) = owed.filter(|owed| *owed > 0).fold((0, 0), |(blocks, peers), owed| (blocks + owed, peers + 1));
         let useful = open.iter().filter(|open| open.interesting > 0);
         let (useful, choking) = useful.fold((0, 0), |(useful, choking), open| (useful + 1, choking + u32::from(open.peer_choking)));
-        if open.iter().any(|open| open.read_withheld) {
+        if open.iter().any(|open| open.withheld == Some(Withheld::Disk)) {
             reasons.push(TorrentReason::DiskBehind);
+        }
+        if open.iter().any(|open| open.withheld == Some(Withheld::Rate)) {
+            reasons.push(TorrentReason::RateLimit);
         }
         reasons.push(match () {
             () if blocks > 0 => TorrentReason::Fetching { blocks, peers: owing },
@@ -229,6 +234,7 @@ impl fmt::Display for TorrentReason {
             }
             TorrentReason::NobodyHasMore { peers } => write!(f, "none of {peers} peers has a piece that is missing"),
             TorrentReason::AllChoke { peers } => write!(f, "all {peers} peers that have something choke us"),
+            TorrentReason::RateLimit => f.write_str("peers would send faster than its rate limit"),
             TorrentReason::DiskBehind => f.write_str("the disk is behind: reading from peers waits for it"),
         }
     }

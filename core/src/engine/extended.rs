@@ -39,6 +39,10 @@ impl Engine {
 
     fn extension_handshake(&mut self, id: ConnectionId, handshake: ExtensionHandshake) {
         let metadata_size = handshake.metadata_size;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if handshake.your_ip.is_some_and(|ours| self.own_addresses.told(connection.remote.ip(), ours)) {
+            self.own_addresses_changed();
+        }
         let Some(extended) = self.connections.get_mut(id).and_then(|connection| connection.extended.as_mut()) else { return };
         extended.merge(handshake);
         let gives_metadata = extended.ids.get(Extension::Metadata).is_some();

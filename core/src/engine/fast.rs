@@ -49,6 +49,7 @@ impl Engine {
             return Err(ProtocolError::Bitfield);
         }
         self.grant_fast(id);
+        self.super_seed_ready(id);
         Ok(())
     }
 
@@ -82,7 +83,8 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
         let granted = connection.fast().is_some_and(|fast| fast.grants());
-        if granted || !connection.is_fast || torrent.metainfo().is_none() || !has_few(connection, torrent, few) {
+        let poses = torrent.super_seed.as_ref().is_some_and(|seed| seed.poses_to(id));
+        if granted || poses || !connection.is_fast || torrent.metainfo().is_none() || !has_few(connection, torrent, few) {
             return;
         }
         for piece in allowed_fast(connection.remote.ip(), &torrent.info_hash, torrent.geometry.piece_count(), few) {

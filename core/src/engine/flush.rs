@@ -31,75 +31,119 @@ impl Engine {
     }
 
     fn flush_connection(&mut self, id: ConnectionId) {
+        let room = self.write_allowance(id);
+        self.flush_with(id, room);
+    }
+
+    /// Lets a connection say what it has to say, and up to `room` bytes of blocks. Returns how many bytes that are in all.
+    pub(super) fn flush_with(&mut self, id: ConnectionId, room: u64) -> u64 {
         self.read_ahead(id);
-        let Some((connection, torrent)) = self.pair(id) else { return };
-        if connection.writing_since.is_some() {
-            return;
+        let keep_alive_interval = self.config.keep_alive_interval;
+        let now = self.now;
+        let Some((connection, torrent)) = self.pair(id) else { return 0 };
+        if connection.writing {
+            return 0;
+        }
+        let silent = now.since(connection.last_sent) >= keep_alive_interval;
+        if let Some(upload) = connection.upload.as_mut().filter(|upload| upload.is_cut()) {
+            // Nothing can be said in the midst of a block, not even that we are still there.
+            let slice = upload.take_unsent(if silent { room.max(SIGN_OF_LIFE) } else { room });
+            let length = slice.len() as u64;
+            return if slice.is_empty() { 0 } else { self.write(id, Vec::from([slice]), length) };
         }
         // Interest comes before the requests that it allows.
+        let was_interested = connection.am_interested;
         connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_complete() && torrent.is_active();
+        if was_interested && !connection.am_interested {
+            connection.last_useful = now;
+        }
         let mut requests = Vec::new();
         self.pick(id, &mut requests);
         let (now, config, peer_id) = (self.now, &self.config, self.peer_id);
         let mut encoder = core::mem::take(&mut self.encoder);
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return 0 };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return 0 };
+        let mut sent = 0;
         if connection.handshake_due {
             connection.handshake_due = false;
             let handshake = Handshake { reserved: Reserved::default().with_extension().with_fast(), info_hash: torrent.info_hash, peer_id };
             encoder.push_handshake(&handshake);
         }
         if connection.is_open() {
-            greet(connection, torrent, config, &mut encoder);
+            let poses = torrent.super_seed.as_ref().is_some_and(|seed| seed.poses_to(id));
+            greet(connection, torrent, poses, config, &mut encoder);
+            if let Some(seed) = &mut torrent.super_seed
+                && let Some(piece) = seed.offer(now, id)
+            {
+                encoder.push(Message::Have(piece));
+            }
             push_extended(connection, torrent, &self.listening, config.upload_queue_limit, &mut encoder);
             for block in connection.download.iter_mut().flat_map(|download| download.cancels.drain(..)) {
                 encoder.push(Message::Cancel(block));
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
-            let sent = blocks(connection, now, &mut encoder);
-            torrent.uploaded += sent;
+            sent = blocks(connection, now, room, &mut encoder);
             if sent > 0 {
-                torrent.upload_meter.add(now, sent);
+                torrent.super_seed.iter_mut().for_each(|seed| seed.served(now, id));
             }
-            if encoder.is_empty() && now.since(connection.last_sent) >= config.keep_alive_interval {
+            if encoder.is_empty() && silent {
                 encoder.push(Message::KeepAlive);
             }
         }
-        let has_something = !encoder.is_empty();
-        if has_something {
-            connection.last_sent = now;
-            connection.writing_since = Some(now);
-            self.actions.push_back(Action::Write { connection: id, buffers: encoder.take() });
+        let mut buffers = encoder.take();
+        if let (Some(upload), Some(more)) = (&mut connection.upload, sent.checked_sub(room)) {
+            upload.cut(&mut buffers, more as usize);
         }
         self.encoder = encoder;
-        if has_something {
-            // What was handed out has made room to read ahead.
-            self.read_ahead(id);
-            self.arm_connection(id);
-        }
+        self.write(id, buffers, sent.min(room))
+    }
+
+    /// Hands a write to the host, with so much payload in it; returns how many bytes it has in all.
+    fn write(&mut self, id: ConnectionId, buffers: Vec<Bytes>, payload: u64) -> u64 {
+        let now = self.now;
+        let bytes: usize = buffers.iter().map(Bytes::len).sum();
+        let Some((connection, torrent)) = self.pair(id).filter(|_| bytes > 0) else { return 0 };
+        (connection.writing, connection.last_sent) = (true, now);
+        let torrent = torrent.id;
+        self.actions.push_back(Action::Write { connection: id, buffers });
+        self.count_upload(torrent, bytes);
+        self.count_payload(torrent, payload);
+        // What was handed out has made room to read ahead.
+        self.read_ahead(id);
+        self.arm_connection(id);
+        bytes as u64
     }
 
     pub(super) fn on_written(&mut self, id: ConnectionId, result: Result<(), StreamError>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        connection.writing_since = None;
+        connection.writing = false;
         match result {
-            Ok(()) => self.mark_dirty(id),
+            Ok(()) => {
+                self.mark_dirty(id);
+                self.listen_on(id);
+            }
             Err(error) => self.close(id, CloseReason::Stream(error)),
         }
     }
 }
 
+/// Bytes of a block that go out against the rate limit where there has been silence for too long.
+const SIGN_OF_LIFE: u64 = 64;
+/// Pieces that are told of with one write: 72 KiB.
+const HAVE_BATCH: usize = 8192;
+
 /// All that is said once, or whenever it has changed: the bitfield, choke and interest, and the pieces that have come.
-fn greet(connection: &mut Connection, torrent: &Torrent, config: &Config, encoder: &mut Encoder) {
+/// To whom we pose as one who has nothing is told of no piece here.
+fn greet(connection: &mut Connection, torrent: &Torrent, poses: bool, config: &Config, encoder: &mut Encoder) {
     if connection.greeting_due {
         connection.greeting_due = false;
         connection.have_cursor = torrent.have_announced;
         let announced = torrent.announced();
         match connection.is_fast {
-            true if announced.is_empty() => encoder.push(Message::HaveNone),
+            true if poses || announced.is_empty() => encoder.push(Message::HaveNone),
             true if announced.is_full() => encoder.push(Message::HaveAll),
             // BEP 3 lets a peer that has nothing leave the bitfield out.
-            false if announced.is_empty() => {}
+            false if poses || announced.is_empty() => {}
             _ => encoder.push(Message::Bitfield(Bytes::copy_from_slice(announced.as_bytes()))),
         }
     }
@@ -127,23 +171,25 @@ fn greet(connection: &mut Connection, torrent: &Torrent, config: &Config, encode
         encoder.push(Message::AllowedFast(piece));
     }
     let announced = torrent.have_log.get(..torrent.have_announced as usize).unwrap_or(&torrent.have_log);
-    for piece in announced.get(connection.have_cursor as usize..).unwrap_or_default() {
+    let news = announced.get(connection.have_cursor as usize..).filter(|_| !poses).unwrap_or_default();
+    for piece in news.iter().take(HAVE_BATCH) {
+        connection.have_cursor += 1;
         // Whoever has it will not ask for it.
         if !connection.holdings.has(*piece) {
             encoder.push(Message::Have(*piece));
         }
     }
-    connection.have_cursor = announced.len() as u32;
     if connection.told_interested != connection.am_interested {
         connection.told_interested = connection.am_interested;
         encoder.push(if connection.am_interested { Message::Interested } else { Message::NotInterested });
     }
 }
 
-/// Blocks that the peer waits for, as many as go out at once. Returns how many bytes of payload they are.
-fn blocks(connection: &mut Connection, now: crate::time::Instant, encoder: &mut Encoder) -> u64 {
+/// Blocks that the peer waits for, as many as go out at once; the last may be longer than `room`. Returns how many bytes of payload they
+/// are.
+fn blocks(connection: &mut Connection, now: crate::time::Instant, room: u64, encoder: &mut Encoder) -> u64 {
     let Some(upload) = &mut connection.upload else { return 0 };
-    let limit = upload.batch(now);
+    let limit = upload.batch(now).min(room);
     let mut sent = 0;
     while sent < limit
         && let Some((block, data)) = upload.take_ready()
@@ -153,6 +199,7 @@ fn blocks(connection: &mut Connection, now: crate::time::Instant, encoder: &mut 
     }
     if sent > 0 {
         upload.sent(now, sent);
+        connection.last_useful = now;
     }
     sent
 }

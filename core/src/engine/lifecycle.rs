@@ -11,12 +11,12 @@ use crate::{
     rng::Purpose,
     storage::{DiskOperation, FileStamp, Layout},
     torrent::{
-        Assembly, Blame, Checking, Ending, Geometry, PeerList, PeerSource, Phase, Resume, ResumePeer, Torrent,
+        Assembly, Blame, Checking, Ending, Geometry, GoalWatch, PeerList, PeerSource, Phase, Resume, ResumePeer, Torrent,
         choker::Choker,
         picker::{PeerCursor, Picker},
     },
     tracker::{Announcer, Reach},
-    util::{Bitfield, RateMeter},
+    util::{Bitfield, Lane, RateMeter},
 };
 use alloc::{sync::Arc, vec::Vec};
 use bytes::Bytes;
@@ -61,8 +61,10 @@ impl Engine {
             announcer_config.reach = Reach::OneTracker;
         }
         let announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
-        let peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
+        let mut peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
+        peers.set_own(self.own_addresses);
         let choker = Choker::new(self.rng.fork(Purpose::Choker, number));
+        let rates = choices.rates;
         let picker = Picker::new(geometry, (&self.config).into());
         let picker_rng = self.rng.fork(Purpose::Picker, number);
         let id = self.torrents.insert_with(|id| Torrent {
@@ -99,18 +101,25 @@ impl Engine {
             exchange: None,
             choker,
             choke_due: None,
+            super_seed: None,
             announcer,
             resume,
             resume_changed: false,
             resume_due: None,
+            next_turnover: self.now,
+            room_due: None,
+            goal: GoalWatch::default(),
             downloaded: 0,
             uploaded: 0,
             wasted: 0,
             download_meter: RateMeter::default(),
             upload_meter: RateMeter::default(),
+            download_lane: Lane::new(),
+            upload_lane: Lane::new(),
             armed: None,
         });
         self.by_info_hash.insert(info_hash, id);
+        self.set_torrent_rates(id, rates);
         if let Some(torrent) = self.torrents.get_mut(id) {
             add.peers.iter().for_each(|peer| torrent.learn(self.now, *peer, PeerSource::Owner, &self.config));
             torrent.learn_saved(self.now, &self.config);
@@ -182,15 +191,20 @@ impl Engine {
 
     pub(super) fn choose(&mut self, id: TorrentId, choices: Choices) -> Result<(), CommandError> {
         let torrent = self.torrents.get_mut(id).ok_or(CommandError::NoSuchTorrent)?;
+        let rates = choices.rates;
         let exchanged = torrent.exchanges_peers();
         torrent.choices = choices;
         let switched = torrent.exchanges_peers() != exchanged;
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
+        self.set_torrent_rates(id, rates);
+        self.watch_goal(id);
         if switched {
             self.peer_exchange_changed(id);
         }
         self.discover_locally(id);
+        self.choose_super_seeding(id);
+        self.pump_web_seeds(id);
         self.arm_torrent(id);
         Ok(())
     }
@@ -362,9 +376,11 @@ impl Engine {
         let complete = torrent.is_complete();
         if complete {
             self.event(Event::Finished { torrent: id });
+            self.watch_goal(id);
         }
         self.start_web_seeds(id);
         self.wants_changed(id);
+        self.choose_super_seeding(id);
         self.blocks_freed(id, true);
         self.announce(id);
         self.discover_locally(id);
@@ -381,7 +397,9 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| !matches!(torrent.phase, Phase::Ending(_))) else { return false };
         torrent.phase = phase;
         torrent.announcer.stop(now);
+        torrent.goal.stop(now);
         torrent.choke_due = None;
+        torrent.super_seed = None;
         let charge = torrent.assembly.clear();
         self.stop_web_seeds(id);
         self.close_all(id, CloseReason::TorrentStopped);
@@ -394,6 +412,9 @@ impl Engine {
             }
         }
         self.wanting.remove(&id);
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            torrent.room_due = None;
+        }
         self.announce(id);
         self.discover_locally(id);
         self.save_resume(id);
@@ -426,6 +447,7 @@ impl Engine {
         self.timers.disarm(&mut torrent.armed, Timer::Torrent(id));
         let info_hash = torrent.info_hash;
         self.by_info_hash.remove(&info_hash);
+        self.leave_lanes(id);
         self.torrents.remove(id);
         self.event(Event::Removed { torrent: id });
         self.shut_down_if_empty();

@@ -24,7 +24,11 @@ impl Engine {
             }
             // What follows from that is drawn once all messages of the read are through.
             Message::Interested | Message::NotInterested => {
+                let now = self.now;
                 if let Some(connection) = self.connections.get_mut(id) {
+                    if connection.peer_interested && message == Message::NotInterested {
+                        connection.last_useful = now;
+                    }
                     connection.peer_interested = message == Message::Interested;
                 }
                 Ok(())
@@ -32,7 +36,10 @@ impl Engine {
             Message::Have(piece) => self.have(id, piece),
             Message::Bitfield(bytes) => self.bitfield(id, &bytes),
             Message::Request(block) => self.requested(id, block),
-            Message::Cancel(block) => self.cancelled(id, block),
+            Message::Cancel(block) => {
+                self.cancelled(id, block);
+                Ok(())
+            }
             Message::Piece { piece, offset, data } => {
                 let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
                 self.block_arrived(id, Block { piece, offset, length }, data, share)
@@ -90,6 +97,7 @@ impl Engine {
         if !torrent.has_announced(piece) {
             connection.interesting += 1;
         }
+        self.super_seed_has(id, &[piece]);
         self.holdings_changed(id);
         Ok(())
     }
@@ -123,7 +131,12 @@ impl Engine {
             _ => Vec::new(),
         };
         let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
+        if let Some(seed) = &mut torrent.super_seed {
+            seed.peer_lost(id, piece);
+        }
         let torrent = torrent.id;
+        self.update_flags(id);
+        self.pump_super_seed(id);
         self.blocks_freed(torrent, any);
         self.mark_dirty(id);
         Ok(())
@@ -145,6 +158,7 @@ impl Engine {
         torrent.picker.peer_joined(connection.holdings.view());
         let announced = torrent.announced();
         connection.interesting = announced.len() - announced.count();
+        self.super_seed_meets(id);
         self.holdings_changed(id);
     }
 
@@ -165,6 +179,7 @@ impl Engine {
             }
             Holdings::Some(_) => {}
         }
+        let news: Vec<u32> = if torrent.super_seed.is_some() { pieces.iter().collect() } else { Vec::new() };
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();
@@ -174,6 +189,8 @@ impl Engine {
             Holdings::All => announced.len() - announced.count(),
             Holdings::Some(pieces) => pieces.iter().filter(|piece| !announced.get(*piece)).count() as u32,
         };
+        self.super_seed_has(id, &news);
+        self.super_seed_ready(id);
         self.grant_fast(id);
         self.holdings_changed(id);
         Ok(())

@@ -61,7 +61,9 @@ impl Engine {
             (MetadataMessage::Request { piece }, _) => {
                 let Some(extended) = &mut connection.extended else { return };
                 let answer = match torrent.metainfo() {
-                    Some(metainfo) => MetadataServe::new(metainfo.info.raw().clone()).answer(now, &mut extended.quota, piece),
+                    Some(metainfo) => {
+                        MetadataServe::new(metainfo.info.raw().clone()).answer(now, extended.quota.get_or_insert_default(), piece)
+                    }
                     None => MetadataMessage::Reject { piece },
                 };
                 return self.say(id, ExtensionMessage::Metadata(answer));
@@ -184,7 +186,7 @@ impl Engine {
             // Now we have metadata to give.
             extended.handshake_due = true;
             if extended.ids.get(Extension::Metadata).is_some() {
-                extended.quota = Default::default();
+                extended.quota = None;
             }
         }
         if let Some(fast) = connection.fast_mut() {

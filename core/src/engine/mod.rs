@@ -3,16 +3,17 @@
 //! What happens for an input is spread over the files of this room by subject:
 //!
 //! - `lifecycle`: torrents come, are checked, start, pause, fail, end; resume data
-//! - `connections`: opening, accepting, handshakes, closing
+//! - `connections`: opening, accepting, handshakes, closing; `turnover`: which are kept
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
-//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more
+//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more; `super_seeding`: who shows little
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
+//! - `rates`: rate limits; `goal`: when seeding ends
 //! - `trackers`: announces
 //! - `web_seeds`: files fetched from web servers
-//! - `local`: peers of the local network
+//! - `local`: peers of the local network; `peer_exchange`: peers that peers name
 //! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
@@ -22,6 +23,7 @@ mod explain;
 mod extended;
 mod fast;
 mod flush;
+mod goal;
 mod lifecycle;
 mod local;
 mod messages;
@@ -29,8 +31,11 @@ mod metadata;
 mod partial_seeds;
 mod peer_exchange;
 mod query;
+mod rates;
+mod super_seeding;
 mod timers;
 mod trackers;
+mod turnover;
 mod upload;
 mod web_seeds;
 
@@ -43,7 +48,7 @@ use crate::{
     input::Input,
     local_discovery::LocalDiscovery,
     metainfo::InfoHash,
-    peer::Connection,
+    peer::{Connection, OwnAddresses},
     rng::{Purpose, Rng, Seed},
     time::Instant,
     torrent::{PeerSource, Torrent},
@@ -57,8 +62,10 @@ use alloc::{
 };
 use disk::DiskJob;
 pub use explain::{DownloadReason, Explanation, PeerExplanation, TorrentReason, UploadReason};
+use rates::Lanes;
 use timers::Timer;
 use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};
+use turnover::Turnover;
 
 /// A BitTorrent engine: any number of torrents, all their peers and trackers. Does no I/O itself.
 ///
@@ -70,6 +77,7 @@ pub struct Engine {
     now: Instant,
     peer_id: PeerId,
     listening: Vec<core::net::SocketAddr>,
+    own_addresses: OwnAddresses,
     shutting_down: bool,
 
     torrents: Slab<TorrentKind, Torrent>,
@@ -82,10 +90,13 @@ pub struct Engine {
     half_open: u32,
     /// Torrents that know peers to try and found no room for another connection.
     wanting: BTreeSet<TorrentId>,
+    turnover: Turnover,
     /// Connections with something to say.
     dirty: Vec<ConnectionId>,
     /// Connections whose next read waits for the disk.
     withheld: VecDeque<ConnectionId>,
+    /// What rate limits let pass, and who waits for them.
+    lanes: Lanes,
 
     disk_jobs: Slab<DiskJobKind, DiskJob>,
     /// What blocks that came and are not yet on disk take of [`Config::block_budget`].
@@ -117,6 +128,7 @@ impl Engine {
     pub fn new(config: Config, seed: Seed, now: Instant) -> Engine {
         let rng = Rng::new(seed);
         let peer_id = PeerId::random(config.peer_id_prefix, &mut rng.fork(Purpose::PeerId, 0));
+        let lanes = Lanes::new(config.limits.rates, now);
         let udp = UdpTrackerClient::new(config.udp_tracker.clone(), rng.fork(Purpose::UdpTracker, 0));
         let local = config.local_discovery.map(|config| LocalDiscovery::new(config, &mut rng.fork(Purpose::LocalDiscovery, 0)));
         Engine {
@@ -125,6 +137,7 @@ impl Engine {
             now,
             peer_id,
             listening: Vec::new(),
+            own_addresses: OwnAddresses::default(),
             shutting_down: false,
             torrents: Slab::new(),
             by_info_hash: BTreeMap::new(),
@@ -132,8 +145,10 @@ impl Engine {
             connections: Slab::new(),
             half_open: 0,
             wanting: BTreeSet::new(),
+            turnover: Turnover::default(),
             dirty: Vec::new(),
             withheld: VecDeque::new(),
+            lanes,
             disk_jobs: Slab::new(),
             blocks_held: 0,
             storing: 0,
@@ -161,6 +176,8 @@ impl Engine {
             Input::Timeout => {}
             Input::Listening(address) => {
                 self.listening.push(address);
+                self.own_addresses.listening(address);
+                self.own_addresses_changed();
                 self.arm_local();
             }
             Input::Incoming { incoming, remote } => self.on_incoming(incoming, remote),
@@ -195,6 +212,8 @@ impl Engine {
             Command::Choose { torrent, choices } => self.choose(torrent, *choices)?,
             Command::SetLimits(limits) => {
                 self.config.limits = limits;
+                self.set_rates(limits.rates);
+                self.enforce_limits();
                 self.connect_wanting();
             }
             Command::ShutDown => self.shut_down(),

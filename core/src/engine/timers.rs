@@ -1,4 +1,4 @@
-use super::Engine;
+use super::{Engine, rates::Direction};
 use crate::{
     id::{ConnectionId, TorrentId},
     peer::{CloseReason, Stage},
@@ -15,6 +15,10 @@ pub(super) enum Timer {
     Torrent(TorrentId),
     /// Retransmissions to UDP trackers.
     Udp,
+    /// A rate limit of the whole engine.
+    Rate(Direction),
+    /// A rate limit of a torrent.
+    TorrentRate(Direction, TorrentId),
     /// Announces to the local network.
     Local,
 }
@@ -30,9 +34,16 @@ impl Engine {
                 Timer::Connection(id) => self.connection_due(id),
                 Timer::Torrent(id) => self.torrent_due(id),
                 Timer::Udp => self.udp_due(),
+                Timer::Rate(direction) => self.rate_due(direction),
+                Timer::TorrentRate(direction, id) => self.torrent_rate_due(direction, id),
                 Timer::Local => self.local_due(),
             }
         }
+    }
+
+    /// The earliest moment that anything may be due again.
+    pub(super) fn soonest(&self) -> Instant {
+        self.now + STEP
     }
 
     pub(super) fn arm_connection(&mut self, id: ConnectionId) {
@@ -55,8 +66,8 @@ impl Engine {
         let (now, config) = (self.now, &self.config);
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.armed = None;
-        let silent = now.since(connection.last_received) >= config.idle_timeout && !connection.read_withheld;
-        let stuck = connection.writing_since.is_some_and(|since| now.since(since) >= config.write_timeout);
+        let silent = now.since(connection.last_received) >= config.idle_timeout && connection.withheld.is_none();
+        let stuck = connection.writing && now.since(connection.last_sent) >= config.write_timeout;
         let reason = match connection.stage {
             Stage::Connecting if now.since(connection.since) >= config.connect_timeout => Some(CloseReason::ConnectTimeout),
             Stage::Handshake(_) if now.since(connection.since) >= config.handshake_timeout => Some(CloseReason::HandshakeTimeout),
@@ -70,6 +81,7 @@ impl Engine {
         if connection.snub_deadline(config).is_some_and(|at| at <= now) {
             self.snub(id);
         }
+        self.listen_on(id);
         if let Some(download) = self.connections.get_mut(id).and_then(|connection| connection.download.as_mut()) {
             download.end_refusals(now);
         }
@@ -83,6 +95,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.armed = None;
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        torrent.room_due = torrent.room_due.filter(|at| *at > now);
         let (choke, have, resume) = (due(torrent.choke_due), due(torrent.have_due), due(torrent.resume_due));
         if have {
             self.announce_haves(id);
@@ -93,6 +106,8 @@ impl Engine {
         if resume {
             self.save_resume(id);
         }
+        self.goal_due(id);
+        self.super_seed_due(id);
         self.pump_metadata(id);
         self.web_seeds_due(id);
         self.exchange_round(id);
@@ -110,10 +125,22 @@ impl Engine {
         };
         let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
         let web_seeds = if torrent.is_active() { torrent.web_seeds.iter().filter_map(WebSource::next_deadline).min() } else { None };
-        let announce = torrent.announcer.next_deadline();
-        [torrent.choke_due, metadata, exchange, web_seeds, torrent.have_due, torrent.resume_due, announce, connect]
-            .into_iter()
-            .flatten()
-            .min()
+        let super_seed = torrent.super_seed.as_ref().and_then(|seed| seed.next_deadline());
+        [
+            torrent.choke_due,
+            super_seed,
+            torrent.room_due,
+            torrent.goal.deadline(),
+            metadata,
+            exchange,
+            web_seeds,
+            torrent.have_due,
+            torrent.resume_due,
+            torrent.announcer.next_deadline(),
+            connect,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }

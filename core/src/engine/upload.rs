@@ -21,41 +21,43 @@ impl Engine {
         if torrent.metainfo().is_none() && connection.is_fast {
             // We said that we have nothing.
             connection.upload().refuse(block);
-            return self.answers_due(id);
+            self.answers_due(id);
+            return Ok(());
         }
         if !torrent.geometry.contains(block) || block.length > config.upload_block_limit {
             return Err(ProtocolError::Request);
         }
         // A choke that was not told yet may be taken back.
         let choked = connection.am_choking && connection.told_choking;
-        let given = torrent.verified.get(block.piece) && (!choked || given_while_choked(connection, torrent, config, block));
+        let shown = torrent.super_seed.as_ref().is_none_or(|seed| seed.may_ask(id, block.piece));
+        let given = shown && torrent.verified.get(block.piece) && (!choked || given_while_choked(connection, torrent, config, block));
         // A request that crossed our choke, or one for what we do not have, is rejected (BEP 6), or else not answered (BEP 3).
-        if (!given || !connection.upload().ask(block, config)) && connection.is_fast {
+        if given {
+            connection.upload().ask(block);
+        } else if connection.is_fast {
             connection.upload().refuse(block);
         }
-        self.answers_due(id)
+        self.answers_due(id);
+        Ok(())
     }
 
     /// A peer no longer asks for a block.
-    pub(super) fn cancelled(&mut self, id: ConnectionId, block: Block) -> Result<(), ProtocolError> {
+    pub(super) fn cancelled(&mut self, id: ConnectionId, block: Block) {
         if let Some(upload) = self.connections.get_mut(id).and_then(|connection| connection.upload.as_mut()) {
             upload.cancel(block);
         }
-        self.answers_due(id)
+        self.answers_due(id);
     }
 
-    /// Lets rejects go out, if the peer knows what they are and reads them.
-    fn answers_due(&mut self, id: ConnectionId) -> Result<(), ProtocolError> {
-        let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
+    /// Lets rejects go out, if the peer knows what they are.
+    fn answers_due(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let fast = connection.is_fast;
-        let Some(upload) = &mut connection.upload else { return Ok(()) };
+        let Some(upload) = &mut connection.upload else { return };
         if !fast {
             upload.drop_rejects();
-        } else if upload.is_flooded(&self.config) {
-            return Err(ProtocolError::Flood);
         }
         self.mark_dirty(id);
-        Ok(())
     }
 
     /// Lets the disk read what a peer waits for, as far as its buffer has room.

@@ -57,8 +57,6 @@ pub enum ProtocolError {
     PeerExchange,
     /// It rejected a request that was never made (BEP 6).
     Reject,
-    /// It asks for ever and does not read the answers.
-    Flood,
 }
 
 impl fmt::Display for CloseReason {
@@ -95,7 +93,6 @@ impl fmt::Display for ProtocolError {
             ProtocolError::PeerExchange => return crate::pex::TooManyMessages.fmt(f),
             ProtocolError::Unexpected => "used an extension that was not agreed on",
             ProtocolError::Reject => "rejected a request that was never made",
-            ProtocolError::Flood => "asked on and on without reading the answers",
         })
     }
 }

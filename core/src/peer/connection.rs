@@ -2,7 +2,7 @@ use super::{Download, Extended, Fast, Holdings, Upload};
 use crate::{
     config::Config,
     id::TorrentId,
-    time::Instant,
+    time::{Duration, Instant},
     torrent::picker::PeerCursor,
     util::{Armed, Bitfield},
     wire::{Decoder, HandshakeDecoder, Limits, PeerId},
@@ -56,15 +56,40 @@ pub(crate) struct Connection {
     pub(crate) since: Instant,
     pub(crate) last_received: Instant,
     pub(crate) last_sent: Instant,
-    /// When the write under way was handed out.
-    pub(crate) writing_since: Option<Instant>,
+    /// When a block last went by that was of use, either way, or an interest ended.
+    pub(crate) last_useful: Instant,
+    /// A write is under way; it was handed out at `last_sent`.
+    pub(crate) writing: bool,
     pub(crate) reading: bool,
-    /// Reading waits until the disk has caught up.
-    pub(crate) read_withheld: bool,
+    /// Why nothing is read now, if that is our doing.
+    pub(crate) withheld: Option<Withheld>,
+    /// How many bytes of the read under way are paid for.
+    pub(crate) read_granted: u32,
+    /// How often a rate-limited read is doubled: it came back full as often.
+    pub(crate) read_doublings: u8,
     /// It stands in the engine's list of those with something to say.
     pub(crate) dirty: bool,
     pub(crate) armed: Armed,
 }
+
+/// Why we do not read what a peer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withheld {
+    /// The disk is to catch up first.
+    Disk,
+    /// A rate limit.
+    Rate,
+    /// It has asked for more than it takes.
+    Requests,
+}
+
+/// For so long a write may be under way before we listen to a peer that asks too much.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many times more it may ask for then.
+const PATIENT_FACTOR: usize = 4;
+
+/// From the share of one of 256 connections to all there is.
+const MOST_DOUBLINGS: u8 = 8;
 
 /// How far a connection has come.
 #[derive(Debug)]
@@ -117,9 +142,12 @@ impl Connection {
             since: now,
             last_received: now,
             last_sent: now,
-            writing_since: None,
+            last_useful: now,
+            writing: false,
             reading: false,
-            read_withheld: false,
+            withheld: None,
+            read_granted: 0,
+            read_doublings: 0,
             dirty: false,
             armed: None,
         }
@@ -191,10 +219,54 @@ impl Connection {
         self.download.as_ref().is_some_and(|download| download.snubbed)
     }
 
+    /// Whether the peer has asked for so much that it is not listened to until it has taken some. If it takes nothing, it may be that
+    /// it waits for us to listen.
+    pub(crate) fn asks_too_much(&self, now: Instant, config: &Config) -> bool {
+        let Some(upload) = &self.upload else { return false };
+        let limit = config.upload_queue_limit as usize;
+        let stuck = self.writing && now.since(self.last_sent) >= PATIENCE;
+        upload.pending() > if stuck { limit.saturating_mul(PATIENT_FACTOR) } else { limit }
+    }
+
+    /// When a peer that asks too much is listened to although it takes nothing.
+    fn patience_deadline(&self, config: &Config) -> Option<Instant> {
+        let pending = self.upload.as_ref().filter(|_| self.writing && self.withheld == Some(Withheld::Requests))?.pending();
+        let may_ask = pending <= (config.upload_queue_limit as usize).saturating_mul(PATIENT_FACTOR);
+        may_ask.then(|| self.last_sent + PATIENCE)
+    }
+
+    /// A read that was paid for `granted` bytes brought `came`.
+    pub(crate) fn read_came(&mut self, granted: u32, came: usize) {
+        let granted = granted as usize;
+        self.read_doublings = match self.read_doublings {
+            _ if granted == 0 => 0,
+            doublings if came >= granted => doublings.saturating_add(1).min(MOST_DOUBLINGS),
+            doublings if came >= granted / 2 => doublings,
+            doublings => doublings / 2,
+        };
+    }
+
+    /// We do not read for a while; the peer's silence means nothing then.
+    pub(crate) fn withhold(&mut self, now: Instant, reason: Withheld) {
+        self.withheld = Some(reason);
+        if let Some(download) = &mut self.download {
+            download.not_heard(now);
+        }
+    }
+
+    /// We read again: the peer's time begins anew.
+    pub(crate) fn listen_again(&mut self, now: Instant) {
+        self.withheld = None;
+        self.last_received = now;
+        if let Some(download) = &mut self.download {
+            download.heard_again(now);
+        }
+    }
+
     /// When the peer's silence becomes snubbing, if it owes us blocks and we listen. Who chokes us owes us at least rejects.
     pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
         let patience = if self.peer_choking { config.reject_timeout } else { config.snub_timeout };
-        self.download.as_ref().filter(|_| !self.read_withheld)?.snub_deadline(patience)
+        self.download.as_ref().filter(|_| self.withheld.is_none())?.snub_deadline(patience, config.block_timeout)
     }
 
     /// When pieces that the peer has rejected may be asked for again.
@@ -213,12 +285,13 @@ impl Connection {
             Stage::Connecting => self.since + config.connect_timeout,
             Stage::Handshake(_) => self.since + config.handshake_timeout,
             Stage::Open => {
-                let idle = if self.read_withheld { Instant::MAX } else { self.last_received + config.idle_timeout };
+                let idle = if self.withheld.is_some() { Instant::MAX } else { self.last_received + config.idle_timeout };
                 let snub = self.snub_deadline(config).unwrap_or(Instant::MAX);
+                let keep_alive = if self.writing { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
+                let write = if self.writing { self.last_sent + config.write_timeout } else { Instant::MAX };
+                let patience = self.patience_deadline(config).unwrap_or(Instant::MAX);
                 let refusal = self.refusal_deadline().unwrap_or(Instant::MAX);
-                let keep_alive = if self.writing_since.is_some() { Instant::MAX } else { self.last_sent + config.keep_alive_interval };
-                let write = self.writing_since.map_or(Instant::MAX, |since| since + config.write_timeout);
-                idle.min(keep_alive).min(write).min(snub).min(refusal)
+                idle.min(keep_alive).min(write).min(snub).min(patience).min(refusal)
             }
         }
     }

@@ -30,9 +30,13 @@ pub(crate) struct Download {
     meter: RateMeter,
     window: u32,
     ramp: Ramp,
-    /// When a block last came, or the first of a new batch was asked for.
+    /// When a part of a block last came, or the first of a new batch was asked for.
     progress: Instant,
+    /// When a whole block last came, or the first of a new batch was asked for.
+    last_block: Instant,
     pub(crate) snubbed: bool,
+    /// Since when we do not read what the peer sends.
+    unheard_since: Option<Instant>,
     /// What the peer said of its pieces before we knew how many there are.
     pub(crate) early: Option<Box<Early>>,
     /// What the fast extension adds; here because an idle connection does without it.
@@ -79,7 +83,9 @@ impl Download {
             window: config.request_initial,
             ramp: Ramp::Growing { rate: 0, compared: None },
             progress: Instant::ZERO,
+            last_block: Instant::ZERO,
             snubbed: false,
+            unheard_since: None,
             early: None,
             fast: None,
             total: 0,
@@ -100,7 +106,7 @@ impl Download {
     /// `blocks` are asked for now.
     pub(crate) fn requested(&mut self, now: Instant, blocks: &[Block]) {
         if self.outstanding.is_empty() {
-            self.progress = now;
+            (self.progress, self.last_block) = (now, now);
         }
         self.outstanding.extend(blocks);
     }
@@ -115,7 +121,7 @@ impl Download {
             return Arrival::Late;
         };
         self.outstanding.remove(at);
-        self.progress = now;
+        (self.progress, self.last_block) = (now, now);
         self.snubbed = false;
         self.refusals = 0;
         self.meter.add(now, u64::from(block.length));
@@ -179,6 +185,19 @@ impl Download {
         self.progress = now;
     }
 
+    /// We do not read what the peer sends.
+    pub(crate) fn not_heard(&mut self, now: Instant) {
+        self.unheard_since = Some(now);
+    }
+
+    /// We read again: what the peer did not say meanwhile is not its fault.
+    pub(crate) fn heard_again(&mut self, now: Instant) {
+        if let Some(since) = self.unheard_since.take() {
+            self.progress = now;
+            self.last_block += now.since(since);
+        }
+    }
+
     /// No longer wants `block`, which another peer has sent; `true` if the peer must be told.
     pub(crate) fn cancel(&mut self, block: Block) -> bool {
         let Some(at) = self.outstanding.iter().position(|outstanding| *outstanding == block) else { return false };
@@ -203,20 +222,22 @@ impl Download {
         self.outstanding.drain(..).collect()
     }
 
-    /// The peer owes us blocks and sent none for so long that others shall fetch them. Returns the blocks; they are cancelled, and
+    /// The peer owes us blocks, and for so long sent none, or only parts, that others shall fetch them. Returns the blocks; they are cancelled, and
     /// until one comes only a single request at a time goes out.
     pub(crate) fn snub(&mut self, now: Instant) -> Vec<Block> {
         let blocks = self.release();
         self.cancels.extend(&blocks);
         self.snubbed = true;
         self.ramp = Ramp::Done;
-        self.progress = now;
+        (self.progress, self.last_block) = (now, now);
         blocks
     }
 
-    /// When [`Download::snub`] is due, if the peer owes us anything and may be silent for `patience`.
-    pub(crate) fn snub_deadline(&self, patience: Duration) -> Option<Instant> {
-        (!self.outstanding.is_empty()).then(|| self.progress + patience)
+    /// When [`Download::snub`] is due, if the peer owes us anything and may be silent for `patience`, and for `block_timeout` bring no
+    /// whole block.
+    pub(crate) fn snub_deadline(&self, patience: Duration, block_timeout: Duration) -> Option<Instant> {
+        let (silent, slow) = (self.progress + patience, self.last_block + block_timeout);
+        (!self.outstanding.is_empty()).then(|| silent.min(slow))
     }
 
     /// Blocks that the peer owes us.
@@ -286,7 +307,13 @@ mod tests {
         let config = Config::default();
         let mut download = Download::new(&config);
         download.requested(at(0), &[block(0), block(1)]);
-        assert_eq!(download.snub_deadline(config.snub_timeout), Some(at(60_000)));
+        let deadline = |download: &Download| download.snub_deadline(config.snub_timeout, config.block_timeout);
+        assert_eq!(deadline(&download), Some(at(60_000)));
+        download.progressed(at(150_000));
+        assert_eq!(deadline(&download), Some(at(180_000)), "bytes alone are not enough");
+        download.not_heard(at(150_000));
+        download.heard_again(at(160_000));
+        assert_eq!(deadline(&download), Some(at(190_000)), "time in which we do not read does not count");
         assert_eq!(download.snub(at(60_000)), [block(0), block(1)]);
         assert_eq!(download.room(&config), 1);
         assert_eq!(download.arrived(at(60_001), block(0), &config), Arrival::Late);

@@ -28,8 +28,8 @@ pub(crate) struct Extended {
     pub(crate) told_upload_only: bool,
     /// It says that it has metadata.
     pub(crate) has_metadata: bool,
-    /// What metadata it may still have.
-    pub(crate) quota: MetadataQuota,
+    /// What metadata it may still have; there once it asked for some.
+    pub(crate) quota: Option<Box<MetadataQuota>>,
     /// We have offered it peer exchange (BEP 11).
     pub(crate) offered_exchange: bool,
     /// There if it is told of other peers.
@@ -38,7 +38,8 @@ pub(crate) struct Extended {
     pub(crate) logged: bool,
     /// What it tells of others.
     pub(crate) heard: PexFilter,
-    outbox: VecDeque<ExtensionMessage>,
+    /// There while it is not empty.
+    outbox: Option<Box<VecDeque<ExtensionMessage>>>,
 }
 
 /// Messages that wait for a peer to read on; what is more is not said. A peer that asks for metadata of 16 MiB all at once gets it.
@@ -56,12 +57,12 @@ impl Extended {
             upload_only: false,
             told_upload_only: false,
             has_metadata: false,
-            quota: MetadataQuota::default(),
+            quota: None,
             offered_exchange: false,
             told: None,
             logged: false,
             heard: PexFilter::new(),
-            outbox: VecDeque::new(),
+            outbox: None,
         }
     }
 
@@ -77,14 +78,20 @@ impl Extended {
 
     /// Says `message` with the next write; what the peer does not know is left out then.
     pub(crate) fn say(&mut self, message: ExtensionMessage) {
-        if self.outbox.len() < OUTBOX {
-            self.outbox.push_back(message);
+        let outbox = self.outbox.get_or_insert_default();
+        if outbox.len() < OUTBOX {
+            outbox.push_back(message);
         }
     }
 
     /// The next message to say.
     pub(crate) fn next(&mut self) -> Option<ExtensionMessage> {
-        self.outbox.pop_front()
+        let outbox = self.outbox.as_mut()?;
+        let next = outbox.pop_front();
+        if outbox.is_empty() {
+            self.outbox = None;
+        }
+        next
     }
 }
 

@@ -10,6 +10,12 @@ pub(crate) struct Upload {
     asked: VecDeque<Block>,
     reading: Vec<Reading>,
     ready: VecDeque<(Block, Bytes)>,
+    /// Blocks in all three.
+    pending: usize,
+    /// The rest of a block whose beginning was handed out.
+    unsent: Bytes,
+    /// It stands in its torrent's lane until a rate limit lets it write on.
+    pub(crate) waits: bool,
     /// Requests that will not be answered by a block: peers with the fast extension are told (BEP 6).
     rejects: VecDeque<Block>,
     /// Bytes being read or ready.
@@ -41,13 +47,15 @@ pub(crate) struct Run {
 }
 
 impl Upload {
-    /// The peer asks for a block; `false` if its queue is full.
-    pub(crate) fn ask(&mut self, block: Block, config: &Config) -> bool {
-        let room = self.asked.len() < config.upload_queue_limit as usize;
-        if room {
-            self.asked.push_back(block);
-        }
-        room
+    /// The peer asks for a block.
+    pub(crate) fn ask(&mut self, block: Block) {
+        self.asked.push_back(block);
+        self.pending += 1;
+    }
+
+    /// How many requests of the peer have not been answered.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending + self.rejects.len()
     }
 
     /// A request is not served.
@@ -55,17 +63,14 @@ impl Upload {
         self.rejects.push_back(block);
     }
 
-    /// Whether so many rejects wait that the peer cannot be reading them.
-    pub(crate) fn is_flooded(&self, config: &Config) -> bool {
-        self.rejects.len() > config.upload_queue_limit as usize
-    }
-
     /// The peer no longer wants a block. If it was asked for twice, one request is left.
     pub(crate) fn cancel(&mut self, block: Block) {
         if let Some(at) = self.asked.iter().position(|asked| *asked == block) {
             self.asked.remove(at);
+            self.pending = self.pending.saturating_sub(1);
         } else if let Some(at) = self.ready.iter().position(|(ready, _)| *ready == block) {
             self.ready.remove(at);
+            self.pending = self.pending.saturating_sub(1);
             self.buffered = self.buffered.saturating_sub(block.length);
         } else {
             let find = |reading: &mut Reading| {
@@ -76,6 +81,7 @@ impl Upload {
                 // It was answered already, or never asked for.
                 return;
             }
+            self.pending = self.pending.saturating_sub(1);
         }
         self.rejects.push_back(block);
     }
@@ -97,6 +103,8 @@ impl Upload {
         self.asked.retain(stays);
         let ready: u32 = self.ready.iter().map(|(block, _)| block.length).sum();
         self.buffered = self.reading.iter().map(|reading| reading.length).sum::<u32>().saturating_add(ready);
+        let reading: usize = self.reading.iter().map(|reading| reading.blocks.len()).sum();
+        self.pending = self.asked.len() + self.ready.len() + reading;
     }
 
     /// Takes out requests to be rejected now: not more than go well into one write.
@@ -144,14 +152,50 @@ impl Upload {
                 self.buffered = self.buffered.saturating_add(block.length);
                 self.ready.push_back((block, data.slice(range)));
             } else {
+                self.pending = self.pending.saturating_sub(1);
                 self.rejects.push_back(block);
             }
         }
     }
 
+    /// Bytes that are worth writing now, heads of messages left aside.
+    pub(crate) fn sendable(&self, now: Instant) -> u64 {
+        if !self.unsent.is_empty() {
+            return self.unsent.len() as u64;
+        }
+        let limit = self.batch(now);
+        let mut bytes = 0;
+        for (block, _) in self.ready.iter() {
+            if bytes >= limit {
+                break;
+            }
+            bytes += u64::from(block.length);
+        }
+        bytes
+    }
+
+    /// Cuts the last `more` bytes off a write; they go out before anything else.
+    pub(crate) fn cut(&mut self, buffers: &mut [Bytes], more: usize) {
+        if let Some(last) = buffers.last_mut().filter(|last| last.len() > more) {
+            self.unsent = last.split_off(last.len() - more);
+        }
+    }
+
+    /// Whether a block is written in part.
+    pub(crate) fn is_cut(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Goes on with a block that was cut, for so many bytes at most.
+    pub(crate) fn take_unsent(&mut self, most: u64) -> Bytes {
+        let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.unsent.len());
+        self.unsent.split_to(length)
+    }
+
     /// Takes the next block out that can be written.
     pub(crate) fn take_ready(&mut self) -> Option<(Block, Bytes)> {
         let (block, data) = self.ready.pop_front()?;
+        self.pending = self.pending.saturating_sub(1);
         self.buffered = self.buffered.saturating_sub(block.length);
         Some((block, data))
     }
@@ -176,7 +220,7 @@ impl Upload {
     /// Whether the peer waits for nothing.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty() && self.rejects.is_empty()
+        self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty() && self.rejects.is_empty() && self.unsent.is_empty()
     }
 }
 
@@ -197,7 +241,7 @@ mod tests {
         let config = Config::default();
         let mut upload = Upload::default();
         for wanted in [block(0, 0), block(0, 16384), block(1, 0), block(3, 0)] {
-            assert!(upload.ask(wanted, &config));
+            upload.ask(wanted);
         }
         let run = upload.next_run(32768, &config).unwrap();
         assert_eq!((run.piece, run.offset, run.length), (0, 0, 3 * 16384));
@@ -210,8 +254,8 @@ mod tests {
     fn what_is_cancelled_while_it_is_read_is_not_sent() {
         let config = Config::default();
         let mut upload = Upload::default();
-        upload.ask(block(0, 0), &config);
-        upload.ask(block(0, 16384), &config);
+        upload.ask(block(0, 0));
+        upload.ask(block(0, 16384));
         let run = upload.next_run(32768, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
         upload.cancel(block(0, 0));
@@ -227,7 +271,7 @@ mod tests {
         let config = Config::default();
         let mut upload = Upload::default();
         for offset in [0, 16384, 40000] {
-            upload.ask(block(0, offset), &config);
+            upload.ask(block(0, offset));
         }
         let run = upload.next_run(1 << 20, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
@@ -242,8 +286,8 @@ mod tests {
     fn a_full_buffer_makes_the_disk_wait() {
         let config = Config { upload_buffer: 16384, ..Config::default() };
         let mut upload = Upload::default();
-        upload.ask(block(0, 0), &config);
-        upload.ask(block(5, 0), &config);
+        upload.ask(block(0, 0));
+        upload.ask(block(5, 0));
         let run = upload.next_run(1 << 20, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
         assert_eq!(upload.next_run(1 << 20, &config), None);
@@ -254,16 +298,19 @@ mod tests {
         let config = Config::default();
         let mut upload = Upload::default();
         for wanted in [block(0, 0), block(1, 0), block(3, 0)] {
-            upload.ask(wanted, &config);
+            upload.ask(wanted);
         }
         let run = upload.next_run(16384, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
+        assert_eq!(upload.pending(), 3);
         upload.choke(|block| block.piece != 0);
+        assert_eq!(upload.pending(), 3, "a reject is an answer once it goes out");
         assert_eq!(upload.take_rejects().collect::<Vec<_>>(), [block(0, 0)]);
         upload.read(Key::from_bits(1), &Bytes::from(alloc::vec![7; 32768]));
         upload.choke(|_| true);
         assert_eq!(upload.buffered, 16384);
         assert_eq!(upload.take_ready().map(|(block, _)| block), Some(block(1, 0)));
+        assert_eq!(upload.pending(), 1);
         assert_eq!(upload.next_run(16384, &config).map(|run| run.piece), Some(3));
     }
 
@@ -271,7 +318,7 @@ mod tests {
     fn a_read_that_brings_too_little_is_a_reject() {
         let config = Config::default();
         let mut upload = Upload::default();
-        upload.ask(block(0, 0), &config);
+        upload.ask(block(0, 0));
         let run = upload.next_run(16384, &config).unwrap();
         upload.reading(Key::from_bits(1), run);
         upload.read(Key::from_bits(1), &Bytes::new());

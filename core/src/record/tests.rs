@@ -209,6 +209,7 @@ fn event() -> impl Strategy<Value = Event> {
         (id(), any::<u32>()).prop_map(|(torrent, piece)| Event::PieceVerified { torrent, piece }),
         (id(), any::<u32>()).prop_map(|(torrent, piece)| Event::PieceFailed { torrent, piece }),
         id().prop_map(|torrent| Event::Finished { torrent }),
+        id().prop_map(|torrent| Event::GoalReached { torrent }),
         id().prop_map(|torrent| Event::MetadataReceived { torrent }),
         (id(), text()).prop_map(|(torrent, reason)| Event::MetadataUnusable { torrent, reason }),
         (id(), disk_error()).prop_map(|(torrent, error)| Event::Failed { torrent, error }),

@@ -21,6 +21,7 @@ use crate::{
     peer::{CloseReason, ProtocolError},
     rng::Seed,
     storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
+    torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, Reach, udp::UdpTrackerConfig},
     web_seed::WebSeedConfig,
     wire::{MessageId, WireError, extension::ExtensionError},
@@ -92,15 +93,16 @@ form! { enum Event {
     11 => ShutDown,
     12 => MetadataReceived { torrent },
     13 => MetadataUnusable { torrent, reason },
-    14 => WebSeedFailed { torrent, url, reason },
-    15 => WebSeedBanned { torrent, url },
+    14 => GoalReached { torrent },
+    15 => WebSeedFailed { torrent, url, reason },
+    16 => WebSeedBanned { torrent, url },
 } }
 
 form! { struct Config {
-    peer_id_prefix, limits, announcer, udp_tracker, local_discovery, metadata,
+    peer_id_prefix, limits, announcer, udp_tracker, local_discovery, super_seed, metadata,
     connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout,
-    reconnect_interval, reconnect_maximum, reconnect_attempts, half_open_limit, known_peers_limit,
-    choke_interval, optimistic_rounds, snub_timeout, reject_timeout, reject_interval, allowed_fast_pieces,
+    reconnect_interval, reconnect_maximum, reconnect_attempts, useless_time, turnover_interval, half_open_limit, known_peers_limit,
+    choke_interval, optimistic_rounds, snub_timeout, block_timeout, reject_timeout, reject_interval, allowed_fast_pieces,
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
     random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
@@ -122,6 +124,8 @@ form! { struct Choices {
 } }
 
 form! { enum Priority { 0 => High, 1 => Normal, 2 => Low, 3 => Skip } }
+
+form! { struct SuperSeedConfig { passing_timeout, fetching_timeout } }
 
 form! { struct MetadataConfig {
     size_limit, memory_limit, candidate_limit, candidate_time, request_timeout, requests_per_peer, requests_per_piece,
@@ -269,7 +273,6 @@ form! { enum ProtocolError {
     7 => Extension(error),
     8 => PeerExchange,
     9 => Reject,
-    10 => Flood,
 } }
 
 form! { enum Expected {

@@ -1,6 +1,7 @@
 use super::{PeerSource, PeerSources};
 use crate::{
     config::Config,
+    peer::{OwnAddresses, canonical_priority},
     rng::Rng,
     time::{Duration, Instant},
 };
@@ -12,7 +13,8 @@ use core::net::{SocketAddr, SocketAddrV6};
 
 /// The peers of one torrent that we know of: which to try next, which to leave alone.
 ///
-/// Peers that never failed come first, in random order; a failure makes a peer wait, twice as long each time.
+/// Peers that never failed come first, those of higher priority (BEP 40) before others as far as we know our own address, in random
+/// order otherwise; a failure makes a peer wait, twice as long each time.
 #[derive(Debug)]
 pub struct PeerList {
     peers: BTreeMap<SocketAddr, KnownPeer>,
@@ -22,6 +24,7 @@ pub struct PeerList {
     banned: BTreeSet<SocketAddr>,
     /// How many of them only strangers vouch for.
     strangers: usize,
+    own: OwnAddresses,
     rng: Rng,
 }
 
@@ -39,7 +42,14 @@ struct KnownPeer {
 impl PeerList {
     /// An empty list.
     pub fn new(rng: Rng) -> PeerList {
-        PeerList { peers: BTreeMap::new(), candidates: BTreeSet::new(), banned: BTreeSet::new(), strangers: 0, rng }
+        PeerList {
+            peers: BTreeMap::new(),
+            candidates: BTreeSet::new(),
+            banned: BTreeSet::new(),
+            strangers: 0,
+            own: OwnAddresses::default(),
+            rng,
+        }
     }
 
     /// Learns of a peer from `sources`; `true` if it is new and may be tried. What cannot be a peer's address is ignored.
@@ -84,6 +94,17 @@ impl PeerList {
                 return Some(address);
             }
         }
+    }
+
+    /// What [`PeerList::next`] would give, left where it is.
+    pub fn peek(&self, now: Instant, skip_seeds: bool) -> Option<SocketAddr> {
+        let due = self.candidates.iter().take_while(|(at, ..)| *at <= now).map(|(.., address)| *address);
+        due.into_iter().find(|address| self.peers.get(address).is_some_and(|peer| !(skip_seeds && peer.seed)))
+    }
+
+    /// By which addresses peers know us: the order of those that become candidates from now on follows from it.
+    pub fn set_own(&mut self, own: OwnAddresses) {
+        self.own = own;
     }
 
     /// When the next peer is due, if any waits.
@@ -207,7 +228,8 @@ impl PeerList {
     }
 
     fn schedule(&mut self, address: SocketAddr, at: Instant) {
-        let tie = self.rng.next_u32();
+        let priority = self.own.toward(address).and_then(|own| canonical_priority(own, address));
+        let tie = priority.map_or_else(|| self.rng.next_u32(), |priority| !priority);
         let Some(peer) = self.peers.get_mut(&address) else { return };
         if let Some((at, tie)) = peer.candidate.replace((at, tie)) {
             self.candidates.remove(&(at, tie, address));

@@ -1,9 +1,9 @@
 use super::{
-    Assembly, Blame, Checking, Geometry, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, SourceId, WebSource,
-    choker::Choker, picker::Picker,
+    Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, SourceId,
+    WebSource, choker::Choker, picker::Picker, super_seed::SuperSeed,
 };
 use crate::{
-    choices::Choices,
+    choices::{Choices, Priority},
     command::TorrentSource,
     config::Config,
     error::DiskError,
@@ -14,7 +14,7 @@ use crate::{
     storage::{Allocation, FileStamp, Layout},
     time::Instant,
     tracker::{Announcer, Statistics},
-    util::{Armed, Bitfield, RateMeter},
+    util::{Armed, Bitfield, Lane, RateMeter},
 };
 use alloc::{
     boxed::Box,
@@ -75,10 +75,16 @@ pub(crate) struct Torrent {
     pub(crate) peers: PeerList,
     /// In the order in which the torrent names them; none before it is active for the first time.
     pub(crate) web_seeds: Vec<WebSource>,
+    /// When a connection may make room for another at the earliest.
+    pub(crate) next_turnover: Instant,
+    /// When to look whether one can, if there are peers to try and no room.
+    pub(crate) room_due: Option<Instant>,
     /// Never there where peers may not be told of peers; and not before one wants to be.
     pub(crate) exchange: Option<Box<PeerExchange>>,
     pub(crate) choker: Choker,
     pub(crate) choke_due: Option<Instant>,
+    /// There while we pose as a peer that has nothing (BEP 16).
+    pub(crate) super_seed: Option<Box<SuperSeed<ConnectionId>>>,
     pub(crate) announcer: Announcer,
 
     pub(crate) resume: Option<Resume>,
@@ -86,11 +92,14 @@ pub(crate) struct Torrent {
     pub(crate) resume_changed: bool,
     pub(crate) resume_due: Option<Instant>,
 
+    pub(crate) goal: GoalWatch,
     pub(crate) downloaded: u64,
     pub(crate) uploaded: u64,
     pub(crate) wasted: u64,
     pub(crate) download_meter: RateMeter,
     pub(crate) upload_meter: RateMeter,
+    pub(crate) download_lane: Lane<ConnectionId>,
+    pub(crate) upload_lane: Lane<ConnectionId>,
     pub(crate) armed: Armed,
 }
 
@@ -190,12 +199,24 @@ impl Torrent {
 
     /// Whether nothing more is wanted, and peers may know it (BEP 21).
     pub(crate) fn is_upload_only(&self) -> bool {
-        self.is_complete()
+        self.is_complete() && self.super_seed.is_none()
     }
 
     /// Whether connections may be opened and taken in.
     pub(crate) fn takes_peers(&self) -> bool {
         matches!(self.phase, Phase::Active | Phase::Metadata(_))
+    }
+
+    /// Bytes of the files that the owner wants.
+    pub(crate) fn wanted_length(&self) -> u64 {
+        let wanted = |(place, _): &(usize, _)| self.choices.file(u32::try_from(*place).unwrap_or(u32::MAX)) != Priority::Skip;
+        let files = self.layout.files().iter().enumerate().filter(|(_, file)| !file.padding);
+        files.filter(wanted).map(|(_, file)| file.length).sum()
+    }
+
+    /// Whether it gives and takes nothing.
+    pub(crate) fn is_seeding(&self) -> bool {
+        self.is_active() && self.is_complete()
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -219,7 +240,8 @@ impl Torrent {
             left: self.left(),
             peers_wanted,
             peers_known: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
-            partial_seed: self.is_upload_only() && !self.is_complete(),
+            // Wanting nothing more and being complete is still one and the same.
+            partial_seed: false,
         }
     }
 

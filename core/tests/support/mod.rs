@@ -331,6 +331,11 @@ impl World {
         self.0.borrow().look_ups.clone()
     }
 
+    /// The same; what answers them is up to the test.
+    pub fn takes_look_ups(&self) -> Vec<(ResolveId, String, u16)> {
+        std::mem::take(&mut self.0.borrow_mut().look_ups)
+    }
+
     /// The tracker answers the oldest announce that goes to `url`.
     pub fn tracker_answers(&self, url: &str, peers: &[&str]) {
         self.tracker_says(url, trackers::response(1800, peers));

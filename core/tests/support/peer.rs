@@ -36,6 +36,7 @@ pub(super) struct Stream {
     decoder: Decoder,
     heard: Vec<Message>,
     heard_bytes: usize,
+    read_bytes: usize,
     /// The engine closed it.
     pub(super) is_closed: bool,
 }
@@ -55,6 +56,7 @@ impl Stream {
             decoder: Decoder::new(Limits::default()),
             heard: Vec::new(),
             heard_bytes: 0,
+            read_bytes: 0,
             is_closed: false,
         }
     }
@@ -79,6 +81,7 @@ impl Stream {
         if data.len() > limit {
             self.outbox.push_front(data.split_off(limit));
         }
+        self.read_bytes += data.len();
         Some(data)
     }
 
@@ -292,6 +295,11 @@ impl Peer {
 
     pub fn heard_bytes(&self) -> usize {
         self.stream(|stream| stream.heard_bytes)
+    }
+
+    /// Bytes that the engine has read.
+    pub fn read_bytes(&self) -> usize {
+        self.stream(|stream| stream.read_bytes)
     }
 
     pub fn is_closed(&self) -> bool {

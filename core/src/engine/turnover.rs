@@ -1,0 +1,109 @@
+//! Which connections are kept when there is room for fewer: useless ones make room for peers of which nothing is known, and if the owner
+//! lowers a limit, the worst ones go.
+//!
+//! So that nothing flaps, only what was of no use for minutes makes room, one at a time and not often; and who had to go is not taken
+//! in instead of another for an hour, unless there is room anyway.
+
+use super::Engine;
+use crate::{
+    id::{ConnectionId, TorrentId},
+    peer::{CloseReason, Standing},
+    time::Instant,
+};
+use alloc::{collections::VecDeque, vec::Vec};
+use core::net::IpAddr;
+
+/// Who had to make room, and when; and when somebody may have to again.
+#[derive(Debug, Default)]
+pub(super) struct Turnover {
+    next: Instant,
+    replaced: VecDeque<(Instant, IpAddr)>,
+    /// Room is being made for someone: nobody else is to take it.
+    pub(super) reserved: bool,
+}
+
+/// Addresses that are remembered to have made room.
+const REPLACED: usize = 1000;
+
+impl Engine {
+    /// Closes the worst connection, of a torrent or of all, if it is of no use, for the sake of a peer at `candidate`.
+    pub(super) fn make_room(&mut self, scope: Option<TorrentId>, candidate: IpAddr) -> bool {
+        let (now, config) = (self.now, &self.config);
+        let next = match scope {
+            Some(torrent) => self.torrents.get(torrent).map_or(Instant::MAX, |torrent| torrent.next_turnover),
+            None => self.turnover.next,
+        };
+        let replaced = &mut self.turnover.replaced;
+        while replaced.front().is_some_and(|(at, _)| now.since(*at) >= config.reconnect_maximum) {
+            replaced.pop_front();
+        }
+        if now < next || replaced.iter().any(|(_, ip)| *ip == candidate) {
+            return false;
+        }
+        // Whether somebody is found or not: the next search is not before that.
+        let next = now + config.turnover_interval;
+        match scope.and_then(|torrent| self.torrents.get_mut(torrent)) {
+            Some(torrent) => torrent.next_turnover = next,
+            None => self.turnover.next = next,
+        }
+        let worst = self.standings(scope).into_iter().min().filter(|(standing, _)| standing.is_replaceable());
+        let Some((_, id)) = worst else { return false };
+        if let Some(connection) = self.connections.get(id) {
+            self.turnover.replaced.push_back((now, connection.remote.ip().to_canonical()));
+        }
+        if self.turnover.replaced.len() > REPLACED {
+            self.turnover.replaced.pop_front();
+        }
+        self.turnover.reserved = true;
+        self.close(id, CloseReason::NoUse);
+        self.turnover.reserved = false;
+        true
+    }
+
+    /// The owner has changed how many connections there may be: the worst ones go.
+    pub(super) fn enforce_limits(&mut self) {
+        let limits = self.config.limits;
+        let torrents: Vec<(TorrentId, usize)> = self.torrents.iter().map(|(id, torrent)| (id, torrent.connections.len())).collect();
+        let of_torrents = torrents.into_iter().map(|(id, count)| (Some(id), count, limits.connections_per_torrent));
+        for (scope, count, limit) in of_torrents.collect::<Vec<_>>() {
+            self.close_worst(scope, count.saturating_sub(limit as usize));
+        }
+        self.close_worst(None, self.connections.len().saturating_sub(limits.connections as usize));
+    }
+
+    fn close_worst(&mut self, scope: Option<TorrentId>, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let mut standings = self.standings(scope);
+        standings.sort();
+        self.turnover.reserved = true;
+        for (_, id) in standings.into_iter().take(count) {
+            self.close(id, CloseReason::Limit);
+        }
+        self.turnover.reserved = false;
+    }
+
+    /// All connections, of a torrent or of all, and what they are worth.
+    fn standings(&self, scope: Option<TorrentId>) -> Vec<(Standing, ConnectionId)> {
+        let standing = |id: ConnectionId| {
+            let connection = self.connections.get(id)?;
+            let seeding = connection.torrent.and_then(|torrent| self.torrents.get(torrent)).is_some_and(|torrent| torrent.is_seeding());
+            Some((connection.standing(self.now, seeding, &self.own_addresses, &self.config), id))
+        };
+        match scope {
+            Some(torrent) => {
+                self.torrents.get(torrent).into_iter().flat_map(|torrent| &torrent.connections).copied().filter_map(standing).collect()
+            }
+            None => self.connections.keys().filter_map(standing).collect(),
+        }
+    }
+
+    /// What is known of our own addresses has changed: peers are tried in the order that follows from it.
+    pub(super) fn own_addresses_changed(&mut self) {
+        let own = self.own_addresses;
+        for (_, torrent) in self.torrents.iter_mut() {
+            torrent.peers.set_own(own);
+        }
+    }
+}
