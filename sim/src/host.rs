@@ -216,6 +216,12 @@ impl World {
                 };
                 self.agenda.after(delay, Happening::Input(node, life, Box::new(Input::Http { request, result })));
             }
+            Action::Fetch { fetch, .. } => {
+                let result = Err(HttpError::Failed("there is no such server in this world".to_owned()));
+                self.agenda.after(ROUND_TRIP, Happening::Input(node, life, Box::new(Input::FetchHead { fetch, result })));
+            }
+            // Of what was never begun nothing is read.
+            Action::FetchRead { .. } | Action::FetchCancel { .. } => {}
             Action::Resolve { resolve, host, port } => {
                 let tracker = self.tracker.filter(|_| host == TRACKER_HOST).map(|tracker| self.nodes[tracker].address.ip());
                 let missing = || ResolveError("there is no such name in this world".to_owned());

@@ -214,8 +214,7 @@ impl Engine {
     // Web seeds
 
     /// How many bytes a torrent may begin to fetch now from elsewhere than a peer, at most half a second's worth; or when to ask
-    /// again. What is fetched is then told by [`Engine::count_download`], at best as it begins.
-    #[allow(dead_code, reason = "for web seeds")]
+    /// again. What it begins to fetch it pays for by [`Engine::pay_download`].
     pub(super) fn may_download(&mut self, torrent: TorrentId) -> Result<u64, Instant> {
         let now = self.now;
         let Some(state) = self.torrents.get_mut(torrent) else { return Err(Instant::MAX) };
@@ -225,10 +224,13 @@ impl Engine {
         if ready <= now { Ok(batch) } else { Err(ready) }
     }
 
-    /// `bytes` come from elsewhere than a peer. They count, whatever the limit.
-    #[allow(dead_code, reason = "for web seeds")]
-    pub(super) fn count_download(&mut self, torrent: TorrentId, bytes: u64) {
-        self.pay(Direction::Download, torrent, bytes, 0);
+    /// `passed` bytes come from elsewhere than a peer, for which `paid` were taken before. They count, whatever the limit.
+    pub(super) fn pay_download(&mut self, torrent: TorrentId, passed: u64, paid: u64) {
+        self.pay(Direction::Download, torrent, passed, paid);
+        if paid > passed {
+            self.list(Direction::Download, torrent);
+            self.pump_rates(Direction::Download);
+        }
     }
 
     // Turns

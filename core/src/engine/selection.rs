@@ -35,6 +35,7 @@ impl Engine {
         self.set_torrent_rates(id, rates);
         self.watch_goal(id);
         self.choose_super_seeding(id);
+        self.pump_web_seeds(id);
         self.blocks_freed(id, true);
         if switched {
             self.peer_exchange_changed(id);

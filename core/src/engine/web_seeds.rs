@@ -25,6 +25,9 @@ const SKIP: u64 = 128 << 10;
 /// Less than this of another's run is not worth a request.
 const SHARED: u64 = 512 << 10;
 
+/// Download limits are looked at again after this: they may have changed.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// Bytes of padding that are made at once. A torrent may consist of little else.
 const PADDING_AT_ONCE: u64 = 4 << 20;
 
@@ -49,7 +52,7 @@ impl Engine {
         for place in self.web_seed_places(id) {
             let Some(web) = self.web_source(id, place) else { return };
             web.seed.end();
-            web.padding_due = None;
+            web.rests_until = None;
             self.settle_web_seed(id, place);
         }
     }
@@ -69,7 +72,7 @@ impl Engine {
         let now = self.now;
         for place in self.web_seed_places(id) {
             let Some(web) = self.web_source(id, place) else { return };
-            web.padding_due.take_if(|at| *at <= now);
+            web.rests_until.take_if(|at| *at <= now);
             if let Err(fault) = web.seed.handle_timeout(now) {
                 self.web_seed_failed(id, place, &fault);
             }
@@ -95,7 +98,11 @@ impl Engine {
         let Some((id, place)) = self.fetching(fetch, is_last) else { return };
         let Some(web) = self.web_source(id, place) else { return };
         let allocation = result.as_ref().map_or(0, |buffer| u64::from(buffer.allocation));
-        let length = result.as_ref().map_or(0, |buffer| buffer.data.len() as u64).max(1);
+        let length = result.as_ref().map_or(0, |buffer| buffer.data.len() as u64);
+        let granted = core::mem::take(&mut web.granted);
+        self.pay_download(id, length, granted);
+        let length = length.max(1);
+        let Some(web) = self.web_source(id, place) else { return };
         match web.seed.handle_body(now, result.map(|buffer| buffer.data)) {
             Ok((offset, data)) => self.web_data(id, place, offset, data, (allocation.max(length) << 8) / length),
             Err(fault) => self.web_seed_failed(id, place, &fault),
@@ -173,11 +180,24 @@ impl Engine {
                 self.withheld_web_seeds.insert(id);
                 return;
             }
-            let limit = self.config.read_limit.max(1);
+            let Some(web) = self.web_source(id, place).filter(|web| !web.seed.waits_for_server() && web.rests_until.is_none()) else {
+                return;
+            };
+            debug_assert!(web.seed.is_running());
+            let batch = match self.may_download(id) {
+                Ok(batch) => batch,
+                Err(at) => {
+                    // Limits may change meanwhile.
+                    let until = at.min(now + LONGEST_REST);
+                    self.web_source(id, place).into_iter().for_each(|web| web.rests_until = Some(until));
+                    return;
+                }
+            };
+            let limit = u64::from(self.config.read_limit.max(1)).min(batch.max(1)) as u32;
             let Some(torrent) = self.torrents.get_mut(id) else { return };
             let Torrent { web_seeds, source, layout, .. } = torrent;
             let crate::command::TorrentSource::Metainfo(metainfo) = source else { return };
-            let Some(web) = web_seeds.get_mut(place as usize).filter(|web| web.padding_due.is_none()) else { return };
+            let Some(web) = web_seeds.get_mut(place as usize) else { return };
             match web.seed.poll(now, &metainfo.info, layout) {
                 None => return self.settle_web_seed(id, place),
                 Some(WebSeedStep::Fetch { url, range }) => {
@@ -188,13 +208,15 @@ impl Engine {
                 }
                 Some(WebSeedStep::Read) => {
                     let Some(fetch) = web.fetch else { return };
+                    web.granted = limit.into();
+                    self.pay_download(id, limit.into(), 0);
                     self.actions.push_back(Action::FetchRead { fetch, limit });
                     return;
                 }
                 Some(WebSeedStep::Padding { offset, length }) => {
                     padding += u64::from(length);
                     if padding >= PADDING_AT_ONCE {
-                        web.padding_due = Some(now + Duration::from_millis(1));
+                        web.rests_until = Some(now + Duration::from_millis(1));
                     }
                     let zeros = Bytes::from_static(ZEROS.get(..length as usize).unwrap_or(&ZEROS));
                     self.web_data(id, place, offset, zeros, 0);
@@ -350,8 +372,10 @@ impl Engine {
         if !web.seed.is_requesting()
             && let Some(fetch) = web.fetch.take()
         {
+            let granted = core::mem::take(&mut web.granted);
             self.fetches.remove(fetch);
             self.actions.push_back(Action::FetchCancel { fetch });
+            self.pay_download(id, 0, granted);
         }
         self.wake_peers(id, freed);
     }

@@ -95,8 +95,8 @@ form! { enum Event {
     12 => MetadataReceived { torrent },
     13 => MetadataUnusable { torrent, reason },
     14 => GoalReached { torrent },
-    16 => WebSeedFailed { torrent, url, reason },
-    15 => WebSeedBanned { torrent, url },
+    15 => WebSeedFailed { torrent, url, reason },
+    16 => WebSeedBanned { torrent, url },
 } }
 
 form! { struct Config {

@@ -16,16 +16,18 @@ pub(crate) struct WebSource {
     pub(crate) claimed: Range<u32>,
     /// Others sent something that was asked of it.
     pub(crate) robbed: bool,
-    /// There is more padding to go on with than is done at once.
-    pub(crate) padding_due: Option<Instant>,
+    /// What of the download limits was taken for the read that is under way, in bytes.
+    pub(crate) granted: u64,
+    /// It goes on then: download limits want that, or there is more padding than is made at once.
+    pub(crate) rests_until: Option<Instant>,
 }
 
 impl WebSource {
     pub(crate) fn new(seed: WebSeed) -> WebSource {
-        WebSource { seed, fetch: None, cutter: BlockCutter::default(), claimed: 0..0, robbed: false, padding_due: None }
+        WebSource { seed, fetch: None, cutter: BlockCutter::default(), claimed: 0..0, robbed: false, granted: 0, rests_until: None }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        [self.seed.next_deadline(), self.padding_due].into_iter().flatten().min()
+        [self.seed.next_deadline(), self.rests_until].into_iter().flatten().min()
     }
 }

@@ -395,6 +395,11 @@ impl WebSeed {
         matches!(&self.state, State::Running(run) if run.request != Request::None)
     }
 
+    /// Whether the server is to say something next.
+    pub fn waits_for_server(&self) -> bool {
+        matches!(&self.state, State::Running(Run { request: Request::Opening { .. } | Request::Open { reading: true, .. }, .. }))
+    }
+
     /// Until when it is left alone, if it is.
     pub fn waits_until(&self) -> Option<Instant> {
         match self.state {

@@ -6,6 +6,7 @@ use crate::{
 };
 use rustor_core::{
     command::{Command, TorrentSource},
+    config::Limits,
     event::Event,
     id::TorrentId,
     input::{ByteRange, FetchHead},
@@ -624,6 +625,26 @@ fn nothing_is_read_while_too_many_blocks_wait_for_the_disk() {
     world.seconds(3600);
     assert!(!download.is_over());
     world.disk_catches_up();
+    assert!(is_complete(&world, &content));
+}
+
+#[test]
+fn a_download_limit_holds_for_web_seeds_too() {
+    let content = Content::new(1024 * BLOCK as usize, 4 * BLOCK);
+    let world = World::with(|config| config.limits.rates.download = Some(500_000));
+    let torrent = leeches(&world, &content, &["http://a.example/", "http://b.example/"]);
+    world.downloads().iter().for_each(|download| download.serves(&content.data));
+    world.seconds(5);
+    let before = world.status(torrent).downloaded;
+    world.seconds(10);
+    let rate = (world.status(torrent).downloaded - before) / 10;
+    assert!((475_000..=525_000).contains(&rate), "{rate} bytes a second");
+    assert!(world.wakes() < 2000, "{} wakes", world.wakes());
+    world.does(Command::SetLimits(Limits::default()));
+    world.seconds(2);
+    world.web_serves(|_| Some(content.data.clone()));
+    world.seconds(1);
+    world.web_serves(|_| Some(content.data.clone()));
     assert!(is_complete(&world, &content));
 }
 
