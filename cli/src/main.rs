@@ -15,6 +15,7 @@ mod seed;
 mod session;
 mod show;
 mod signals;
+mod sim;
 mod torrent_file;
 mod tracker;
 mod verify;
@@ -65,6 +66,7 @@ enum Command {
     Scrape(scrape::Scrape),
     Tracker(tracker::Tracker),
     Demo(demo::Demo),
+    Sim(sim::Sim),
     Replay(replay::Replay),
 }
 
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Scrape(scrape) => scrape.run(&output),
         Command::Tracker(tracker) => tracker.run(&output),
         Command::Demo(demo) => demo.run(&output),
+        Command::Sim(sim) => sim.run(&output),
         Command::Replay(replay) => replay.run(&output),
     };
     let exit = exit.unwrap_or_else(|failure| {

@@ -90,6 +90,19 @@ impl<'a> Reporter<'a> {
                     }
                 }
             }
+            Event::WebSeedFailed { torrent, url, reason } => {
+                let Some(known) = self.torrents.get_mut(torrent) else { return };
+                let (url, reason) = (safe(url), safe(reason));
+                // As with trackers: it is asked again and again, and the same trouble is told once.
+                let last = known.trackers.insert(url.clone().into_owned(), Some(reason.clone().into_owned()));
+                if output.is_verbose() || last.flatten().as_deref() != Some(&reason) {
+                    output.warning(format_args!("{}: web seed {url}: {reason}", known.name));
+                }
+            }
+            Event::WebSeedBanned { torrent, url } => {
+                let Some(known) = self.torrents.get(torrent) else { return };
+                output.warning(format_args!("{}: web seed {}: its file does not fit the torrent's hashes", known.name, safe(url)));
+            }
             _ if !output.is_verbose() => {}
             Event::Checked { torrent, verified, pieces } => {
                 self.detail(torrent, format_args!("{} of {} pieces are there", Count((*verified).into()), Count((*pieces).into())));
@@ -112,7 +125,8 @@ impl<'a> Reporter<'a> {
     pub(crate) fn watch(&mut self, status: &TorrentStatus) {
         let Some(known) = self.torrents.get_mut(&status.torrent) else { return };
         let needs_peers = matches!(status.state, TorrentState::Downloading | TorrentState::FetchingMetadata);
-        if status.peers > 0 || !needs_peers {
+        // What comes without peers comes from a web seed.
+        if status.peers > 0 || status.download_rate > 0 || !needs_peers {
             known.lonely_since = Instant::now();
             known.lonely_told = false;
         } else if !known.lonely_told && known.lonely_since.elapsed() >= PATIENCE {

@@ -61,7 +61,7 @@ impl Tracker {
                     output.result(announce_url(scheme, *address))?;
                 }
             }
-            output.note(format_args!("tracking on {}; Ctrl-C stops", addresses(&local)));
+            output.note(format_args!("tracking on {} over HTTP and UDP; Ctrl-C stops", addresses(&local)));
             tokio::select! {
                 () = signals.next() => {}
                 () = tracker.report(output) => {}

@@ -135,9 +135,12 @@ impl Host {
             }
             Action::Disk { job, operation, .. } => return drop(self.disk.send((job, operation))),
             Action::Http { request, .. } => Input::Http { request, result: Err(HttpError::Failed("no HTTP in this example".into())) },
+            Action::Fetch { fetch, .. } => Input::FetchHead { fetch, result: Err(HttpError::Failed("no HTTP in this example".into())) },
             Action::Resolve { resolve, .. } => Input::Resolved { resolve, result: Err(ResolveError("no names in this example".into())) },
             // Nobody was let in, and datagrams may be lost.
             Action::Accept { .. } | Action::Refuse { .. } | Action::SendDatagram { .. } | Action::Multicast { .. } => return,
+            // Of what was never begun nothing is read.
+            Action::FetchRead { .. } | Action::FetchCancel { .. } => return,
         };
         // Not at once, in the midst of what the engine wants done, but in its turn.
         let _ = self.answers.send(answer);

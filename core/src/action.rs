@@ -1,7 +1,8 @@
 //! What the host must do now.
 
 use crate::{
-    id::{ConnectionId, DiskJobId, HttpId, IncomingId, ResolveId, TorrentId},
+    id::{ConnectionId, DiskJobId, FetchId, HttpId, IncomingId, ResolveId, TorrentId},
+    input::ByteRange,
     storage::DiskOperation,
 };
 use alloc::{string::String, vec::Vec};
@@ -74,6 +75,30 @@ pub enum Action {
         body_limit: u32,
         /// Give up after this many milliseconds, name look-up included.
         timeout_millis: u32,
+    },
+    /// GET a part of a file, redirects followed, without unpacking anything, and without a limit in time: the engine gives up by itself.
+    /// Answered by [`Input::FetchHead`](crate::input::Input::FetchHead); the body then waits to be read.
+    Fetch {
+        /// The download's id.
+        fetch: FetchId,
+        /// `http:` or `https:`.
+        url: String,
+        /// The part to ask for.
+        range: ByteRange,
+    },
+    /// Read once of the body, as soon as there is something. Answered by [`Input::FetchBody`](crate::input::Input::FetchBody).
+    /// At most one is under way for a download.
+    FetchRead {
+        /// Which download.
+        fetch: FetchId,
+        /// At most this many bytes: how rate limits and back-pressure reach the socket. Never zero.
+        limit: u32,
+    },
+    /// Give a download up and close its connection. Not answered itself; what was under way may still be answered, or not. Means nothing
+    /// where the download has just ended by itself: with an error, or with the end of its body.
+    FetchCancel {
+        /// Which download.
+        fetch: FetchId,
     },
     /// Look a name up. Answered by [`Input::Resolved`](crate::input::Input::Resolved).
     Resolve {

@@ -5,7 +5,9 @@ use crate::{
     local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     time::Duration,
+    torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, udp::UdpTrackerConfig},
+    web_seed::WebSeedConfig,
 };
 
 /// How an engine behaves. Every field may be varied by a simulation.
@@ -22,6 +24,8 @@ pub struct Config {
     pub udp_tracker: UdpTrackerConfig,
     /// How often torrents are announced to the local network; `None` turns local discovery off altogether. Default as BEP 14 says.
     pub local_discovery: Option<LocalDiscoveryConfig>,
+    /// How patiently super-seeding waits for peers (BEP 16).
+    pub super_seed: SuperSeedConfig,
     /// How metadata is fetched.
     pub metadata: MetadataConfig,
 
@@ -118,6 +122,8 @@ pub struct Config {
     pub tracker_body_limit: u32,
     /// Events that wait to be polled; the oldest go first. Default 10,000.
     pub event_limit: usize,
+    /// How web seeds are used.
+    pub web_seed: WebSeedConfig,
 }
 
 /// What the owner may change while the engine runs.
@@ -148,6 +154,7 @@ impl Default for Config {
             announcer: AnnouncerConfig::default(),
             udp_tracker: UdpTrackerConfig { max_retransmissions: 2, ..UdpTrackerConfig::default() },
             local_discovery: Some(LocalDiscoveryConfig::default()),
+            super_seed: SuperSeedConfig::default(),
             metadata: MetadataConfig::default(),
             connect_timeout: seconds(10),
             handshake_timeout: seconds(10),
@@ -189,6 +196,7 @@ impl Default for Config {
             tracker_timeout: seconds(30),
             tracker_body_limit: 2 << 20,
             event_limit: 10_000,
+            web_seed: WebSeedConfig::default(),
         }
     }
 }

@@ -102,6 +102,22 @@ pub enum Event {
         /// The peer.
         remote: SocketAddr,
     },
+    /// A web seed did not do what it was asked, and is left alone for a while.
+    WebSeedFailed {
+        /// Whose.
+        torrent: TorrentId,
+        /// The web seed, as the torrent names it.
+        url: String,
+        /// Why, in words for people.
+        reason: String,
+    },
+    /// A web seed sent bad data and will not be asked again (BEP 19).
+    WebSeedBanned {
+        /// Whose.
+        torrent: TorrentId,
+        /// The web seed, as the torrent names it.
+        url: String,
+    },
     /// The torrent is gone, and so is all that was under way for it.
     Removed {
         /// Whose.

@@ -10,6 +10,8 @@ pub enum ConnectionKind {}
 pub enum DiskJobKind {}
 /// Marks the ids of HTTP requests.
 pub enum HttpKind {}
+/// Marks the ids of streamed downloads.
+pub enum FetchKind {}
 /// Marks the ids of name look-ups.
 pub enum ResolveKind {}
 
@@ -22,6 +24,9 @@ pub type ConnectionId = Key<ConnectionKind>;
 pub type DiskJobId = Key<DiskJobKind>;
 /// One [`Action::Http`](crate::action::Action::Http) and its answer.
 pub type HttpId = Key<HttpKind>;
+/// One [`Action::Fetch`](crate::action::Action::Fetch), to the end of its body or to
+/// [`Action::FetchCancel`](crate::action::Action::FetchCancel).
+pub type FetchId = Key<FetchKind>;
 /// One [`Action::Resolve`](crate::action::Action::Resolve) and its answer.
 pub type ResolveId = Key<ResolveKind>;
 

@@ -2,12 +2,12 @@
 
 use crate::{
     error::{DiskError, HttpError, ResolveError, StreamError},
-    id::{ConnectionId, DiskJobId, HttpId, IncomingId, ResolveId},
+    id::{ConnectionId, DiskJobId, FetchId, HttpId, IncomingId, ResolveId},
     storage::DiskOutput,
 };
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
-use core::net::SocketAddr;
+use core::{net::SocketAddr, num::NonZeroU64};
 
 /// Something that happened outside the engine.
 ///
@@ -62,6 +62,21 @@ pub enum Input {
         /// What the server said, redirects followed, body decompressed.
         result: Result<HttpReply, HttpError>,
     },
+    /// Answers [`Action::Fetch`](crate::action::Action::Fetch): the body, if there is one, waits to be read.
+    FetchHead {
+        /// Which download.
+        fetch: FetchId,
+        /// What the server said before the body. After an error the download is over.
+        result: Result<FetchHead, HttpError>,
+    },
+    /// Answers [`Action::FetchRead`](crate::action::Action::FetchRead).
+    FetchBody {
+        /// Which download.
+        fetch: FetchId,
+        /// The next bytes; none at the end of the body. After that, or an error, the download is over. A body that ends before its
+        /// announced length is an error.
+        result: Result<ReadBuffer, HttpError>,
+    },
     /// Answers [`Action::Resolve`](crate::action::Action::Resolve).
     Resolved {
         /// Which look-up.
@@ -94,6 +109,30 @@ pub struct ReadBuffer {
     /// How many bytes of memory stay taken while any slice of `data` lives, at least `data.len()`.
     /// Budgets count this, because a slice pins its whole buffer.
     pub allocation: u32,
+}
+
+/// What an HTTP server says before a body that is fetched part by part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchHead {
+    /// The status of the last answer, after redirects.
+    pub status: u16,
+    /// The length that the body is announced with, in bytes.
+    pub length: Option<u64>,
+    /// The part of the file that the body is, as the server says (`Content-Range`).
+    pub range: Option<ByteRange>,
+    /// The whole file's length as told with the part.
+    pub total: Option<u64>,
+    /// How many seconds to stay away (`Retry-After`).
+    pub retry_after: Option<u32>,
+}
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    /// Where it begins, in bytes from the file's start.
+    pub start: u64,
+    /// How many bytes it has; never zero.
+    pub length: NonZeroU64,
 }
 
 /// What an HTTP server answered.

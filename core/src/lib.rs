@@ -77,7 +77,7 @@
 //! # The parts
 //!
 //! Each can be used alone: [`bencode`], [`metainfo`], [`wire`], [`tracker`] with its announcer, codecs and a small tracker, the
-//! [picker](torrent::picker), the [choker](torrent::choker), [`storage`]. The [`engine`] composes them.
+//! [picker](torrent::picker), the [choker](torrent::choker), [`storage`], the [web seed](web_seed). The [`engine`] composes them.
 //!
 //! No item of this crate panics on what a peer, a tracker, a disk or a torrent file says.
 
@@ -113,4 +113,5 @@ pub mod time;
 pub mod torrent;
 pub mod tracker;
 pub mod util;
+pub mod web_seed;
 pub mod wire;

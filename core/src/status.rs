@@ -68,6 +68,34 @@ pub struct TorrentStatus {
     pub next_announce: Option<Instant>,
 }
 
+/// A web seed at one moment (BEP 19). Rates are in bytes a second.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebSeedStatus {
+    /// Its URL, as the torrent names it.
+    pub url: String,
+    /// What it is doing.
+    pub state: WebSeedState,
+    /// What went wrong last, in words for people, if nothing good came since.
+    pub fault: Option<String>,
+    /// Bytes of files that came from it in this session, of use or not.
+    pub downloaded: u64,
+    /// Bytes that come from it, averaged over the last seconds.
+    pub download_rate: u64,
+}
+
+/// What a web seed is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebSeedState {
+    /// Nothing: nothing of what it has is needed.
+    Idle,
+    /// Sending.
+    Active,
+    /// It failed, or is busy, and is left alone until then.
+    Waiting(Instant),
+    /// It sent bad data, and is not asked again.
+    Banned,
+}
+
 /// A peer at one moment. Rates are in bytes a second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerStatus {

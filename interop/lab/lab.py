@@ -68,6 +68,11 @@ class Tracker:
         """Its announce URL."""
         return f"http://{self.at}/announce"
 
+    @property
+    def udp_url(self) -> str:
+        """Its announce URL over UDP."""
+        return f"udp://{self.at}/announce"
+
     def knows(self, torrent: Torrent) -> int:
         """How many peers of the torrent have announced themselves."""
         counts = trackers.scrape(self.host, self.address, self.port, torrent.info_hash)
@@ -108,9 +113,9 @@ class Lab:
         """The payload called `large` or `tree`."""
         return self.large() if name == "large" else self.environment.payloads.tree()
 
-    def torrent(self, payload: Payload, urls: list[str], name: str = "job") -> Torrent:
+    def torrent(self, payload: Payload, urls: list[str], name: str = "job", web_seeds: list[str] | None = None) -> Torrent:
         """A torrent of the payload, made by the lab itself."""
-        return Torrent.make(payload, self.directory / f"{name}.torrent", urls)
+        return Torrent.make(payload, self.directory / f"{name}.torrent", urls, web_seeds or [])
 
     def start(self, name: str, argv: list[str], host: Host, state: str | None = None) -> Process:
         """Starts a command. Processes with the same `state` share their home folder."""
@@ -224,6 +229,10 @@ class Lab:
         """Lets time pass."""
         end = time.monotonic() + seconds
         self.wait(lambda: time.monotonic() >= end, "time passes")
+
+    def wait_for_listener(self, process: Process, host: Host, port: int) -> None:
+        """Waits until a process listens at its host's address."""
+        self.wait(lambda: _listens(host, host.address, port) or self._ended(process), f"{process.name} listens")
 
     def finish(self, process: Process, expect: int | None = None) -> Process:
         """Waits until a process ends, never with a panic, and with the exit code expected."""

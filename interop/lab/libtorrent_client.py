@@ -26,6 +26,7 @@ def main() -> None:
         command.add_argument("--port", type=int, required=True)
         command.add_argument("--peer", action="append", default=[])
         command.add_argument("--upload-limit", type=int, default=0, help="bytes a second")
+        command.add_argument("--local-discovery", action="store_true")
     create = commands.add_parser("create")
     create.add_argument("directory")
     create.add_argument("piece_length", type=int)
@@ -58,7 +59,7 @@ def transfer(arguments: argparse.Namespace) -> None:
         {
             "listen_interfaces": f"0.0.0.0:{arguments.port},[::]:{arguments.port}",
             "enable_dht": False,
-            "enable_lsd": False,
+            "enable_lsd": arguments.local_discovery,
             "enable_upnp": False,
             "enable_natpmp": False,
             "enable_incoming_utp": False,

@@ -16,6 +16,7 @@ PACKAGES = {  # command: Debian package
     "transmission-daemon": "transmission-daemon",
     "aria2c": "aria2",
     "opentracker": "opentracker",
+    "nginx": "nginx",
     "ip": "iproute2",
 }
 

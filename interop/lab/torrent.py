@@ -68,9 +68,9 @@ class Torrent:
         return cls(file, info, hashlib.sha1(encode(info)).digest())
 
     @classmethod
-    def make(cls, payload: Payload, file: pathlib.Path, trackers: list[str]) -> Torrent:
+    def make(cls, payload: Payload, file: pathlib.Path, trackers: list[str], web_seeds: list[str]) -> Torrent:
         """Writes a version 1 torrent of `payload`."""
-        file.write_bytes(encode(metainfo(info_of(payload), trackers)))
+        file.write_bytes(encode(metainfo(info_of(payload), trackers, web_seeds)))
         return cls.read(file)
 
     @property
@@ -117,11 +117,13 @@ def info_of(payload: Payload) -> dict[str, Any]:
     return info
 
 
-def metainfo(info: dict[str, Any], trackers: list[str]) -> dict[str, Any]:
+def metainfo(info: dict[str, Any], trackers: list[str], web_seeds: list[str] | None = None) -> dict[str, Any]:
     """The outer dictionary around an info dictionary."""
     outer: dict[str, Any] = {"info": info, "creation date": 1_700_000_000}
     if trackers:
         outer["announce"] = trackers[0]
+    if web_seeds:
+        outer["url-list"] = web_seeds
     if len(trackers) > 1:
         outer["announce-list"] = [[url] for url in trackers]
     return outer

@@ -1,8 +1,30 @@
 //! Whole swarms of [RusTor engines](rustor_core) in one thread and in virtual time, decided by one seed.
 //!
-//! This is a first, small version, and honest about it: streams with latency and upload rates, datagrams that get lost, disks that
-//! never fail unless told to, a tracker over HTTP and UDP, a running hash over everything said, and recordings of what each engine was
-//! told. More faults, adversaries and scenario files are still to come.
+//! # How it works
+//!
+//! Real engines run here, as many as you like; everything around them is simulated. There is one [`Agenda`]: a queue of what will
+//! happen, in microseconds. Nothing sleeps, nothing is random that the seed does not decide, and so a run is repeated exactly from
+//! its [`Scenario`].
+//!
+//! ```text
+//!   seed ──► Scenario ──► World ────────────────────────────────────────► Report
+//!            (TOML)       agenda ─► node: engine, adversary or tracker      times, use of links, fairness,
+//!                           ▲         │ actions                            a hash over everything said,
+//!                           │         ▼                                    and what did not hold
+//!                           └── network, disk, services      checks look at all that goes past
+//! ```
+//!
+//! - A [`Scenario`] says who is there, with which links, disks and configuration, what they share, and what goes wrong when. It is
+//!   plain data: written by hand, [drawn](Scenario::draw) from a seed, [shrunk](Scenario::shrink) when it fails.
+//! - The [`World`] holds the nodes and lets time pass. It tells an engine what happens and does what the engine wants, as any host does.
+//! - The [`network`] carries streams and datagrams over links that are slow, lose, delay and break.
+//! - A [`disk`] keeps apart what is written and what is durable.
+//! - [Adversaries](Mischief) speak to engines in raw bytes.
+//! - [Invariants](Invariant) are checked as it runs; the [`Report`] says how often, and which did not hold.
+//!
+//! # By hand
+//!
+//! Tests that want one particular thing build their world step by step:
 //!
 //! ```
 //! use rustor_sim::{Link, Payload, World};
@@ -11,18 +33,41 @@
 //! let mut world = World::new(7);
 //! let seed = world.node(Link::default());
 //! let leecher = world.node(Link::default());
-//! let torrent = world.add_seed(seed, &payload);
+//! world.add_seed(seed, &payload);
 //! world.add(leecher, &payload, &[world.address(seed)]);
 //! assert!(world.run_until(|world| world.is_complete(leecher, &payload), 60));
-//! # let _ = torrent;
 //! ```
 
-mod disk;
-mod network;
+#![forbid(unsafe_code)]
+
+mod adversary;
+mod agenda;
+mod checks;
+mod difference;
+pub mod disk;
+mod host;
+pub mod network;
+mod node;
 mod payload;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+mod plot;
+mod report;
+mod run;
+pub mod scenario;
+mod services;
+pub mod units;
 mod world;
 
+pub use adversary::Mischief;
+pub use agenda::Agenda;
+pub use checks::{Checks, Invariant, Violation};
+pub use difference::{Moment, first_difference};
 pub use disk::{Disk, DiskFault};
 pub use network::Link;
 pub use payload::Payload;
-pub use world::{NodeId, World};
+pub use report::{Cost, Distribution, Report, Sample};
+pub use run::Run;
+pub use scenario::{Scenario, ScenarioError};
+pub use services::TrackerFault;
+pub use world::{NodeId, Options, Statistics, World};

@@ -1,7 +1,8 @@
 use bytes::Bytes;
 use rustor_core::{
-    metainfo::Metainfo,
+    metainfo::{Magnet, Metainfo},
     rng::{Purpose, Rng, Seed},
+    storage::{Layout, Span},
 };
 use sha1::{Digest, Sha1};
 
@@ -10,8 +11,10 @@ use sha1::{Digest, Sha1};
 pub struct Payload {
     /// The torrent.
     pub metainfo: Metainfo,
-    /// Its bytes.
+    /// Its bytes, one file behind the other.
     pub data: Bytes,
+    /// Its files: their paths below a download folder, and where in `data` they begin and end.
+    pub files: Vec<(String, u64, u64)>,
 }
 
 impl Payload {
@@ -20,17 +23,93 @@ impl Payload {
         Payload::with_tracker(name, length, piece_length, seed, "http://tracker.sim/announce")
     }
 
-    /// The same, with another tracker.
+    /// The same, with another tracker; with none, if that is empty.
     pub fn with_tracker(name: &str, length: usize, piece_length: usize, seed: u64, tracker: &str) -> Payload {
-        let mut data = vec![0; length];
+        Payload::with_files(name, &[length], piece_length, seed, tracker, false)
+    }
+
+    /// A torrent of files of these lengths: one file of this name, or a folder of this name with files `0`, `1` and so on.
+    pub fn with_files(name: &str, lengths: &[usize], piece_length: usize, seed: u64, tracker: &str, private: bool) -> Payload {
+        let mut data = vec![0; lengths.iter().sum()];
         Rng::new(Seed::from_u64(seed)).fork(Purpose::Simulation, 0).fill(&mut data);
-        let mut torrent = Vec::new();
-        torrent.extend(format!("d8:announce{}:{tracker}4:infod6:lengthi{length}e4:name{}:{name}", tracker.len(), name.len()).bytes());
+        let mut torrent = b"d".to_vec();
+        if !tracker.is_empty() {
+            torrent.extend(format!("8:announce{}:{tracker}", tracker.len()).bytes());
+        }
+        torrent.extend(b"4:infod");
+        match lengths {
+            [length] => torrent.extend(format!("6:lengthi{length}e").bytes()),
+            _ => {
+                torrent.extend(b"5:filesl");
+                for (number, length) in lengths.iter().enumerate() {
+                    let path = number.to_string();
+                    torrent.extend(format!("d6:lengthi{length}e4:pathl{}:{path}ee", path.len()).bytes());
+                }
+                torrent.extend(b"e");
+            }
+        }
+        torrent.extend(format!("4:name{}:{name}", name.len()).bytes());
         let hashes: Vec<u8> = data.chunks(piece_length).flat_map(|piece| Sha1::digest(piece).to_vec()).collect();
         torrent.extend(format!("12:piece lengthi{piece_length}e6:pieces{}:", hashes.len()).bytes());
         torrent.extend(hashes);
+        if private {
+            torrent.extend(b"7:privatei1e");
+        }
         torrent.extend(b"ee");
         let metainfo = Metainfo::parse(torrent.into()).expect("a torrent made here is well-formed");
-        Payload { metainfo, data: data.into() }
+        let mut start = 0;
+        let files = lengths.iter().enumerate().map(|(number, length)| {
+            let path = if lengths.len() == 1 { name.to_owned() } else { format!("{name}/{number}") };
+            let begin = start;
+            start += *length as u64;
+            (path, begin, start)
+        });
+        let files = files.collect();
+        Payload { metainfo, data: data.into(), files }
+    }
+
+    /// The torrent's magnet link, with its trackers.
+    pub fn magnet(&self) -> Magnet {
+        let hash: String = self.metainfo.info_hash().0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let trackers: String = self.metainfo.trackers.iter().flatten().map(|tracker| format!("&tr={tracker}")).collect();
+        format!("magnet:?xt=urn:btih:{hash}{trackers}").parse().expect("a link made here is well-formed")
+    }
+
+    /// Peers come from its trackers alone (BEP 27).
+    pub fn is_private(&self) -> bool {
+        self.metainfo.info.is_private()
+    }
+
+    /// How many pieces there are.
+    pub fn pieces(&self) -> u32 {
+        self.data.len().div_ceil(self.piece_length() as usize) as u32
+    }
+
+    /// Bytes of all pieces but the last.
+    pub fn piece_length(&self) -> u32 {
+        self.metainfo.info.piece_length()
+    }
+
+    /// The true bytes of a range; cut where the torrent ends.
+    pub fn slice(&self, start: u64, length: u64) -> Bytes {
+        let total = self.data.len() as u64;
+        let (start, end) = (start.min(total), start.saturating_add(length).min(total));
+        self.data.slice(start as usize..end as usize)
+    }
+
+    /// Whether these are the torrent's bytes from `start` on. Slices of the shared copy are known by their address, without a look
+    /// at what they hold.
+    pub fn is_true<'a>(&self, start: u64, parts: impl IntoIterator<Item = &'a [u8]>) -> bool {
+        let mut at = start as usize;
+        parts.into_iter().all(|part| {
+            let Some(truth) = self.data.get(at..at + part.len()) else { return false };
+            at += part.len();
+            truth.as_ptr() == part.as_ptr() || truth == part
+        })
+    }
+
+    /// Where in the torrent a span of one of its files begins.
+    pub(crate) fn position(&self, layout: &Layout, span: &Span) -> u64 {
+        layout.files().iter().take(span.file as usize).map(|file| file.length).sum::<u64>() + span.offset
     }
 }

@@ -1,126 +1,147 @@
 use crate::{
-    disk::Disk,
-    network::{Link, Pipe, departure},
+    adversary::{Adversary, Mischief},
+    agenda::Agenda,
+    checks::{Checks, Invariant, contract::Contract},
+    disk::{self, Disk},
+    network::{self, End, Link, Network, Traffic},
+    node::{Brain, Host, Node},
     payload::Payload,
+    scenario::Step,
+    services::{TRACKER_ADDRESS, Tracker},
+    units::Span,
 };
-use bytes::Bytes;
 use rustor_core::{
-    action::Action,
-    command::{AddTorrent, Command, Reply},
+    command::{AddTorrent, Command, Reply, TorrentSource},
     config::Config,
     engine::Engine,
-    error::{HttpError, ResolveError, StreamError},
     event::Event,
-    id::{ConnectionId, IncomingId, TorrentId},
-    input::{HttpReply, Input, ReadBuffer},
+    id::{DiskJobId, TorrentId},
+    input::Input,
     record::{Recorder, Transcript},
     rng::{Purpose, Rng, Seed},
     time::{Duration, Instant},
-    tracker::{TrackerServer, TrackerServerConfig},
 };
 use sha1::{Digest, Sha1};
-use std::{
-    collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
-};
+use std::net::{Ipv6Addr, SocketAddr};
 
 /// Which node of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeId(usize);
+pub struct NodeId(pub(crate) usize);
 
-/// Engines, what connects them, and one clock for all.
+/// Engines and others, what connects them, and one clock for all.
+///
+/// Everything that happens stands on one [`Agenda`]. Whatever comes from it is told to whom it concerns, an engine, the network or
+/// a disk, and what these want done goes back onto the agenda.
 #[derive(Debug)]
 pub struct World {
-    now: Instant,
-    rng: Rng,
-    nodes: Vec<Node>,
-    streams: Vec<Stream>,
-    /// What will happen, by time and then in the order in which it was decided.
-    queue: BTreeMap<(Instant, u64), Happening>,
-    sequence: u64,
-    tracker: Option<TrackerServer>,
-    /// Datagrams of a hundred that are lost.
-    datagram_loss: u64,
-    /// Of engines that are gone.
-    transcripts: Vec<Transcript>,
-    recording: bool,
+    pub(crate) agenda: Agenda<Happening>,
+    pub(crate) network: Network,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) payloads: Vec<Payload>,
+    pub(crate) checks: Checks,
+    pub(crate) rng: Rng,
+    pub(crate) options: Options,
+    /// What was said by engines that are gone.
+    past: Sha1,
+    pub(crate) statistics: Statistics,
+    /// Some node's writes go out changed.
+    pub(crate) garbled: bool,
+    /// Which node is the tracker.
+    pub(crate) tracker: Option<usize>,
+    /// Steps that the agenda has come to, for whoever runs the scenario.
+    pub(crate) due: Vec<Step>,
 }
 
-/// The name of the world's tracker.
-const TRACKER_HOST: &str = "tracker.sim";
-const TRACKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 254);
-/// Milliseconds from a node to the tracker.
-const TRACKER_DELAY: u64 = 20;
-
-#[derive(Debug)]
-struct Node {
-    engine: Engine,
-    config: Config,
-    transcript: Transcript,
-    /// What the engine was told, if the world is recorded.
-    recording: Option<(Recorder, Vec<u8>)>,
-    disk: Disk,
-    link: Link,
-    uplink_free_at: Instant,
-    address: SocketAddr,
-    /// Each connection's stream, and which end of it this is.
-    connections: BTreeMap<ConnectionId, (usize, usize)>,
-    events: Vec<Event>,
-    /// When the engine is woken next.
-    woken_at: Option<Instant>,
-    alive: bool,
+/// How much of a world's working is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Keep what each engine is told, to replay it.
+    pub record: bool,
+    /// Keep the events that engines tell.
+    pub keep_events: bool,
+    /// Draw the order of what happens at the same microsecond.
+    pub shuffle_ties: bool,
+    /// What holds for all links.
+    pub network: network::Settings,
+    /// Disks remember how to undo what is not durable yet.
+    pub power_may_fail: bool,
 }
 
-/// A stream between two nodes. Side 0 opened it.
-#[derive(Debug)]
-struct Stream {
-    sides: [Side; 2],
-    /// What side 0 reads, what side 1 reads.
-    pipes: [Pipe; 2],
+/// What the world counts as it runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statistics {
+    /// Inputs to engines.
+    pub inputs: u64,
+    /// Actions of engines.
+    pub actions: u64,
+    /// Everything that came from the agenda.
+    pub happenings: u64,
 }
 
+/// What stands on the agenda.
 #[derive(Debug)]
-struct Side {
-    node: usize,
-    connection: Option<ConnectionId>,
-    reading: Option<usize>,
-    /// A write that waits for room.
-    writing: Option<Vec<Bytes>>,
+pub(crate) enum Happening {
+    Network(network::Event),
+    /// An answer to a node, if it still lives that life.
+    Input(usize, u32, Box<Input>),
+    /// An engine is to be woken.
+    Wake(usize, u32),
+    Disk(usize, u32, DiskJobId),
+    /// A node's owner lets a failed torrent go on.
+    Resume(usize, u32, TorrentId),
+    /// An adversary's time has come.
+    Adversary(usize),
+    /// A node dies of a disk job.
+    DiskCrash(usize, u32),
+    Restart(usize),
+    Step(Step),
 }
 
-#[derive(Debug)]
-enum Happening {
-    Input(usize, Box<Input>),
-    Wake(usize),
-    /// A SYN reaches its target.
-    Syn(usize),
-    /// Bytes reach a side.
-    Arrival(usize, usize, Bytes),
-    /// The end of the stream reaches a side.
-    End(usize, usize),
+impl From<network::Event> for Happening {
+    fn from(event: network::Event) -> Happening {
+        Happening::Network(event)
+    }
+}
+
+/// The folder on every node's disk.
+pub(crate) const FOLDER: &str = "downloads";
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { record: false, keep_events: true, shuffle_ties: false, network: network::Settings::default(), power_may_fail: false }
+    }
 }
 
 impl World {
     /// An empty world whose every draw follows from `seed`.
     pub fn new(seed: u64) -> World {
+        World::with_options(seed, Options::default())
+    }
+
+    /// The same, with options.
+    pub fn with_options(seed: u64, options: Options) -> World {
+        let root = Rng::new(Seed::from_u64(seed));
+        let fork = |instance| root.fork(Purpose::Simulation, instance);
         World {
-            now: Instant::ZERO,
-            rng: Rng::new(Seed::from_u64(seed)).fork(Purpose::Simulation, 1),
+            agenda: Agenda::new(options.shuffle_ties.then(|| fork(3))),
+            network: Network::new(options.network.clone(), fork(2)),
             nodes: Vec::new(),
-            streams: Vec::new(),
-            queue: BTreeMap::new(),
-            sequence: 0,
+            payloads: Vec::new(),
+            checks: Checks::default(),
+            rng: fork(1),
+            options,
+            past: Sha1::new(),
+            statistics: Statistics::default(),
+            garbled: false,
             tracker: None,
-            datagram_loss: 0,
-            transcripts: Vec::new(),
-            recording: false,
+            due: Vec::new(),
         }
     }
 
     /// Records what the engines of all nodes added from now on are told.
     #[must_use]
     pub fn recorded(mut self) -> World {
-        self.recording = true;
+        self.options.record = true;
         self
     }
 
@@ -131,41 +152,72 @@ impl World {
 
     /// Adds a node.
     pub fn node_with(&mut self, link: Link, config: Config) -> NodeId {
-        let number = self.nodes.len();
-        let address = SocketAddr::from(([10, (number >> 16) as u8, (number >> 8) as u8, number as u8], 6881));
-        let (engine, transcript, recording) = self.start(&config);
-        self.nodes.push(Node {
-            engine,
-            config,
-            transcript,
-            recording,
-            disk: Disk::default(),
-            link,
-            uplink_free_at: Instant::ZERO,
-            address,
-            connections: BTreeMap::new(),
-            events: Vec::new(),
-            woken_at: None,
-            alive: true,
-        });
-        self.input(number, Input::Listening(address));
-        NodeId(number)
+        let name = format!("node {}", self.nodes.len());
+        self.engine_node(name, link, config, disk::Settings::default(), false)
+    }
+
+    /// Adds a node with an engine.
+    pub(crate) fn engine_node(&mut self, name: String, link: Link, config: Config, disk: disk::Settings, v6: bool) -> NodeId {
+        let host = self.start(&config);
+        let node = self.join(name, link, Brain::Engine(Box::new(host)), config, disk, v6);
+        let address = self.nodes[node].address;
+        self.tell(node, Input::Listening(address));
+        NodeId(node)
+    }
+
+    /// Adds somebody who means ill, and has a whole copy of a torrent to do it with.
+    pub fn add_adversary(&mut self, name: &str, link: Link, payload: &Payload, mischief: Mischief, victims: &[SocketAddr]) -> NodeId {
+        let rng = self.rng.fork(Purpose::Simulation, 100 + self.nodes.len() as u64);
+        let adversary = Adversary::new(mischief, payload.clone(), victims.to_vec(), rng);
+        let brain = Brain::Adversary(Box::new(adversary));
+        let node = self.join(name.to_owned(), link, brain, Config::default(), disk::Settings::default(), false);
+        self.agenda.after(Duration::ZERO, Happening::Adversary(node));
+        NodeId(node)
     }
 
     /// Adds a tracker that serves HTTP and UDP as `tracker.sim`, on any port.
     pub fn add_tracker(&mut self) {
+        self.add_tracker_with(Span::seconds(600));
+    }
+
+    /// The same, for clients that come again after `interval`.
+    pub fn add_tracker_with(&mut self, interval: Span) {
         let seed = Seed::from_u64(self.rng.next_u64());
-        self.tracker = Some(TrackerServer::new(TrackerServerConfig::default(), seed));
+        let brain = Brain::Tracker(Box::new(Tracker::new(seed, interval)));
+        let node = self.join("tracker".to_owned(), Link::default(), brain, Config::default(), disk::Settings::default(), false);
+        self.tracker = Some(node);
     }
 
-    /// Takes the tracker away again.
-    pub fn remove_tracker(&mut self) {
-        self.tracker = None;
-    }
-
-    /// Lets so many datagrams of a hundred be lost.
-    pub fn set_datagram_loss(&mut self, percent: u64) {
-        self.datagram_loss = percent;
+    fn join(&mut self, name: String, link: Link, brain: Brain, config: Config, disk: disk::Settings, v6: bool) -> usize {
+        let number = self.nodes.len();
+        let honest = matches!(brain, Brain::Engine(_));
+        let [_, a, b, c] = (number as u32).to_be_bytes();
+        let address = match &brain {
+            Brain::Tracker(_) => SocketAddr::from((TRACKER_ADDRESS, 6969)),
+            _ if v6 => SocketAddr::from((Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, u16::from(a), u16::from_be_bytes([b, c])), 6881)),
+            // In a network of its own, as most are: what depends on networks should not take all for neighbours.
+            _ => SocketAddr::from(([10, c, b, a + 1], 6881)),
+        };
+        self.network.join(address, link);
+        self.nodes.push(Node {
+            name,
+            address,
+            brain,
+            disk: Disk::new(disk, self.options.power_may_fail),
+            config,
+            honest,
+            alive: true,
+            life: 0,
+            torrents: Vec::new(),
+            sent: 0,
+            received: 0,
+            started: None,
+            finished: None,
+            mutations: 0,
+            returns: false,
+            magnet: false,
+        });
+        number
     }
 
     /// Where a node listens.
@@ -178,323 +230,261 @@ impl World {
         &mut self.nodes[node.0].disk
     }
 
-    /// A node's engine.
+    /// A node's engine; panics if the node is none.
     pub fn engine(&self, node: NodeId) -> &Engine {
-        &self.nodes[node.0].engine
+        &self.host(node).engine
     }
 
     /// What a node's engine has told so far.
     pub fn events(&self, node: NodeId) -> &[Event] {
-        &self.nodes[node.0].events
+        &self.host(node).events
     }
 
     /// Virtual time.
     pub fn now(&self) -> Instant {
-        self.now
+        self.agenda.now()
+    }
+
+    /// What was looked at, and what did not hold.
+    pub fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    /// What happened so far.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Bytes of all streams.
+    pub fn traffic(&self) -> Traffic {
+        self.network.traffic()
+    }
+
+    /// The network, to change links or to part nodes.
+    pub fn network(&mut self) -> &mut Network {
+        &mut self.network
     }
 
     /// A hash over everything that all engines were told and said, in hexadecimal: equal hashes mean equal runs.
     pub fn hash(&self) -> String {
-        let mut hash = Sha1::new();
-        let nodes = self.nodes.iter().map(|node| &node.transcript);
-        self.transcripts.iter().chain(nodes).for_each(|transcript| hash.update(transcript.hash()));
+        let mut hash = self.past.clone();
+        let hosts = self.nodes.iter().filter_map(Node::host);
+        hosts.for_each(|host| hash.update(host.transcript.hash()));
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// What a node's engine was told and said, as a running hash.
     pub fn transcript(&self, node: NodeId) -> &Transcript {
-        &self.nodes[node.0].transcript
+        &self.host(node).transcript
     }
 
     /// What a node's engine was told, if the world is [`World::recorded`].
     pub fn recording(&self, node: NodeId) -> Option<&[u8]> {
-        self.nodes[node.0].recording.as_ref().map(|(_, recording)| recording.as_slice())
+        self.host(node).recording.as_ref().map(|(_, recording)| recording.as_slice())
+    }
+
+    fn host(&self, node: NodeId) -> &Host {
+        self.nodes[node.0].host().expect("the node has an engine")
     }
 
     /// Adds a torrent to a node, with resume data if its disk has any.
     pub fn add(&mut self, node: NodeId, payload: &Payload, peers: &[SocketAddr]) -> TorrentId {
-        let resume = self.nodes[node.0].disk.resume("downloads");
-        let add = AddTorrent { resume, peers: peers.to_vec(), ..AddTorrent::new(payload.metainfo.clone(), "downloads") };
-        match self.command(node, Command::Add(Box::new(add))) {
-            Reply::Added(torrent) => torrent,
-            Reply::Done => panic!("adding a torrent is answered by its id"),
-        }
+        let index = self.known(payload);
+        let now = self.now();
+        let node = node.0;
+        self.nodes[node].started.get_or_insert(now);
+        let source: TorrentSource = if self.nodes[node].magnet { payload.magnet().into() } else { payload.metainfo.clone().into() };
+        let resume = self.nodes[node].disk.resume(FOLDER);
+        let add = AddTorrent { resume, peers: peers.to_vec(), ..AddTorrent::new(source, FOLDER) };
+        let Reply::Added(torrent) = self.say(node, Command::Add(Box::new(add))) else {
+            panic!("adding a torrent is answered by its id");
+        };
+        self.nodes[node].torrents.push((torrent, index));
+        self.settle(node);
+        torrent
     }
 
     /// Puts a torrent's content on a node's disk, and adds the torrent.
     pub fn add_seed(&mut self, node: NodeId, payload: &Payload) -> TorrentId {
-        let path = format!("downloads/{}", payload.metainfo.info.name());
-        self.nodes[node.0].disk.put(&path, payload.data.clone());
+        self.nodes[node.0].disk.put(FOLDER, payload);
         self.add(node, payload, &[])
     }
 
     /// Gives a node's engine a command; panics if it is refused.
     pub fn command(&mut self, node: NodeId, command: Command) -> Reply {
-        let state = &mut self.nodes[node.0];
-        state.transcript.command(self.now, &command);
-        if let Some((recorder, recording)) = &mut state.recording {
-            recorder.command(self.now, &command, recording);
-        }
-        let reply = state.engine.command(self.now, command).expect("the command is valid");
-        self.drain(node.0);
+        let reply = self.say(node.0, command);
+        self.settle(node.0);
         reply
     }
 
-    /// Whether a node's disk holds exactly the payload.
+    /// Whether a node's disk holds exactly the payload, and its engine knows.
     pub fn is_complete(&self, node: NodeId, payload: &Payload) -> bool {
         let node = &self.nodes[node.0];
-        let done = node.engine.torrents().first().is_some_and(|torrent| torrent.pieces_verified == torrent.pieces);
-        done && node.disk.get(&format!("downloads/{}", payload.metainfo.info.name())).is_some_and(|data| data == payload.data)
+        let done = |host: &Host| host.engine.torrents().iter().any(|torrent| torrent.pieces_verified == torrent.pieces);
+        node.host().is_some_and(done) && node.disk.holds(FOLDER, payload)
     }
 
     /// Kills a node at once: its streams end, what was under way is lost, its disk stays.
     pub fn kill(&mut self, node: NodeId) {
-        self.nodes[node.0].alive = false;
-        let connections: Vec<ConnectionId> = self.nodes[node.0].connections.keys().copied().collect();
-        for connection in connections {
-            self.close(node.0, connection);
+        self.crash(node.0, false);
+    }
+
+    /// Kills a node. If its power fails nobody is told, and its disk has only what was durable.
+    pub(crate) fn crash(&mut self, node: usize, power: bool) {
+        if !std::mem::replace(&mut self.nodes[node].alive, false) {
+            return;
         }
-        self.nodes[node.0].disk.crash();
+        let mut ends: Vec<End> = Vec::new();
+        let state = &mut self.nodes[node];
+        (state.sent, state.received) = state.transferred();
+        match &mut state.brain {
+            Brain::Engine(host) => {
+                ends.extend(host.contract.lines().filter_map(|line| line.end));
+                host.contract = Contract::default();
+            }
+            Brain::Adversary(adversary) => ends.extend(adversary.close_all()),
+            Brain::Tracker(_) => {}
+        }
+        for end in ends {
+            if power { self.network.vanish(end, &mut self.agenda) } else { self.network.close(end, &mut self.agenda) }
+        }
+        self.network.set_dark(node, power);
+        self.network.set_deaf(node, true);
+        let (torrents, payloads) = (&self.nodes[node].torrents.clone(), &self.payloads);
+        let payload = |id| torrents.iter().find(|(torrent, _)| *torrent == id).map(|(_, index)| payloads[*index].clone());
+        self.nodes[node].disk.crash(power, payload, &mut self.rng);
     }
 
-    /// Starts a killed node again, with a new engine on the same disk.
+    /// Starts a killed node again, with a new engine on the same disk. It does not know its torrents any more.
     pub fn restart(&mut self, node: NodeId) {
-        let config = self.nodes[node.0].config.clone();
-        let (engine, transcript, recording) = self.start(&config);
-        let state = &mut self.nodes[node.0];
-        self.transcripts.push(std::mem::replace(&mut state.transcript, transcript));
-        (state.engine, state.recording) = (engine, recording);
-        state.alive = true;
-        state.woken_at = None;
-        state.events.clear();
-        // Answers for the old engine are lost with it.
-        self.queue.retain(|_, happening| !matches!(happening, Happening::Input(to, _) | Happening::Wake(to) if *to == node.0));
-        self.input(node.0, Input::Listening(self.nodes[node.0].address));
+        let node = node.0;
+        self.network.set_dark(node, false);
+        self.network.set_deaf(node, false);
+        let config = self.nodes[node].config.clone();
+        #[allow(unused_mut, reason = "only a planted bug changes it")]
+        let mut new = self.start(&config);
+        let state = &mut self.nodes[node];
+        (state.alive, state.life) = (true, state.life + 1);
+        state.torrents.clear();
+        state.returns = false;
+        match &mut state.brain {
+            Brain::Engine(host) => {
+                #[cfg(feature = "planted-bugs")]
+                {
+                    new.tamper = host.tamper.take();
+                    new.tamper.iter_mut().for_each(crate::planted::Tamper::restarted);
+                }
+                self.past.update(host.transcript.hash());
+                **host = new;
+                self.tell(node, Input::Listening(self.nodes[node].address));
+            }
+            Brain::Adversary(_) => self.agenda.after(Duration::ZERO, Happening::Adversary(node)),
+            Brain::Tracker(_) => {}
+        }
     }
 
-    fn start(&mut self, config: &Config) -> (Engine, Transcript, Option<(Recorder, Vec<u8>)>) {
-        let (seed, now) = (Seed::from_u64(self.rng.next_u64()), self.now);
+    /// Starts a node again with the torrents that it had.
+    pub(crate) fn revive(&mut self, node: usize, peers: &[SocketAddr]) {
+        if self.nodes[node].alive {
+            return;
+        }
+        let torrents = std::mem::take(&mut self.nodes[node].torrents);
+        self.restart(NodeId(node));
+        for (_, index) in torrents {
+            let payload = self.payloads[index].clone();
+            self.add(NodeId(node), &payload, peers);
+        }
+    }
+
+    fn start(&mut self, config: &Config) -> Host {
+        let (seed, now) = (Seed::from_u64(self.rng.next_u64()), self.now());
         let mut recording = Vec::new();
-        let recorder = self.recording.then(|| Recorder::new(seed, config, now, &mut recording));
-        let recorder = recorder.map(|recorder| (recorder, recording));
-        (Engine::new(config.clone(), seed, now), Transcript::new(seed, config, now), recorder)
+        let recorder = self.options.record.then(|| Recorder::new(seed, config, now, &mut recording));
+        Host {
+            engine: Engine::new(config.clone(), seed, now),
+            contract: Contract::default(),
+            transcript: Transcript::new(seed, config, now),
+            recording: recorder.map(|recorder| (recorder, recording)),
+            events: Vec::new(),
+            woken_at: None,
+            #[cfg(feature = "planted-bugs")]
+            tamper: None,
+        }
     }
 
-    /// Lets time pass until `done`, at most `seconds`; whether it came to that.
+    fn known(&mut self, payload: &Payload) -> usize {
+        let hash = payload.metainfo.info_hash();
+        self.payloads.iter().position(|known| known.metainfo.info_hash() == hash).unwrap_or_else(|| {
+            self.payloads.push(payload.clone());
+            self.payloads.len() - 1
+        })
+    }
+
+    /// Lets time pass until `done`, at most `seconds`; whether it came to that. Panics at the first check that fails.
     pub fn run_until(&mut self, done: impl Fn(&World) -> bool, seconds: u64) -> bool {
-        let end = self.now + Duration::from_secs(seconds);
+        let end = self.now() + Duration::from_secs(seconds);
         loop {
             if done(self) {
                 return true;
             }
-            let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= end) else {
-                self.now = end;
+            if !self.step(end) {
                 return false;
-            };
-            let ((at, _), happening) = entry.remove_entry();
-            self.now = self.now.max(at);
-            self.happen(happening);
+            }
+            assert_eq!(self.checks.violations(), []);
         }
+    }
+
+    /// Lets the next thing happen, if there is any before `end`.
+    pub(crate) fn step(&mut self, end: Instant) -> bool {
+        let Some(happening) = self.agenda.next(end) else { return false };
+        self.statistics.happenings += 1;
+        self.happen(happening);
+        self.deliver();
+        true
     }
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Input(node, input) => self.input(node, *input),
-            Happening::Wake(node) => {
-                self.nodes[node].woken_at = None;
-                self.input(node, Input::Timeout);
+            Happening::Network(event) => self.network.happen(event, &mut self.agenda),
+            Happening::Input(node, life, input) if self.lives(node, life) => self.tell(node, *input),
+            Happening::Wake(node, life) if self.lives(node, life) => {
+                if let Some(host) = self.nodes[node].host_mut() {
+                    host.woken_at = None;
+                }
+                self.tell(node, Input::Timeout);
             }
-            Happening::Syn(stream) => self.syn(stream),
-            Happening::Arrival(stream, side, data) => {
-                self.streams[stream].pipes[side].arrive(data);
-                self.pump(stream, side);
-            }
-            Happening::End(stream, side) => {
-                self.streams[stream].pipes[side].ended = true;
-                self.pump(stream, side);
-            }
-        }
-    }
-
-    fn input(&mut self, node: usize, input: Input) {
-        if !self.nodes[node].alive {
-            return;
-        }
-        let state = &mut self.nodes[node];
-        state.transcript.input(self.now, &input);
-        if let Some((recorder, recording)) = &mut state.recording {
-            recorder.input(self.now, &input, recording);
-        }
-        state.engine.handle(self.now, input);
-        self.drain(node);
-    }
-
-    fn drain(&mut self, node: usize) {
-        while let Some(action) = self.nodes[node].engine.poll_action() {
-            self.nodes[node].transcript.action(self.now, &action);
-            self.act(node, action);
-        }
-        while let Some(event) = self.nodes[node].engine.poll_event() {
-            self.nodes[node].transcript.event(self.now, &event);
-            self.nodes[node].events.push(event);
-        }
-        if let Some((recorder, _)) = &mut self.nodes[node].recording {
-            recorder.drained();
-        }
-        let deadline = self.nodes[node].engine.next_deadline();
-        assert!(deadline.is_none_or(|at| at > self.now), "after a drain the next deadline must lie in the future");
-        if let Some(at) = deadline
-            && self.nodes[node].woken_at.is_none_or(|woken| at < woken)
-        {
-            self.nodes[node].woken_at = Some(at);
-            self.later(at, Happening::Wake(node));
-        }
-    }
-
-    fn act(&mut self, node: usize, action: Action) {
-        match action {
-            Action::Connect { connection, remote } => {
-                let target = self.nodes.iter().position(|node| node.address == remote && node.alive);
-                let Some(target) = target else {
-                    return self.answer(node, 20, Input::Connected { connection, result: Err(StreamError::Refused) });
-                };
-                let stream = self.streams.len();
-                let side = |node, connection| Side { node, connection, reading: None, writing: None };
-                let sides = [side(node, Some(connection)), side(target, None)];
-                self.streams.push(Stream { sides, pipes: Default::default() });
-                self.nodes[node].connections.insert(connection, (stream, 0));
-                let at = self.now + self.delay(node, target);
-                self.later(at, Happening::Syn(stream));
-            }
-            Action::Accept { incoming, connection } => {
-                let stream = incoming.0 as usize;
-                self.streams[stream].sides[1].connection = Some(connection);
-                self.nodes[node].connections.insert(connection, (stream, 1));
-                let opener = self.streams[stream].sides[0].node;
-                let delay = self.delay(node, opener).as_millis() as u64;
-                if let Some(connection) = self.streams[stream].sides[0].connection {
-                    self.answer(opener, delay, Input::Connected { connection, result: Ok(()) });
+            Happening::Disk(node, life, job) if self.lives(node, life) => self.disk_done(node, job),
+            Happening::Resume(node, life, torrent) if self.lives(node, life) => {
+                let failed = |host: &Host| host.engine.torrent(torrent).is_some_and(|status| status.error.is_some());
+                if self.nodes[node].host().is_some_and(failed) {
+                    self.command(NodeId(node), Command::Resume(torrent));
                 }
             }
-            Action::Refuse { incoming } => {
-                let side = &self.streams[incoming.0 as usize].sides[0];
-                if let Some(connection) = side.connection {
-                    self.answer(side.node, 20, Input::Connected { connection, result: Err(StreamError::Reset) });
-                }
+            Happening::Adversary(node) if self.nodes[node].alive => self.scheme(node),
+            Happening::DiskCrash(node, life) if self.lives(node, life) => {
+                self.crash(node, false);
+                self.nodes[node].returns = true;
+                self.agenda.after(Duration::from_secs(10), Happening::Restart(node));
             }
-            Action::Read { connection, limit } => {
-                if let Some((stream, side)) = self.nodes[node].connections.get(&connection).copied() {
-                    self.streams[stream].sides[side].reading = Some(limit as usize);
-                    self.pump(stream, side);
-                }
-            }
-            Action::Write { connection, buffers } => {
-                if let Some((stream, side)) = self.nodes[node].connections.get(&connection).copied() {
-                    self.streams[stream].sides[side].writing = Some(buffers);
-                    self.push(stream, side);
-                }
-            }
-            Action::Close { connection } => self.close(node, connection),
-            Action::Disk { job, torrent, operation } => {
-                let result = self.nodes[node].disk.perform(torrent, operation);
-                self.answer(node, 1, Input::Disk { job, result });
-            }
-            Action::Http { request, url, .. } => {
-                let target = url.split_once(TRACKER_HOST).and_then(|(_, rest)| Some(&rest[rest.find('/')?..]));
-                let ip = self.nodes[node].address.ip();
-                let result = match (&mut self.tracker, target) {
-                    (Some(tracker), Some(target)) => {
-                        let reply = tracker.handle_http(self.now, ip, target);
-                        Ok(HttpReply { status: reply.status, body: reply.body.into() })
-                    }
-                    _ => Err(HttpError::Failed("there is no such server in this world".to_owned())),
-                };
-                self.answer(node, 2 * TRACKER_DELAY, Input::Http { request, result });
-            }
-            Action::Resolve { resolve, host, port } => {
-                let known = host == TRACKER_HOST && self.tracker.is_some();
-                let address = SocketAddr::from((TRACKER_ADDRESS, port));
-                let result = if known { Ok(vec![address]) } else { Err(ResolveError("there is no such name in this world".to_owned())) };
-                self.answer(node, TRACKER_DELAY, Input::Resolved { resolve, result });
-            }
-            // Every node lives in a network of its own.
-            Action::Multicast { .. } => {}
-            Action::SendDatagram { remote, payload } => {
-                let (from, lost) = (self.nodes[node].address, self.rng.below(100) < self.datagram_loss);
-                let Some(tracker) = self.tracker.as_mut().filter(|_| remote.ip() == TRACKER_ADDRESS && !lost) else { return };
-                if let Some(reply) = tracker.handle_udp(self.now, from, &payload) {
-                    self.answer(node, 2 * TRACKER_DELAY, Input::Datagram { remote, payload: reply.into() });
-                }
-            }
+            Happening::Restart(node) => self.due.push(Step::Revive(node)),
+            Happening::Step(step) => self.due.push(step),
+            _ => {}
         }
     }
 
-    fn syn(&mut self, stream: usize) {
-        let [opener, target] = [0, 1].map(|side| self.streams[stream].sides[side].node);
-        if self.streams[stream].sides[0].connection.is_none() {
-            return;
+    fn lives(&self, node: usize, life: u32) -> bool {
+        self.nodes[node].alive && self.nodes[node].life == life
+    }
+
+    /// Looks at everything that is too dear to look at each time: all counts against each other.
+    pub(crate) fn audit(&mut self) {
+        let now = self.now();
+        let agree = self.network.counts_agree();
+        self.checks.hold(now, "", Invariant::Conservation, agree, || {
+            format!("{:?} and {} under way", self.network.traffic(), self.network.under_way())
+        });
+        for node in 0..self.nodes.len() {
+            self.recount(node);
         }
-        let remote = SocketAddr::new(self.nodes[opener].address.ip(), 40_000 + (stream % 20_000) as u16);
-        self.input(target, Input::Incoming { incoming: IncomingId(stream as u64), remote });
-    }
-
-    /// Lets a side read what has arrived for it.
-    fn pump(&mut self, stream: usize, side: usize) {
-        let Stream { sides, pipes } = &mut self.streams[stream];
-        let (Some(limit), Some(connection)) = (sides[side].reading, sides[side].connection) else { return };
-        let node = sides[side].node;
-        let data = match pipes[side].take(limit) {
-            Some(data) => data,
-            None if pipes[side].ended => Bytes::new(),
-            None => return,
-        };
-        sides[side].reading = None;
-        let allocation = data.len() as u32;
-        self.later(self.now, Happening::Input(node, Box::new(Input::Read { connection, result: Ok(ReadBuffer { data, allocation }) })));
-        self.push(stream, 1 - side);
-    }
-
-    /// Lets a side's write go on, if there is room.
-    fn push(&mut self, stream: usize, side: usize) {
-        let node = self.streams[stream].sides[side].node;
-        let other = self.streams[stream].sides[1 - side].node;
-        if !self.streams[stream].pipes[1 - side].has_room() {
-            return;
-        }
-        let Some(buffers) = self.streams[stream].sides[side].writing.take() else { return };
-        let delay = self.delay(node, other);
-        let mut last = self.now;
-        for data in buffers {
-            self.streams[stream].pipes[1 - side].send(data.len());
-            let state = &mut self.nodes[node];
-            last = departure(self.now, &mut state.uplink_free_at, &state.link, data.len());
-            self.later(last + delay, Happening::Arrival(stream, 1 - side, data));
-        }
-        if let Some(connection) = self.streams[stream].sides[side].connection {
-            self.later(last, Happening::Input(node, Box::new(Input::Written { connection, result: Ok(()) })));
-        }
-    }
-
-    fn close(&mut self, node: usize, connection: ConnectionId) {
-        let Some((stream, side)) = self.nodes[node].connections.remove(&connection) else { return };
-        let other = self.streams[stream].sides[1 - side].node;
-        let this = &mut self.streams[stream].sides[side];
-        (this.connection, this.reading, this.writing) = (None, None, None);
-        // The end comes after everything that was sent before.
-        let at = self.now.max(self.nodes[node].uplink_free_at) + self.delay(node, other);
-        self.later(at, Happening::End(stream, 1 - side));
-    }
-
-    fn delay(&self, from: usize, to: usize) -> Duration {
-        self.nodes[from].link.delay + self.nodes[to].link.delay
-    }
-
-    fn answer(&mut self, node: usize, millis: u64, input: Input) {
-        self.later(self.now + Duration::from_millis(millis), Happening::Input(node, Box::new(input)));
-    }
-
-    fn later(&mut self, at: Instant, happening: Happening) {
-        self.queue.insert((at, self.sequence), happening);
-        self.sequence += 1;
     }
 }

@@ -1,6 +1,6 @@
 //! Whole downloads between engines in virtual time.
 
-use rustor_core::event::Event;
+use rustor_core::{choices::Choices, command::Command, event::Event};
 use rustor_sim::{DiskFault, Link, Payload, World};
 
 fn payload() -> Payload {
@@ -35,9 +35,9 @@ fn the_same_seed_and_inputs_give_the_same_actions_and_another_seed_others() {
 fn four_leechers_share_what_one_slow_seed_gives() {
     let payload = Payload::new("file", 4 << 20, 65_536, 1);
     let mut world = World::new(3);
-    let slow = Link { upload: Some(256 << 10), ..Link::default() };
-    let seed = world.node(slow);
-    let leechers: Vec<_> = (0..4).map(|_| world.node(slow)).collect();
+    let slow = Link::uploading(256 << 10);
+    let seed = world.node(slow.clone());
+    let leechers: Vec<_> = (0..4).map(|_| world.node(slow.clone())).collect();
     world.add_seed(seed, &payload);
     let addresses: Vec<_> = leechers.iter().chain([&seed]).map(|node| world.address(*node)).collect();
     for leecher in &leechers {
@@ -102,8 +102,7 @@ fn a_udp_tracker_is_reached_through_heavy_loss() {
     let payload = Payload::with_tracker("file", 300_000, 32_768, 1, "udp://tracker.sim:6969/announce");
     let mut world = World::new(8);
     world.add_tracker();
-    world.set_datagram_loss(50);
-    let (seed, leecher) = (world.node(Link::default()), world.node(Link::default()));
+    let (seed, leecher) = (world.node(Link::lossy(50)), world.node(Link::lossy(50)));
     world.add_seed(seed, &payload);
     world.add(leecher, &payload, &[]);
     assert!(world.run_until(|world| world.is_complete(leecher, &payload), 3600));
@@ -120,4 +119,32 @@ fn a_leecher_that_came_before_its_seed_is_called_by_it() {
     assert!(!world.run_until(|world| world.is_complete(leecher, &payload), 10));
     world.add_seed(seed, &payload);
     assert!(world.run_until(|world| world.is_complete(leecher, &payload), 20));
+}
+
+/// What a seed sends until another one is there, in thousandths of the payload.
+fn uploaded_until_there_is_another_seed(super_seeding: bool, leechers: usize) -> u64 {
+    let payload = Payload::new("file", 4 << 20, 65_536, 1);
+    let mut world = World::new(11);
+    let slow = Link { upload: Some(256 << 10), ..Link::default() };
+    let seed = world.node(slow);
+    let leechers: Vec<_> = (0..leechers).map(|_| world.node(slow)).collect();
+    let torrent = world.add_seed(seed, &payload);
+    world.command(seed, Command::Choose { torrent, choices: Box::new(Choices { super_seeding, ..Choices::default() }) });
+    let addresses: Vec<_> = leechers.iter().chain([&seed]).map(|node| world.address(*node)).collect();
+    for leecher in &leechers {
+        world.add(*leecher, &payload, &addresses);
+    }
+    assert!(world.run_until(|world| leechers.iter().any(|leecher| world.is_complete(*leecher, &payload)), 600));
+    let uploaded = world.engine(seed).torrents()[0].uploaded;
+    assert!(world.run_until(|world| leechers.iter().all(|leecher| world.is_complete(*leecher, &payload)), 600));
+    uploaded * 1000 / payload.data.len() as u64
+}
+
+/// BEP 16: 105 % of the data where others take 150 to 200 %.
+#[test]
+fn a_super_seed_sends_little_more_than_one_copy_until_there_is_another_seed() {
+    for leechers in [1, 2, 5, 12] {
+        let sent = uploaded_until_there_is_another_seed(true, leechers);
+        assert!((1000..=1100).contains(&sent), "{sent} thousandths to {leechers} leechers");
+    }
 }

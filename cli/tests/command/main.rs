@@ -9,5 +9,6 @@ mod links;
 #[cfg(unix)]
 mod magnets;
 mod peer;
+mod sim;
 #[cfg(unix)]
 mod transfer;

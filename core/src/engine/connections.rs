@@ -8,7 +8,7 @@ use crate::{
     metainfo::InfoHash,
     peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage, Withheld},
     time::Duration,
-    torrent::{Phase, Torrent, canonical},
+    torrent::{SourceId, Torrent, canonical},
     util::Bitfield,
     wire::{Handshake, Limits},
 };
@@ -99,6 +99,7 @@ impl Engine {
 
     /// Asks for the next bytes, unless blocks wait for the disk already and it has work to do. Handshakes bring no blocks.
     pub(super) fn read(&mut self, id: ConnectionId) {
+        let is_full = self.budget_is_used_up();
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.reading || connection.withheld.is_some() {
             return;
@@ -109,7 +110,7 @@ impl Engine {
         if connection.asks_too_much(self.now, &self.config) {
             return self.withhold(id, Withheld::Requests);
         }
-        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
+        if is_full {
             self.withheld.push_back(id);
             return self.withhold(id, Withheld::Disk);
         }
@@ -146,12 +147,15 @@ impl Engine {
     /// The disk has taken blocks in: whoever waited for that may read again.
     pub(super) fn release_blocks(&mut self, charge: u64) {
         self.blocks_held = self.blocks_held.saturating_sub(charge);
-        if self.blocks_held >= self.config.block_budget && self.storing > 0 {
+        if self.budget_is_used_up() {
             return;
         }
         for id in core::mem::take(&mut self.withheld) {
             self.listen_again(id);
             self.read(id);
+        }
+        for torrent in core::mem::take(&mut self.withheld_web_seeds) {
+            self.pump_web_seeds(torrent);
         }
     }
 
@@ -346,6 +350,7 @@ impl Engine {
         }
         let torrent = torrent_id;
         self.event(Event::PeerConnected { torrent, remote });
+        self.pose_to(id);
         self.mark_dirty(id);
         self.arm_connection(id);
     }
@@ -354,7 +359,6 @@ impl Engine {
 
     /// Ends a connection, whatever its stage, and gives back all that it held.
     pub(super) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
-        let now = self.now;
         let Some(mut connection) = self.connections.remove(id) else { return };
         self.timers.disarm(&mut connection.armed, Timer::Connection(id));
         self.actions.push_back(Action::Close { connection: id });
@@ -367,14 +371,16 @@ impl Engine {
             if connection.is_open() {
                 torrent.open = torrent.open.saturating_sub(1);
                 let asked_for = connection.download.as_mut().map(|download| download.release()).unwrap_or_default();
-                let any = torrent.picker.peer_gone(id, asked_for);
+                let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
                 torrent.picker.peer_left(connection.holdings.view());
-                if let Phase::Metadata(fetch) = &mut torrent.phase {
-                    fetch.remove_peer(now, connection.remote);
+                if let Some(seed) = &mut torrent.super_seed {
+                    seed.peer_left(id);
                 }
+                self.metadata_peer_gone(torrent_id, id, connection.remote);
                 self.exchange_gone(torrent_id, id, &mut connection);
                 self.event(Event::PeerDisconnected { torrent: torrent_id, remote: connection.remote, reason });
                 self.blocks_freed(torrent_id, any);
+                self.super_seed_due(torrent_id);
                 if !connection.am_choking {
                     self.fill_slots(torrent_id);
                 }

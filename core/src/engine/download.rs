@@ -1,13 +1,13 @@
 //! Fetching: requests, blocks, pieces, haves.
 
-use super::{Engine, disk::DiskPurpose};
+use super::{Engine, disk::DiskPurpose, web_seeds::give_way};
 use crate::{
     event::Event,
     id::{ConnectionId, TorrentId},
     peer::{Arrival, Connection, Download, ProtocolError},
     storage::{DiskOperation, Fingerprint},
     torrent::{
-        Source,
+        Source, SourceId,
         picker::{self, PeerPieces, Received, Speed},
     },
     wire::{Block, Payload},
@@ -18,7 +18,7 @@ use alloc::{boxed::Box, vec::Vec};
 const ENDGAME_BATCH: usize = 16;
 
 /// A fast peer sends a piece in ten seconds, a slow one takes longer than a minute.
-fn speed(rate: u64, piece_length: u32) -> Speed {
+pub(super) fn speed(rate: u64, piece_length: u32) -> Speed {
     match rate.saturating_mul(10) {
         tenfold if tenfold >= u64::from(piece_length) => Speed::Fast,
         tenfold if tenfold.saturating_mul(6) >= u64::from(piece_length) => Speed::Medium,
@@ -38,6 +38,10 @@ impl Engine {
         let download = connection.download.get_or_insert_with(|| Box::new(Download::new(config)));
         let told = connection.extended.as_ref().and_then(|extended| extended.request_queue).unwrap_or(u32::MAX);
         let mut room = download.room(config).min((told as usize).saturating_sub(download.outstanding()));
+        if room > 0 && !connection.peer_choking && torrent.picker.endgame() {
+            // Rather than that something comes twice, a web seed gives up what it would have come to last.
+            give_way(torrent, connection.holdings.view());
+        }
         if torrent.picker.endgame() {
             // What is asked for twice may come twice: only a peer that has nothing else to do is worth that.
             room = if download.outstanding() == 0 { room.min(ENDGAME_BATCH) } else { 0 };
@@ -62,7 +66,7 @@ impl Engine {
                 Some(rest) => (PeerPieces::Some(rest), &mut cursor),
                 None => (connection.holdings.view(), &mut connection.cursor),
             };
-            let source = picker::Source { peer: id, has, speed };
+            let source = picker::Source { peer: SourceId::Peer(id), has, speed };
             torrent.picker.pick(&source, cursor, room, &mut torrent.picker_rng, out);
         }
         download.requested(now, out);
@@ -88,8 +92,8 @@ impl Engine {
         let arrival = download.arrived(now, block, config);
         let received = match arrival {
             _ if !torrent.is_active() => Received::Unrequested,
-            Arrival::Expected => torrent.picker.received(id, block),
-            Arrival::Late => torrent.picker.received_late(id, block),
+            Arrival::Expected => torrent.picker.received(SourceId::Peer(id), block),
+            Arrival::Late => torrent.picker.received_late(SourceId::Peer(id), block),
             Arrival::Unasked => return Err(ProtocolError::Block),
         };
         let Received::New { piece_complete, cancel } = received else {
@@ -97,27 +101,45 @@ impl Engine {
             return Ok(());
         };
         connection.last_useful = now;
-        let charge = (length * share) >> 8;
-        let source = Source { connection: id, remote: connection.remote };
-        let blocks = torrent.geometry.blocks_in(block.piece);
-        torrent.assembly.insert(block.piece, blocks, block.offset, data, source, charge);
-        self.blocks_held += charge;
-        let torrent = torrent.id;
-        for other in cancel {
-            if let Some(download) = self.connections.get_mut(other).and_then(|other| other.download.as_mut())
-                && download.cancel(block)
-            {
-                self.mark_dirty(other);
-            }
-        }
+        let (torrent, source) = (torrent.id, Source::Peer(connection.remote));
+        self.keep_block(torrent, block, data, source, (length * share) >> 8);
+        self.cancel_elsewhere(torrent, block, &cancel);
         if piece_complete {
             self.store(torrent, block.piece);
         }
         Ok(())
     }
 
+    /// Keeps a block that was missing until its piece is complete.
+    pub(super) fn keep_block(&mut self, id: TorrentId, block: Block, data: Payload, source: Source, charge: u64) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        let blocks = torrent.geometry.blocks_in(block.piece);
+        torrent.assembly.insert(block.piece, blocks, block.offset, data, source, charge);
+        self.blocks_held += charge;
+    }
+
+    /// A block has come that others were asked for, too.
+    pub(super) fn cancel_elsewhere(&mut self, id: TorrentId, block: Block, others: &[SourceId]) {
+        for other in others {
+            match other {
+                SourceId::Peer(other) => {
+                    if let Some(download) = self.connections.get_mut(*other).and_then(|other| other.download.as_mut())
+                        && download.cancel(block)
+                    {
+                        self.mark_dirty(*other);
+                    }
+                }
+                SourceId::WebSeed(place) => {
+                    if let Some(web) = self.torrents.get_mut(id).and_then(|torrent| torrent.web_seeds.get_mut(*place as usize)) {
+                        web.robbed = true;
+                    }
+                }
+            }
+        }
+    }
+
     /// All blocks of a piece are here: to the disk with them, which looks at the hash first.
-    fn store(&mut self, id: TorrentId, piece: u32) {
+    pub(super) fn store(&mut self, id: TorrentId, piece: u32) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         let Some(assembled) = torrent.assembly.take(piece) else { return };
         let Some(digest) = torrent.metainfo().and_then(|metainfo| metainfo.info.piece_hash(piece).copied()) else { return };
@@ -147,7 +169,7 @@ impl Engine {
         let complete = torrent.is_complete() && torrent.is_active();
         self.event(Event::PieceVerified { torrent: id, piece });
         for source in guilty {
-            self.ban(id, source.remote);
+            self.ban_source(id, source);
         }
         if complete {
             self.complete(id);
@@ -161,13 +183,13 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.wasted += u64::from(torrent.geometry.piece_size(piece));
         torrent.picker.piece_failed(piece);
-        let trusted = self.most_useful(id, piece);
+        let trusted = self.most_useful(id, piece).map(SourceId::Peer).or_else(|| self.able_web_seed(id, piece, &sources));
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.picker.restrict(piece, trusted);
         let guilty = torrent.blame.bad_copy(piece, sources, fingerprints);
         self.event(Event::PieceFailed { torrent: id, piece });
         if let Some(source) = guilty {
-            self.ban(id, source.remote);
+            self.ban_source(id, source);
         }
         self.blocks_freed(id, true);
     }
@@ -186,13 +208,21 @@ impl Engine {
         } else {
             download.snub(now)
         };
-        torrent.picker.peer_gone(id, asked_for);
+        torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, true);
     }
 
     /// Blocks have become free that other peers may be asked for: those with room in their windows get to say so.
     pub(super) fn blocks_freed(&mut self, id: TorrentId, any: bool) {
+        self.wake_peers(id, any);
+        if any {
+            self.pump_web_seeds(id);
+        }
+    }
+
+    /// As [`Engine::blocks_freed`], for peers alone.
+    pub(super) fn wake_peers(&mut self, id: TorrentId, any: bool) {
         if !any {
             return;
         }
@@ -236,10 +266,12 @@ impl Engine {
         self.announce_haves(id);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.announcer.complete(now);
+        self.stop_web_seeds(id);
         self.event(Event::Finished { torrent: id });
         self.watch_goal(id);
         self.save_resume(id);
         self.announce(id);
         self.wants_changed(id);
+        self.choose_super_seeding(id);
     }
 }

@@ -44,6 +44,11 @@ pub enum TorrentReason {
         /// Peers that owe them.
         peers: u32,
     },
+    /// So many web seeds send.
+    WebSeeds {
+        /// How many they are.
+        active: u32,
+    },
     /// Nobody is known to connect to, and trackers are asked again after so long, if ever.
     NobodyKnown {
         /// Time to the next announce.
@@ -158,6 +163,10 @@ impl Engine {
         if !torrent.takes_peers() || torrent.is_complete() {
             return reasons;
         }
+        let active = torrent.web_seeds.iter().filter(|web| web.seed.is_running()).count() as u32;
+        if active > 0 {
+            reasons.push(TorrentReason::WebSeeds { active });
+        }
         let until = |at: Option<Instant>| at.map(|at| at.since(self.now));
         if peers == 0 {
             let known = u32::try_from(torrent.peers.len()).unwrap_or(u32::MAX);
@@ -211,6 +220,8 @@ impl fmt::Display for TorrentReason {
             TorrentReason::Metadata { peers } => write!(f, "it asks for its metadata; {peers} peers are connected"),
             TorrentReason::Complete => f.write_str("it has everything"),
             TorrentReason::Fetching { blocks, peers } => write!(f, "{peers} peers owe it {blocks} blocks"),
+            TorrentReason::WebSeeds { active: 1 } => f.write_str("a web seed sends"),
+            TorrentReason::WebSeeds { active } => write!(f, "{active} web seeds send"),
             TorrentReason::NobodyKnown { next_announce: Some(wait) } => {
                 write!(f, "it knows no peer; trackers are asked in {} s", wait.as_secs())
             }

@@ -45,13 +45,10 @@ impl Engine {
         }
         let Some(extended) = self.connections.get_mut(id).and_then(|connection| connection.extended.as_mut()) else { return };
         extended.merge(handshake);
-        let gives_metadata = extended.ids.get(Extension::Metadata).is_some();
         self.listens(id);
         self.update_flags(id);
         self.exchange_wanted(id);
-        if gives_metadata {
-            self.metadata_peer(id, metadata_size);
-        }
+        self.metadata_offered(id, metadata_size);
         self.part_if_useless(id);
     }
 

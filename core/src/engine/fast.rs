@@ -9,7 +9,7 @@ use crate::{
     id::ConnectionId,
     peer::{Arrival, Connection, ProtocolError},
     torrent::{
-        Torrent, allowed_fast,
+        SourceId, Torrent, allowed_fast,
         picker::{PeerCursor, PeerPieces, Source, Speed},
     },
     util::Bitfield,
@@ -49,6 +49,7 @@ impl Engine {
             return Err(ProtocolError::Bitfield);
         }
         self.grant_fast(id);
+        self.super_seed_ready(id);
         Ok(())
     }
 
@@ -63,7 +64,7 @@ impl Engine {
             Arrival::Late => return Ok(()),
             Arrival::Expected => {}
         }
-        torrent.picker.released(id, block);
+        torrent.picker.released(SourceId::Peer(id), block);
         if let Some(download) = &mut connection.download {
             match &mut download.fast {
                 // It thought better of it.
@@ -82,7 +83,8 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
         let granted = connection.fast().is_some_and(|fast| fast.grants());
-        if granted || !connection.is_fast || torrent.metainfo().is_none() || !has_few(connection, torrent, few) {
+        let poses = torrent.super_seed.as_ref().is_some_and(|seed| seed.poses_to(id));
+        if granted || poses || !connection.is_fast || torrent.metainfo().is_none() || !has_few(connection, torrent, few) {
             return;
         }
         for piece in allowed_fast(connection.remote.ip(), &torrent.info_hash, torrent.geometry.piece_count(), few) {
@@ -117,7 +119,7 @@ impl Engine {
         for piece in pieces {
             few.set(piece);
         }
-        let source = Source { peer: id, has: PeerPieces::Some(&few), speed };
+        let source = Source { peer: SourceId::Peer(id), has: PeerPieces::Some(&few), speed };
         let before = out.len();
         let mut anywhere = PeerCursor::default();
         let cursor = if choking { &mut fast.cursor } else { &mut anywhere };

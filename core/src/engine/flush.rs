@@ -70,13 +70,22 @@ impl Engine {
             encoder.push_handshake(&handshake);
         }
         if connection.is_open() {
-            greet(connection, torrent, config, &mut encoder);
+            let poses = torrent.super_seed.as_ref().is_some_and(|seed| seed.poses_to(id));
+            greet(connection, torrent, poses, config, &mut encoder);
+            if let Some(seed) = &mut torrent.super_seed
+                && let Some(piece) = seed.offer(now, id)
+            {
+                encoder.push(Message::Have(piece));
+            }
             push_extended(connection, torrent, &self.listening, config.upload_queue_limit, &mut encoder);
             for block in connection.download.iter_mut().flat_map(|download| download.cancels.drain(..)) {
                 encoder.push(Message::Cancel(block));
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
             sent = blocks(connection, now, room, &mut encoder);
+            if sent > 0 {
+                torrent.super_seed.iter_mut().for_each(|seed| seed.served(now, id));
+            }
             if encoder.is_empty() && silent {
                 encoder.push(Message::KeepAlive);
             }
@@ -120,18 +129,21 @@ impl Engine {
 
 /// Bytes of a block that go out against the rate limit where there has been silence for too long.
 const SIGN_OF_LIFE: u64 = 64;
+/// Pieces that are told of with one write: 72 KiB.
+const HAVE_BATCH: usize = 8192;
 
 /// All that is said once, or whenever it has changed: the bitfield, choke and interest, and the pieces that have come.
-fn greet(connection: &mut Connection, torrent: &Torrent, config: &Config, encoder: &mut Encoder) {
+/// To whom we pose as one who has nothing is told of no piece here.
+fn greet(connection: &mut Connection, torrent: &Torrent, poses: bool, config: &Config, encoder: &mut Encoder) {
     if connection.greeting_due {
         connection.greeting_due = false;
         connection.have_cursor = torrent.have_announced;
         let announced = torrent.announced();
         match connection.is_fast {
-            true if announced.is_empty() => encoder.push(Message::HaveNone),
+            true if poses || announced.is_empty() => encoder.push(Message::HaveNone),
             true if announced.is_full() => encoder.push(Message::HaveAll),
             // BEP 3 lets a peer that has nothing leave the bitfield out.
-            false if announced.is_empty() => {}
+            false if poses || announced.is_empty() => {}
             _ => encoder.push(Message::Bitfield(Bytes::copy_from_slice(announced.as_bytes()))),
         }
     }
@@ -159,13 +171,14 @@ fn greet(connection: &mut Connection, torrent: &Torrent, config: &Config, encode
         encoder.push(Message::AllowedFast(piece));
     }
     let announced = torrent.have_log.get(..torrent.have_announced as usize).unwrap_or(&torrent.have_log);
-    for piece in announced.get(connection.have_cursor as usize..).unwrap_or_default() {
+    let news = announced.get(connection.have_cursor as usize..).filter(|_| !poses).unwrap_or_default();
+    for piece in news.iter().take(HAVE_BATCH) {
+        connection.have_cursor += 1;
         // Whoever has it will not ask for it.
         if !connection.holdings.has(*piece) {
             encoder.push(Message::Have(*piece));
         }
     }
-    connection.have_cursor = announced.len() as u32;
     if connection.told_interested != connection.am_interested {
         connection.told_interested = connection.am_interested;
         encoder.push(if connection.am_interested { Message::Interested } else { Message::NotInterested });

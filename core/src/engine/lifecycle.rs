@@ -97,9 +97,11 @@ impl Engine {
             connections: Default::default(),
             open: 0,
             peers,
+            web_seeds: Vec::new(),
             exchange: None,
             choker,
             choke_due: None,
+            super_seed: None,
             announcer,
             resume,
             resume_changed: false,
@@ -201,6 +203,7 @@ impl Engine {
             self.peer_exchange_changed(id);
         }
         self.discover_locally(id);
+        self.choose_super_seeding(id);
         self.arm_torrent(id);
         Ok(())
     }
@@ -361,7 +364,7 @@ impl Engine {
             return;
         }
         if torrent.paused {
-            torrent.phase = Phase::Paused;
+            self.stand_still(id, Phase::Paused);
             return;
         }
         torrent.phase = Phase::Active;
@@ -374,8 +377,12 @@ impl Engine {
             self.event(Event::Finished { torrent: id });
             self.watch_goal(id);
         }
+        self.start_web_seeds(id);
+        // Whoever gave a magnet link's metadata is there already, and waits to hear what we want.
         self.wants_changed(id);
+        self.choose_super_seeding(id);
         self.blocks_freed(id, true);
+        self.fill_slots(id);
         self.announce(id);
         self.discover_locally(id);
         self.connect_peers(id);
@@ -393,7 +400,9 @@ impl Engine {
         torrent.announcer.stop(now);
         torrent.goal.stop(now);
         torrent.choke_due = None;
+        torrent.super_seed = None;
         let charge = torrent.assembly.clear();
+        self.stop_web_seeds(id);
         self.close_all(id, CloseReason::TorrentStopped);
         self.release_blocks(charge);
         if let Some(torrent) = self.torrents.get_mut(id) {
@@ -460,7 +469,8 @@ impl Engine {
         torrent.resume_due = None;
         // The disk is asked for nothing after its files were closed.
         let closed = matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
-        if closed || !core::mem::take(&mut torrent.resume_changed) {
+        // Of a magnet link without metadata there is nothing to save, nor anything on disk.
+        if closed || torrent.metainfo().is_none() || !core::mem::take(&mut torrent.resume_changed) {
             return;
         }
         let (earlier_up, earlier_down) = torrent.resume.as_ref().map_or((0, 0), |resume| (resume.uploaded, resume.downloaded));

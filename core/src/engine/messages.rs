@@ -2,7 +2,7 @@ use super::Engine;
 use crate::{
     id::ConnectionId,
     peer::{Holdings, ProtocolError},
-    torrent::picker::PeerCursor,
+    torrent::{SourceId, picker::PeerCursor},
     util::Bitfield,
     wire::{Block, Message},
 };
@@ -70,7 +70,7 @@ impl Engine {
             Some(download) => download.release(),
             None => Vec::new(),
         };
-        let any = torrent.picker.peer_gone(id, asked_for);
+        let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
         let torrent = torrent.id;
         self.blocks_freed(torrent, any);
         self.arm_connection(id);
@@ -97,6 +97,7 @@ impl Engine {
         if !torrent.has_announced(piece) {
             connection.interesting += 1;
         }
+        self.super_seed_has(id, &[piece]);
         self.holdings_changed(id);
         Ok(())
     }
@@ -121,16 +122,21 @@ impl Engine {
         if !torrent.has_announced(piece) {
             connection.interesting = connection.interesting.saturating_sub(1);
         }
-        if !connection.incoming {
-            torrent.peers.set_seed(connection.remote, false);
+        if let Some(address) = connection.listens_at() {
+            torrent.peers.set_seed(address, false);
         }
         // With the fast extension it rejects what it was asked for, as usual; without, that is understood.
         let asked_for = match &mut connection.download {
             Some(download) if !connection.is_fast => download.release_piece(piece),
             _ => Vec::new(),
         };
-        let any = torrent.picker.peer_gone(id, asked_for);
+        let any = torrent.picker.peer_gone(SourceId::Peer(id), asked_for);
+        if let Some(seed) = &mut torrent.super_seed {
+            seed.peer_lost(id, piece);
+        }
         let torrent = torrent.id;
+        self.update_flags(id);
+        self.pump_super_seed(id);
         self.blocks_freed(torrent, any);
         self.mark_dirty(id);
         Ok(())
@@ -152,6 +158,7 @@ impl Engine {
         torrent.picker.peer_joined(connection.holdings.view());
         let announced = torrent.announced();
         connection.interesting = announced.len() - announced.count();
+        self.super_seed_meets(id);
         self.holdings_changed(id);
     }
 
@@ -172,6 +179,7 @@ impl Engine {
             }
             Holdings::Some(_) => {}
         }
+        let news: Vec<u32> = if torrent.super_seed.is_some() { pieces.iter().collect() } else { Vec::new() };
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();
@@ -181,6 +189,8 @@ impl Engine {
             Holdings::All => announced.len() - announced.count(),
             Holdings::Some(pieces) => pieces.iter().filter(|piece| !announced.get(*piece)).count() as u32,
         };
+        self.super_seed_has(id, &news);
+        self.super_seed_ready(id);
         self.grant_fast(id);
         self.holdings_changed(id);
         Ok(())
@@ -193,8 +203,8 @@ impl Engine {
         if let Some(fast) = connection.fast_mut() {
             fast.cursor = PeerCursor::default();
         }
-        if !connection.incoming {
-            torrent.peers.set_seed(connection.remote, seed);
+        if let Some(address) = connection.listens_at() {
+            torrent.peers.set_seed(address, seed);
         }
         if seed {
             self.update_flags(id);

@@ -4,11 +4,13 @@ use super::Engine;
 use crate::{
     bencode::Options,
     command::TorrentSource,
+    config::Config,
     event::Event,
     id::{ConnectionId, TorrentId},
     metadata::{MetadataEvent, MetadataFetch, MetadataServe},
     metainfo::{Info, Metainfo},
     peer::{CloseReason, Connection, Early, Holdings, ProtocolError},
+    time::Instant,
     torrent::{PeerSource, Phase, Torrent, picker::Picker},
     util::Bitfield,
     wire::{
@@ -18,6 +20,7 @@ use crate::{
 };
 use alloc::{boxed::Box, string::ToString, sync::Arc, vec::Vec};
 use bytes::Bytes;
+use core::net::SocketAddr;
 
 impl Engine {
     /// Looks for peers that know what a magnet link stands for. Tries for ever.
@@ -42,21 +45,33 @@ impl Engine {
         self.arm_torrent(id);
     }
 
-    /// A peer says that it speaks the metadata exchange, and perhaps how long the metadata is.
-    pub(super) fn metadata_peer(&mut self, id: ConnectionId, size: Option<u32>) {
+    /// A peer has said whether it speaks the metadata exchange, and perhaps how long the metadata is.
+    pub(super) fn metadata_offered(&mut self, id: ConnectionId, size: Option<u32>) {
         let now = self.now;
         let Some((connection, torrent)) = self.pair(id) else { return };
-        let remote = connection.remote;
         let Phase::Metadata(fetch) = &mut torrent.phase else { return };
-        fetch.add_peer(now, remote, size);
+        let peer = (id, connection.remote);
+        if connection.extended.as_ref().is_some_and(|extended| extended.ids.get(Extension::Metadata).is_some()) {
+            fetch.add_peer(now, peer, size);
+        } else {
+            fetch.remove_peer(now, peer);
+        }
         let torrent = torrent.id;
         self.pump_metadata(torrent);
+    }
+
+    /// A peer is gone; what it was asked for is asked of others.
+    pub(super) fn metadata_peer_gone(&mut self, torrent: TorrentId, id: ConnectionId, remote: SocketAddr) {
+        if let Some(Phase::Metadata(fetch)) = self.torrents.get_mut(torrent).map(|torrent| &mut torrent.phase) {
+            fetch.remove_peer(self.now, (id, remote));
+            self.pump_metadata(torrent);
+        }
     }
 
     pub(super) fn metadata_message(&mut self, id: ConnectionId, message: MetadataMessage) {
         let now = self.now;
         let Some((connection, torrent)) = self.pair(id) else { return };
-        let remote = connection.remote;
+        let peer = (id, connection.remote);
         match (message, &mut torrent.phase) {
             (MetadataMessage::Request { piece }, _) => {
                 let Some(extended) = &mut connection.extended else { return };
@@ -69,9 +84,9 @@ impl Engine {
                 return self.say(id, ExtensionMessage::Metadata(answer));
             }
             (MetadataMessage::Data { piece, total_size, data }, Phase::Metadata(fetch)) => {
-                fetch.handle_data(now, remote, piece, total_size, &data);
+                fetch.handle_data(now, peer, piece, total_size, &data);
             }
-            (MetadataMessage::Reject { piece }, Phase::Metadata(fetch)) => fetch.handle_reject(now, remote, piece),
+            (MetadataMessage::Reject { piece }, Phase::Metadata(fetch)) => fetch.handle_reject(now, peer, piece),
             // It is here already.
             (MetadataMessage::Data { .. } | MetadataMessage::Reject { .. }, _) => return,
         }
@@ -79,29 +94,19 @@ impl Engine {
         self.pump_metadata(torrent);
     }
 
-    /// Makes the requests that are due, and sees what came of earlier ones.
+    /// Makes the requests that are due, and sees what came of earlier ones: a liar that goes leaves its requests to others.
     pub(super) fn pump_metadata(&mut self, id: TorrentId) {
         let now = self.now;
-        let (mut requests, mut events) = (Vec::new(), Vec::new());
-        let Some(torrent) = self.torrents.get_mut(id) else { return };
-        let Phase::Metadata(fetch) = &mut torrent.phase else { return };
-        while let Some(request) = fetch.poll_request(now) {
-            requests.push(request);
-        }
-        while let Some(event) = fetch.poll_event() {
-            events.push(event);
-        }
-        let by_remote: Vec<ConnectionId> = torrent.connections.iter().copied().collect();
-        for (remote, piece) in requests {
-            let asked = by_remote.iter().find(|id| self.connections.get(**id).is_some_and(|open| open.is_open() && open.remote == remote));
-            if let Some(connection) = asked {
-                self.say(*connection, ExtensionMessage::Metadata(MetadataMessage::Request { piece }));
-            }
-        }
-        for event in events {
-            match event {
-                MetadataEvent::Liar(remote) => self.ban(id, remote),
-                MetadataEvent::Complete(info) => self.metadata_complete(id, info),
+        while let Some(Phase::Metadata(fetch)) = self.torrents.get_mut(id).map(|torrent| &mut torrent.phase) {
+            if let Some(event) = fetch.poll_event() {
+                match event {
+                    MetadataEvent::Liar((_, remote)) => self.ban(id, remote),
+                    MetadataEvent::Complete(info) => self.metadata_complete(id, info),
+                }
+            } else if let Some(((connection, _), piece)) = fetch.poll_request(now) {
+                self.say(connection, ExtensionMessage::Metadata(MetadataMessage::Request { piece }));
+            } else {
+                break;
             }
         }
         self.arm_torrent(id);
@@ -116,7 +121,7 @@ impl Engine {
             Err(error) => return self.metadata_unusable(id, &error.to_string()),
         };
         let private = info.is_private();
-        if !torrent.become_known(info, &self.config) {
+        if !torrent.become_known(self.now, info, &self.config) {
             return self.metadata_unusable(id, "its lengths do not fit together");
         }
         self.event(Event::MetadataReceived { torrent: id });
@@ -185,9 +190,6 @@ impl Engine {
         if let Some(extended) = &mut connection.extended {
             // Now we have metadata to give.
             extended.handshake_due = true;
-            if extended.ids.get(Extension::Metadata).is_some() {
-                extended.quota = None;
-            }
         }
         if let Some(fast) = connection.fast_mut() {
             fast.limit_to(pieces);
@@ -208,7 +210,7 @@ impl Engine {
 
 impl Torrent {
     /// Turns from a magnet link into a torrent; `false` if its lengths are impossible.
-    fn become_known(&mut self, info: Info, config: &crate::config::Config) -> bool {
+    fn become_known(&mut self, now: Instant, info: Info, config: &Config) -> bool {
         let TorrentSource::Magnet(magnet) = &self.source else { return false };
         let metainfo = Metainfo {
             trackers: magnet.trackers.iter().map(|url| Vec::from([url.clone()])).collect(),
@@ -222,6 +224,7 @@ impl Torrent {
         self.verified = Bitfield::new(geometry.piece_count());
         self.picker = Picker::new(geometry, config.into());
         self.resume = self.saved.take().and_then(|data| crate::torrent::Resume::decode(&data, self.info_hash, &self.layout).ok());
+        self.learn_saved(now, config);
         true
     }
 }

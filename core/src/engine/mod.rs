@@ -6,13 +6,14 @@
 //! - `connections`: opening, accepting, handshakes, closing; `turnover`: which are kept
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
-//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more
+//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more; `super_seeding`: who shows little
 //! - `download`: requests, blocks, pieces, haves
 //! - `upload`: blocks that peers ask for, choke rounds
 //! - `flush`: what is written to a peer, encoded as late as possible
 //! - `rates`: rate limits; `goal`: when seeding ends
 //! - `trackers`: announces
-//! - `local`: peers of the local network
+//! - `web_seeds`: files fetched from web servers
+//! - `local`: peers of the local network; `peer_exchange`: peers that peers name
 //! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
@@ -31,17 +32,19 @@ mod partial_seeds;
 mod peer_exchange;
 mod query;
 mod rates;
+mod super_seeding;
 mod timers;
 mod trackers;
 mod turnover;
 mod upload;
+mod web_seeds;
 
 use crate::{
     action::Action,
     command::{Command, CommandError, Reply},
     config::Config,
     event::Event,
-    id::{ConnectionId, ConnectionKind, DiskJobKind, HttpKind, ResolveKind, TorrentId, TorrentKind},
+    id::{ConnectionId, ConnectionKind, DiskJobKind, FetchKind, HttpKind, ResolveKind, TorrentId, TorrentKind},
     input::Input,
     local_discovery::LocalDiscovery,
     metainfo::InfoHash,
@@ -102,6 +105,9 @@ pub struct Engine {
     storing: u32,
 
     http: Slab<HttpKind, HttpPurpose>,
+    fetches: Slab<FetchKind, (TorrentId, u32)>,
+    /// Torrents whose web seeds wait for the disk.
+    withheld_web_seeds: BTreeSet<TorrentId>,
     resolves: Slab<ResolveKind, Resolving>,
     announces: Slab<AnnounceKind, PendingAnnounce>,
     udp: UdpTrackerClient,
@@ -147,6 +153,8 @@ impl Engine {
             blocks_held: 0,
             storing: 0,
             http: Slab::new(),
+            fetches: Slab::new(),
+            withheld_web_seeds: BTreeSet::new(),
             resolves: Slab::new(),
             announces: Slab::new(),
             udp,
@@ -178,6 +186,8 @@ impl Engine {
             Input::Written { connection, result } => self.on_written(connection, result),
             Input::Disk { job, result } => self.on_disk(job, result),
             Input::Http { request, result } => self.on_http(request, result),
+            Input::FetchHead { fetch, result } => self.on_fetch_head(fetch, result),
+            Input::FetchBody { fetch, result } => self.on_fetch_body(fetch, result),
             Input::Resolved { resolve, result } => self.on_resolved(resolve, result),
             Input::Datagram { remote, payload } => self.on_datagram(remote, &payload),
             Input::Multicast { remote, payload } => self.on_multicast(remote, &payload),

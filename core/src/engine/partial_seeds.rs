@@ -32,9 +32,9 @@ impl Engine {
         if !connection.is_open() || !is_useless(connection, torrent) {
             return;
         }
-        if !connection.incoming {
+        if let Some(address) = connection.listens_at() {
             // As far as we are concerned it is one: not to be called again as long as we want nothing.
-            torrent.peers.set_seed(connection.remote, true);
+            torrent.peers.set_seed(address, true);
         }
         self.close(id, CloseReason::NoUse);
     }

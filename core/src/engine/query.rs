@@ -7,12 +7,12 @@ use crate::{
     id::TorrentId,
     metainfo::{InfoHash, Metainfo},
     peer::client_name,
-    status::{PeerStatus, TorrentState, TorrentStatus},
-    torrent::{PeerSource, Phase, Torrent},
+    status::{PeerStatus, TorrentState, TorrentStatus, WebSeedState, WebSeedStatus},
+    torrent::{PeerSource, Phase, Torrent, WebSource},
     tracker::TrackerStatus,
     util::Bitfield,
 };
-use alloc::vec::Vec;
+use alloc::{string::ToString, vec::Vec};
 
 impl Engine {
     /// All torrents, in the order of their places.
@@ -76,6 +76,24 @@ impl Engine {
             upload_rate: connection.upload.as_ref().map_or(0, |upload| upload.rate(self.now)),
         })
         .collect()
+    }
+
+    /// The web seeds of a torrent, in the order in which it names them; empty until it is active for the first time.
+    pub fn web_seeds(&self, torrent: TorrentId) -> Vec<WebSeedStatus> {
+        let seeds = self.torrents.get(torrent).map(|torrent| torrent.web_seeds.as_slice()).unwrap_or_default();
+        let status = |web: &WebSource| WebSeedStatus {
+            url: web.seed.url().into(),
+            state: match web.seed.waits_until() {
+                Some(until) => WebSeedState::Waiting(until),
+                None if web.seed.is_banned() => WebSeedState::Banned,
+                None if web.seed.is_running() => WebSeedState::Active,
+                None => WebSeedState::Idle,
+            },
+            fault: web.seed.last_fault().map(|fault| fault.to_string()),
+            downloaded: web.seed.downloaded(),
+            download_rate: web.seed.rate(self.now),
+        };
+        seeds.iter().map(status).collect()
     }
 
     /// How the engine is configured now.

@@ -3,7 +3,7 @@ use crate::{
     id::{ConnectionId, TorrentId},
     peer::{CloseReason, Stage},
     time::{Duration, Instant},
-    torrent::Phase,
+    torrent::{Phase, WebSource},
 };
 
 /// What a deadline belongs to.
@@ -107,7 +107,9 @@ impl Engine {
             self.save_resume(id);
         }
         self.goal_due(id);
+        self.super_seed_due(id);
         self.pump_metadata(id);
+        self.web_seeds_due(id);
         self.exchange_round(id);
         self.announce(id);
         self.connect_peers(id);
@@ -122,12 +124,16 @@ impl Engine {
             _ => None,
         };
         let exchange = torrent.exchange.as_ref().and_then(|exchange| exchange.next_deadline());
+        let web_seeds = if torrent.is_active() { torrent.web_seeds.iter().filter_map(WebSource::next_deadline).min() } else { None };
+        let super_seed = torrent.super_seed.as_ref().and_then(|seed| seed.next_deadline());
         [
             torrent.choke_due,
+            super_seed,
             torrent.room_due,
             torrent.goal.deadline(),
             metadata,
             exchange,
+            web_seeds,
             torrent.have_due,
             torrent.resume_due,
             torrent.announcer.next_deadline(),

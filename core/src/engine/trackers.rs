@@ -219,7 +219,8 @@ impl Engine {
             Ok(response) => {
                 // Peers are of use before the other family has answered; but a private torrent must first know whether it is the tracker
                 // in use that named them.
-                if let Some(state) = self.torrents.get_mut(torrent).filter(|state| state.is_public()) {
+                if let Some(state) = self.torrents.get_mut(torrent).filter(|state| state.is_public() && state.announcer.awaits(pending.id))
+                {
                     let peers = response.peers.iter().map(|peer| peer.address);
                     peers.for_each(|peer| state.learn(self.now, peer, PeerSource::Tracker, &self.config));
                 }

@@ -29,7 +29,8 @@ impl Engine {
         }
         // A choke that was not told yet may be taken back.
         let choked = connection.am_choking && connection.told_choking;
-        let given = torrent.verified.get(block.piece) && (!choked || given_while_choked(connection, torrent, config, block));
+        let shown = torrent.super_seed.as_ref().is_none_or(|seed| seed.may_ask(id, block.piece));
+        let given = shown && torrent.verified.get(block.piece) && (!choked || given_while_choked(connection, torrent, config, block));
         // A request that crossed our choke, or one for what we do not have, is rejected (BEP 6), or else not answered (BEP 3).
         if given {
             connection.upload().ask(block);

@@ -7,7 +7,10 @@ use crate::{
 };
 use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 use bytes::Bytes;
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use core::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    num::NonZeroU64,
+};
 use smallvec::SmallVec;
 
 /// Where a form is written.
@@ -169,6 +172,16 @@ impl Form for i64 {
     fn take(from: &mut Reader) -> Result<i64, ReplayError> {
         let number = u64::take(from)?;
         Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+}
+
+impl Form for NonZeroU64 {
+    fn put(&self, to: &mut Writer<'_>) {
+        self.get().put(to);
+    }
+
+    fn take(from: &mut Reader) -> Result<NonZeroU64, ReplayError> {
+        NonZeroU64::new(u64::take(from)?).ok_or_else(|| from.corrupt())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Recordings: all that an engine was told, in a stable binary form, so that anyone can replay it exactly; and transcripts, hashes
 //! over all that was said.
 //!
-//! The engine never looks into a block, so a recording leaves these bytes out and a replay puts zeros in their place: it stays small,
-//! and tells what was transferred, but not its content. It is not anonymous: the addresses of peers, the torrents' names, trackers'
+//! The engine never looks into a block, nor into what a web seed sends of a file, so a recording leaves these bytes out and a replay puts
+//! zeros in their place: it stays small, and tells what was transferred, but not its content. It is not anonymous: the addresses of peers, the torrents' names, trackers'
 //! answers and local paths stand in it.
 //!
 //! ```

@@ -9,7 +9,7 @@ use crate::{
     config::Limits,
     error::{DiskError, DiskErrorKind, HttpError, ResolveError, StreamError},
     id::{ConnectionId, IncomingId},
-    input::{HttpReply, ReadBuffer},
+    input::{ByteRange, FetchHead, HttpReply, ReadBuffer},
     metainfo::{HostPort, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
     storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
@@ -65,11 +65,21 @@ fn disk_output() -> impl Strategy<Value = DiskOutput> + Clone {
     ]
 }
 
+fn byte_range() -> impl Strategy<Value = ByteRange> + Clone {
+    (any::<u64>(), 1..u64::MAX).prop_map(|(start, length)| ByteRange { start, length: length.try_into().unwrap() })
+}
+
+fn fetch_head() -> impl Strategy<Value = FetchHead> {
+    (any::<u16>(), any::<[Option<u64>; 2]>(), option::of(byte_range()), any::<Option<u32>>())
+        .prop_map(|(status, [length, total], range, retry_after)| FetchHead { status, length, range, total, retry_after })
+}
+
 fn input() -> impl Strategy<Value = Input> {
     let buffer = (bytes(), any::<u32>()).prop_map(|(data, allocation)| ReadBuffer { data, allocation });
     let http_error = prop_oneof![Just(HttpError::NoAddress), text().prop_map(HttpError::Failed)];
     let reply = (any::<u16>(), bytes()).prop_map(|(status, body)| HttpReply { status, body });
     let addresses = list(any::<SocketAddr>(), 0..5);
+    let content = (zeros(), any::<u32>()).prop_map(|(data, allocation)| ReadBuffer { data, allocation });
     prop_oneof![
         Just(Input::Timeout),
         any::<SocketAddr>().prop_map(Input::Listening),
@@ -78,9 +88,11 @@ fn input() -> impl Strategy<Value = Input> {
         (id(), maybe_err(buffer, stream_error())).prop_map(|(connection, result)| Input::Read { connection, result }),
         (id(), maybe_err(Just(()), stream_error())).prop_map(|(connection, result)| Input::Written { connection, result }),
         (id(), maybe_err(disk_output(), disk_error())).prop_map(|(job, result)| Input::Disk { job, result }),
-        (id(), maybe_err(reply, http_error)).prop_map(|(request, result)| Input::Http { request, result }),
+        (id(), maybe_err(reply, http_error.clone())).prop_map(|(request, result)| Input::Http { request, result }),
         (id(), maybe_err(addresses, text().prop_map(ResolveError))).prop_map(|(resolve, result)| Input::Resolved { resolve, result }),
         (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Input::Datagram { remote, payload }),
+        (id(), maybe_err(fetch_head(), http_error.clone())).prop_map(|(fetch, result)| Input::FetchHead { fetch, result }),
+        (id(), maybe_err(content, http_error)).prop_map(|(fetch, result)| Input::FetchBody { fetch, result }),
         (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Input::Multicast { remote, payload }),
     ]
 }
@@ -182,6 +194,9 @@ fn action() -> impl Strategy<Value = Action> {
         }),
         (id(), text(), any::<u16>()).prop_map(|(resolve, host, port)| Action::Resolve { resolve, host, port }),
         (any::<SocketAddr>(), bytes()).prop_map(|(remote, payload)| Action::SendDatagram { remote, payload }),
+        (id(), text(), byte_range()).prop_map(|(fetch, url, range)| Action::Fetch { fetch, url, range }),
+        (id(), any::<u32>()).prop_map(|(fetch, limit)| Action::FetchRead { fetch, limit }),
+        id().prop_map(|fetch| Action::FetchCancel { fetch }),
         (any::<SocketAddr>(), bytes()).prop_map(|(group, payload)| Action::Multicast { group, payload }),
     ]
 }
@@ -208,6 +223,8 @@ fn event() -> impl Strategy<Value = Event> {
             reason
         }),
         (id(), any::<SocketAddr>()).prop_map(|(torrent, remote)| Event::PeerBanned { torrent, remote }),
+        (id(), text(), text()).prop_map(|(torrent, url, reason)| Event::WebSeedFailed { torrent, url, reason }),
+        (id(), text()).prop_map(|(torrent, url)| Event::WebSeedBanned { torrent, url }),
         id().prop_map(|torrent| Event::Removed { torrent }),
         Just(Event::ShutDown),
     ]

@@ -14,14 +14,16 @@ use crate::{
     error::{DiskError, DiskErrorKind, HttpError, ResolveError, StreamError},
     event::Event,
     id::IncomingId,
-    input::{HttpReply, Input, ReadBuffer},
+    input::{ByteRange, FetchHead, HttpReply, Input, ReadBuffer},
     local_discovery::LocalDiscoveryConfig,
     metadata::MetadataConfig,
     metainfo::{HostPort, Info, Magnet, Metainfo},
     peer::{CloseReason, ProtocolError},
     rng::Seed,
     storage::{Allocation, DiskOperation, DiskOutput, FileStamp, Layout, LayoutFile, Span},
+    torrent::super_seed::SuperSeedConfig,
     tracker::{AnnouncerConfig, Reach, udp::UdpTrackerConfig},
+    web_seed::WebSeedConfig,
     wire::{MessageId, WireError, extension::ExtensionError},
 };
 use alloc::{
@@ -42,6 +44,8 @@ form! { enum Input {
     8 => Resolved { resolve, result },
     9 => Datagram { remote, payload },
     10 => Multicast { remote, payload },
+    11 => FetchHead { fetch, result },
+    12 => FetchBody { fetch, result as body },
 } }
 
 form! { enum Command {
@@ -69,6 +73,9 @@ form! { enum Action {
     8 => Resolve { resolve, host, port },
     9 => SendDatagram { remote, payload },
     10 => Multicast { group, payload },
+    11 => Fetch { fetch, url, range },
+    12 => FetchRead { fetch, limit },
+    13 => FetchCancel { fetch },
 } }
 
 form! { enum Event {
@@ -87,17 +94,23 @@ form! { enum Event {
     12 => MetadataReceived { torrent },
     13 => MetadataUnusable { torrent, reason },
     14 => GoalReached { torrent },
+    16 => WebSeedFailed { torrent, url, reason },
+    15 => WebSeedBanned { torrent, url },
 } }
 
 form! { struct Config {
-    peer_id_prefix, limits, announcer, udp_tracker, local_discovery, metadata,
+    peer_id_prefix, limits, announcer, udp_tracker, local_discovery, super_seed, metadata,
     connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout,
     reconnect_interval, reconnect_maximum, reconnect_attempts, useless_time, turnover_interval, half_open_limit, known_peers_limit,
     choke_interval, optimistic_rounds, snub_timeout, block_timeout, reject_timeout, reject_interval, allowed_fast_pieces,
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
     random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
-    peer_exchange_delay, checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit,
+    peer_exchange_delay, checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit, web_seed,
+} }
+
+form! { struct WebSeedConfig {
+    silence_timeout, retry_interval, retry_maximum, active_limit, url_limit, claim_time, claim_minimum, claim_maximum,
 } }
 
 form! { struct Limits { connections, connections_per_torrent, upload_slots, rates } }
@@ -111,6 +124,8 @@ form! { struct Choices {
 } }
 
 form! { enum Priority { 0 => High, 1 => Normal, 2 => Low, 3 => Skip } }
+
+form! { struct SuperSeedConfig { passing_timeout, fetching_timeout } }
 
 form! { struct MetadataConfig {
     size_limit, memory_limit, candidate_limit, candidate_time, request_timeout, requests_per_peer, requests_per_piece,
@@ -162,6 +177,10 @@ form! { struct HostPort { host, port } }
 form! { enum Allocation { 0 => Sparse, 1 => Full } }
 
 form! { struct HttpReply { status, body } }
+
+form! { struct FetchHead { status, length, range, total, retry_after } }
+
+form! { struct ByteRange { start, length } }
 
 impl Form for ReadBuffer {
     fn put(&self, to: &mut Writer<'_>) {
@@ -291,6 +310,20 @@ macro_rules! form_transparent {
             }
         }
     )*};
+}
+
+/// What came of a file's body: all of it is payload, whatever it is. The engine never looks into it, and never has a body read that is
+/// not part of a file: of an answer like 404 only the head is used.
+mod body {
+    use super::*;
+
+    pub(super) fn put(result: &Result<ReadBuffer, HttpError>, to: &mut Writer<'_>) {
+        result.put(&mut Writer { bytes: to.bytes, framing: &mut Framing::Payload });
+    }
+
+    pub(super) fn take(from: &mut Reader) -> Result<Result<ReadBuffer, HttpError>, ReplayError> {
+        Form::take(from)
+    }
 }
 
 form_transparent!(IncomingId, MessageId, ResolveError, Seed);

@@ -19,11 +19,21 @@ struct Gathered {
     charge: u64,
 }
 
-/// Who sent a block.
+/// Who sent a block, and who is to blame if it is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Source {
-    pub(crate) connection: ConnectionId,
-    pub(crate) remote: SocketAddr,
+pub(crate) enum Source {
+    /// A peer, wherever it connects from next.
+    Peer(SocketAddr),
+    /// The web seed at this place of the torrent's list.
+    WebSeed(u32),
+}
+
+/// Of whom blocks are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SourceId {
+    Peer(ConnectionId),
+    /// The web seed at this place of the torrent's list.
+    WebSeed(u32),
 }
 
 /// All blocks of one piece.
@@ -73,11 +83,10 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::util::Key;
 
     #[test]
     fn a_piece_is_whole_when_its_last_block_came_in_whatever_order() {
-        let source = Source { connection: Key::from_bits(1), remote: SocketAddr::from(([1, 2, 3, 4], 5)) };
+        let source = Source::Peer(SocketAddr::from(([1, 2, 3, 4], 5)));
         let mut assembly = Assembly::default();
         let block = |byte: u8, length: usize| Payload::from(Bytes::from(alloc::vec![byte; length]));
         assembly.insert(7, 2, BLOCK_LENGTH, block(2, 10), source, 20);

@@ -24,7 +24,7 @@ impl Blame {
     /// A copy of `piece` did not fit its hash. Returns the one peer that sent all of it, if it was one.
     pub(crate) fn bad_copy(&mut self, piece: u32, sources: Vec<Source>, fingerprints: Vec<Fingerprint>) -> Option<Source> {
         let first = *sources.first()?;
-        if sources.iter().all(|source| source.remote == first.remote) {
+        if sources.iter().all(|source| *source == first) {
             return Some(first);
         }
         let copies = self.copies.entry(piece).or_default();
@@ -44,7 +44,7 @@ impl Blame {
             .map(|((source, _), _)| *source)
             .collect();
         guilty.sort();
-        guilty.dedup_by_key(|source| source.remote);
+        guilty.dedup();
         guilty
     }
 
@@ -57,12 +57,11 @@ impl Blame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::util::Key;
     use alloc::vec;
     use core::net::SocketAddr;
 
     fn source(number: u8) -> Source {
-        Source { connection: Key::from_bits(u64::from(number)), remote: SocketAddr::from(([10, 0, 0, number], 1)) }
+        Source::Peer(SocketAddr::from(([10, 0, 0, number], 1)))
     }
 
     #[test]

@@ -13,9 +13,11 @@ mod peer_source;
 pub mod picker;
 mod resume;
 mod state;
+pub mod super_seed;
+mod web_source;
 
 pub use allowed_fast::allowed_fast;
-pub(crate) use assembly::{Assembly, Source};
+pub(crate) use assembly::{Assembly, Source, SourceId};
 pub(crate) use blame::Blame;
 pub(crate) use checking::Checking;
 pub use geometry::Geometry;
@@ -26,3 +28,4 @@ pub(crate) use peer_list::canonical;
 pub use peer_source::{PeerSource, PeerSources};
 pub use resume::{Resume, ResumeError, ResumePeer};
 pub(crate) use state::{Ending, Phase, Torrent};
+pub(crate) use web_source::WebSource;

@@ -27,6 +27,7 @@ mod ledger;
 mod pieces;
 #[cfg(test)]
 mod properties;
+mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,7 @@ pub struct Picker<P> {
     geometry: Geometry,
     config: PickerConfig,
     sequential: bool,
+    keeps_gaps: bool,
 
     // What is so.
     /// The pieces that were verified; none once that is all of them.
@@ -197,6 +199,7 @@ impl<P: Copy + Ord> Picker<P> {
             geometry,
             config,
             sequential: false,
+            keeps_gaps: false,
             have: None,
             priorities: Vec::new(),
             begun: BTreeMap::new(),
@@ -224,6 +227,11 @@ impl<P: Copy + Ord> Picker<P> {
     /// [`Priority::Skip`] count only among them.
     pub fn set_sequential(&mut self, sequential: bool) {
         self.sequential = sequential;
+    }
+
+    /// Of equally rare pieces takes those at the end of a gap, so that gaps stay long for sources that fill them from the beginning (BEP 19).
+    pub fn set_keeps_gaps(&mut self, keeps_gaps: bool) {
+        self.keeps_gaps = keeps_gaps;
     }
 
     // Who has what.

@@ -1,6 +1,6 @@
 use super::{
-    Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, choker::Choker,
-    picker::Picker,
+    Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, SourceId,
+    WebSource, choker::Choker, picker::Picker, super_seed::SuperSeed,
 };
 use crate::{
     choices::{Choices, Priority},
@@ -57,7 +57,7 @@ pub(crate) struct Torrent {
     pub(crate) verified: Bitfield,
     /// Bytes of them.
     pub(crate) verified_bytes: u64,
-    pub(crate) picker: Picker<ConnectionId>,
+    pub(crate) picker: Picker<SourceId>,
     pub(crate) picker_rng: Rng,
     /// Every missing block was asked of someone when blocks were last picked.
     pub(crate) endgame: bool,
@@ -77,10 +77,14 @@ pub(crate) struct Torrent {
     pub(crate) next_turnover: Instant,
     /// When to look whether one can, if there are peers to try and no room.
     pub(crate) room_due: Option<Instant>,
+    /// In the order in which the torrent names them; none before it is active for the first time.
+    pub(crate) web_seeds: Vec<WebSource>,
     /// Never there where peers may not be told of peers; and not before one wants to be.
     pub(crate) exchange: Option<Box<PeerExchange>>,
     pub(crate) choker: Choker,
     pub(crate) choke_due: Option<Instant>,
+    /// There while we pose as a peer that has nothing (BEP 16).
+    pub(crate) super_seed: Option<Box<SuperSeed<ConnectionId>>>,
     pub(crate) announcer: Announcer,
 
     pub(crate) resume: Option<Resume>,
@@ -103,7 +107,7 @@ pub(crate) struct Torrent {
 #[derive(Debug)]
 pub(crate) enum Phase {
     /// Peers are asked what the torrent consists of.
-    Metadata(Box<MetadataFetch<SocketAddr>>),
+    Metadata(Box<MetadataFetch<(ConnectionId, SocketAddr)>>),
     /// Waits until the disk has answered everything from before.
     Settling,
     /// The disk looks at what files are there.
@@ -195,7 +199,7 @@ impl Torrent {
 
     /// Whether nothing more is wanted, and peers may know it (BEP 21).
     pub(crate) fn is_upload_only(&self) -> bool {
-        self.is_complete()
+        self.is_complete() && self.super_seed.is_none()
     }
 
     /// Whether connections may be opened and taken in.
@@ -236,7 +240,8 @@ impl Torrent {
             left: self.left(),
             peers_wanted,
             peers_known: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
-            partial_seed: self.is_upload_only() && !self.is_complete(),
+            // Wanting nothing more and being complete is still one and the same.
+            partial_seed: false,
         }
     }
 

@@ -374,7 +374,7 @@ impl Announcer {
         let listed = || self.order.iter().filter_map(|listed| Some((listed.key, self.trackers.get(listed.key)?)));
         let works = listed().find(|(_, tracker)| tracker.is_working());
         let used = works.or_else(|| listed().find(|(_, tracker)| tracker.is_asked())).map(|(key, _)| key);
-        let alone = self.trackers.iter().all(|(key, tracker)| Some(key) == used || !tracker.answered);
+        let alone = self.trackers.iter().all(|(key, tracker)| Some(key) == used || !tracker.has_named_peers);
         self.last_answered = works.map(|(key, _)| key);
         for (_, tracker) in self.trackers.iter_mut().filter(|(key, _)| Some(*key) != used) {
             tracker.set_aside(now, self.state == State::Running);
@@ -503,7 +503,7 @@ impl Announcer {
         match self.members(group).find(|(_, tracker)| tracker.is_working()) {
             Some((key, tracker)) => {
                 let due = if few { tracker.due.min(tracker.due_with_few_peers) } else { tracker.due };
-                (due <= now).then_some(key)
+                (due <= now && tracker.under_way.is_none()).then_some(key)
             }
             None => self.members(group).find(|(_, tracker)| tracker.may_be_asked() && tracker.due <= now).map(|(key, _)| key),
         }
@@ -514,7 +514,7 @@ impl Announcer {
             return None;
         }
         match self.members(group).find(|(_, tracker)| tracker.is_working()) {
-            Some((_, tracker)) => Some(tracker.due.min(tracker.due_with_few_peers)),
+            Some((_, tracker)) => tracker.under_way.is_none().then(|| tracker.due.min(tracker.due_with_few_peers)),
             None => self.members(group).filter(|(_, tracker)| tracker.may_be_asked()).map(|(_, tracker)| tracker.due).min(),
         }
     }

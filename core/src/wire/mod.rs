@@ -42,6 +42,7 @@ pub use error::WireError;
 pub(crate) use handshake::PROTOCOL;
 pub use handshake::{Handshake, HandshakeDecoder, PeerId, Reserved};
 pub use message::{Block, Message, MessageId};
+pub(crate) use payload::Assembly as PayloadAssembly;
 pub use payload::Payload;
 
 /// The length of the blocks in which pieces are asked for, in bytes; only a torrent's last block is shorter (BEP 3).

@@ -80,7 +80,7 @@ impl fmt::Debug for Payload {
 /// However a peer cuts its sends, this pins fewer than [`Payload::MAX_SLICES`] read buffers and copies each byte at most a few
 /// times.
 #[derive(Debug, Default)]
-pub(super) struct Assembly {
+pub(crate) struct Assembly {
     /// What came before `tail`.
     slices: SmallVec<[Bytes; 2]>,
     /// Fragments copied together, after all slices.
@@ -92,7 +92,7 @@ impl Assembly {
     pub(super) const SHORTEST_SLICE: usize = 1024;
 
     /// Adds `fragment`, of which `missing` bytes can still come, this one included.
-    pub(super) fn add(&mut self, fragment: Bytes, missing: usize) {
+    pub(crate) fn add(&mut self, fragment: Bytes, missing: usize) {
         // One place is left for a tail after the last slice, and one for what a tail becomes before it.
         if fragment.len() < Self::SHORTEST_SLICE || self.slices.len() + 2 >= Payload::MAX_SLICES {
             self.copy(&fragment, missing);
@@ -112,7 +112,7 @@ impl Assembly {
     }
 
     /// What came, as a block's payload.
-    pub(super) fn into_payload(mut self) -> Payload {
+    pub(crate) fn into_payload(mut self) -> Payload {
         self.close_tail();
         Payload(self.slices)
     }

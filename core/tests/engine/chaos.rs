@@ -5,6 +5,7 @@ use crate::{
     BLOCK,
     support::{Content, Job, Peer, World},
 };
+use bytes::Bytes;
 use proptest::prelude::*;
 use rustor_core::{
     command::{AddTorrent, Command},
@@ -12,7 +13,8 @@ use rustor_core::{
     error::{DiskErrorKind, StreamError},
     event::Event,
     id::TorrentId,
-    input::{HttpReply, Input, ReadBuffer},
+    input::{FetchHead, HttpReply, Input, ReadBuffer},
+    metainfo::Metainfo,
     storage::DiskOutput,
     time::Duration,
     util::Key,
@@ -74,6 +76,12 @@ enum Step {
         at: usize,
         body: u8,
     },
+    /// A web server does something with one of the requests that it has.
+    Web {
+        at: usize,
+        act: u8,
+        bytes: usize,
+    },
     Command {
         torrent: usize,
         command: u8,
@@ -115,7 +123,7 @@ fn message() -> impl Strategy<Value = Message> {
         1 => block().prop_map(|block| Message::Piece {
             piece: block.piece,
             offset: block.offset,
-            data: bytes::Bytes::from(vec![1; block.length.min(BLOCK) as usize]).into(),
+            data: Bytes::from(vec![1; block.length.min(BLOCK) as usize]).into(),
         }),
         1 => any::<u16>().prop_map(Message::Port),
         1 => Just(Message::HaveAll),
@@ -147,8 +155,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any::<bool>(), prop::option::weighted(0.2, 0u8..7)).prop_map(|(held, fault)| Step::DiskMode { held, fault }),
         1 => (0usize..3, 0u32..3).prop_map(|(torrent, piece)| Step::DiskMeddling { torrent, piece }),
         3 => (any::<usize>(), 0u8..6).prop_map(|(at, body)| Step::Tracker { at, body }),
+        9 => (any::<usize>(), 0u8..24, 0usize..60_000).prop_map(|(at, act, bytes)| Step::Web { at, act, bytes }),
         4 => (0usize..3, 0u8..12).prop_map(|(torrent, command)| Step::Command { torrent, command }),
-        2 => ((0u64..4, 0u64..3).prop_map(|(index, generation)| generation << 32 | index), 0u8..6).prop_map(|(id, kind)| Step::Late { id, kind }),
+        2 => ((0u64..4, 0u64..3).prop_map(|(index, generation)| generation << 32 | index), 0u8..8).prop_map(|(id, kind)| Step::Late { id, kind }),
         6 => micros.prop_map(|micros| Step::Time { micros }),
         2 => (1u32..6).prop_map(Step::Defer),
     ]
@@ -186,9 +195,49 @@ impl Chaos {
             resume: self.world.disk(|disk| disk.resume.get(&torrent.to_string()).cloned()),
             peers: (0..3).map(|peer| std::net::SocketAddr::from(([10, 0, 1, peer], 6881))).collect(),
             paused,
-            ..AddTorrent::new(self.contents[torrent].metainfo(), torrent.to_string())
+            ..AddTorrent::new(self.with_web_seeds(torrent), torrent.to_string())
         };
         let _ = self.world.command(Command::Add(Box::new(add)));
+    }
+
+    fn with_web_seeds(&self, torrent: usize) -> Metainfo {
+        let web_seeds = (0..torrent.min(2)).map(|number| format!("http://web{number}.test/{torrent}/")).collect();
+        Metainfo { web_seeds, ..self.contents[torrent].metainfo() }
+    }
+
+    /// What lies at a URL.
+    fn web_file(&self, url: &str) -> Bytes {
+        let (_, path) = url.split_once(".test/").expect("a server of ours");
+        let (torrent, path) = path.split_once('/').expect("below a torrent's folder");
+        let content = &self.contents[torrent.parse::<usize>().expect("a number")];
+        let mut start = 0;
+        for file in content.layout.files() {
+            let end = start + file.length as usize;
+            if file.path.join("/") == path {
+                return content.data.slice(start..end);
+            }
+            start = end;
+        }
+        panic!("nobody asks for {url}");
+    }
+
+    fn web(&self, at: usize, act: u8, bytes: usize) {
+        let downloads = self.world.downloads();
+        let Some(download) = downloads.get(at % downloads.len().max(1)) else { return };
+        let file = self.web_file(&download.url());
+        match (download.has_head(), act) {
+            (false, 0) => download.fails(),
+            (false, 1) => download.says(404),
+            (false, 2) => download.says(503),
+            (false, 3) => download.says(206),
+            (false, 4..8) => download.begins_whole(&file),
+            (false, _) => download.begins(&file),
+            (true, 0) => download.breaks(),
+            (true, 1) => download.ends(),
+            (true, 2) => download.sends(vec![7; bytes.max(1)]),
+            (true, _) if bytes > 0 => download.sends_next(&file, bytes),
+            (true, _) => {}
+        }
     }
 
     fn peer(&self, peer: usize) -> Option<&(Peer, usize)> {
@@ -281,6 +330,7 @@ impl Chaos {
                 }
             }
             Step::Tracker { at, body } => self.tracker(at, body),
+            Step::Web { at, act, bytes } => self.web(at, act, bytes),
             Step::Command { torrent, command } => self.command(torrent, command),
             Step::Late { id, kind } => self.late(id, kind),
             Step::Time { micros } => self.world.passes(Duration::from_micros(micros)),
@@ -327,6 +377,10 @@ impl Chaos {
             3 => Input::Disk { job: Key::from_bits(id | 0xffff << 32), result: Ok(DiskOutput::Done) },
             4 => {
                 Input::Http { request: Key::from_bits(id | 0xffff << 32), result: Ok(HttpReply { status: 200, body: Default::default() }) }
+            }
+            5 => Input::FetchHead { fetch: Key::from_bits(id | 0xffff << 32), result: Ok(FetchHead::default()) },
+            6 => {
+                Input::FetchBody { fetch: Key::from_bits(id | 0xffff << 32), result: Ok(ReadBuffer { data: Bytes::new(), allocation: 0 }) }
             }
             _ => Input::Timeout,
         });

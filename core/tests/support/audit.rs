@@ -1,7 +1,7 @@
 use rustor_core::{
     action::Action,
     event::Event,
-    id::{ConnectionId, DiskJobId, HttpId, TorrentId},
+    id::{ConnectionId, DiskJobId, FetchId, HttpId, TorrentId},
     input::Input,
     storage::DiskOperation,
 };
@@ -15,6 +15,10 @@ pub struct Audit {
     gone: BTreeSet<ConnectionId>,
     jobs: BTreeMap<DiskJobId, (TorrentId, bool)>,
     requests: BTreeSet<HttpId>,
+    /// Whether something is asked of each download.
+    fetches: BTreeMap<FetchId, bool>,
+    /// Downloads that ended by themselves: the engine may have given them up before it heard of that.
+    ended_fetches: BTreeSet<FetchId>,
     /// Torrents whose files are open; `false` once they are being closed.
     storage: BTreeMap<TorrentId, bool>,
     removed: BTreeSet<TorrentId>,
@@ -56,6 +60,16 @@ impl Audit {
             }
             Action::Disk { job, torrent, operation } => self.disk(*job, *torrent, operation),
             Action::Http { request, .. } => assert!(self.requests.insert(*request), "the id of a request that is under way"),
+            Action::Fetch { fetch, .. } => assert!(self.fetches.insert(*fetch, true).is_none(), "the id of a download that is under way"),
+            Action::FetchRead { fetch, limit } => {
+                let asked = self.fetches.insert(*fetch, true);
+                assert_eq!(asked, Some(false), "a read before the last one, or the head, came, or of no download: {action:?}");
+                assert!(*limit > 0);
+            }
+            Action::FetchCancel { fetch } => {
+                let known = self.fetches.remove(fetch).is_some() || self.ended_fetches.remove(fetch);
+                assert!(known, "no such download: {action:?}");
+            }
             Action::Refuse { .. } | Action::Resolve { .. } | Action::SendDatagram { .. } | Action::Multicast { .. } => {}
         }
         assert!(!self.shut_down, "nothing is left to do after the shutdown: {action:?}");
@@ -68,6 +82,12 @@ impl Audit {
             Input::Written { connection, .. } => self.answered(*connection, |stream| stream.writing = false),
             Input::Disk { job, .. } => drop(self.jobs.remove(job)),
             Input::Http { request, .. } => drop(self.requests.remove(request)),
+            Input::FetchHead { fetch, result: Err(_) } => self.fetch_ends(*fetch),
+            Input::FetchHead { fetch, .. } => self.fetches.get_mut(fetch).into_iter().for_each(|asked| *asked = false),
+            Input::FetchBody { fetch, result } => match result {
+                Ok(buffer) if !buffer.data.is_empty() => self.fetches.get_mut(fetch).into_iter().for_each(|asked| *asked = false),
+                _ => self.fetch_ends(*fetch),
+            },
             _ => {}
         }
     }
@@ -81,9 +101,15 @@ impl Audit {
             }
             Event::ShutDown => {
                 assert!(!std::mem::replace(&mut self.shut_down, true), "shut down twice");
-                assert!(self.streams.is_empty() && self.storage.is_empty() && self.jobs.is_empty());
+                assert!(self.streams.is_empty() && self.storage.is_empty() && self.jobs.is_empty() && self.fetches.is_empty());
             }
             _ => {}
+        }
+    }
+
+    fn fetch_ends(&mut self, fetch: FetchId) {
+        if self.fetches.remove(&fetch).is_some() {
+            self.ended_fetches.insert(fetch);
         }
     }
 

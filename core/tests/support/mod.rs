@@ -9,6 +9,7 @@ mod disk;
 mod extended;
 mod peer;
 mod trackers;
+mod web;
 
 pub use content::Content;
 pub use disk::{Disk, Job};
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use peer::Stream;
 use rustor_core::{
     action::Action,
+    choices::Choices,
     command::{AddTorrent, Command, CommandError, Reply},
     config::Config,
     engine::{Engine, Explanation},
@@ -27,6 +29,7 @@ use rustor_core::{
     event::Event,
     id::{ConnectionId, DiskJobId, IncomingId, ResolveId, TorrentId},
     input::{Input, ReadBuffer},
+    metainfo::InfoHash,
     peer::CloseReason,
     rng::Seed,
     status::{PeerStatus, TorrentState, TorrentStatus},
@@ -58,12 +61,30 @@ struct Inner {
     jobs: Vec<(DiskJobId, TorrentId, DiskOperation)>,
     announces: Vec<Announce>,
     look_ups: Vec<(ResolveId, String, u16)>,
+    downloads: Vec<web::State>,
     datagrams: Vec<(Instant, SocketAddr, Bytes)>,
     multicasts: Vec<(Instant, SocketAddr, Bytes)>,
     events: Vec<Event>,
     refused: usize,
     timeouts: u32,
     deferred: u32,
+    watch: Option<Watch>,
+}
+
+/// Keeps what the engine asks for, and what it knew of a torrent then.
+struct Watch {
+    info_hash: InfoHash,
+    inputs: u64,
+    seen: Vec<Seen>,
+}
+
+/// Something that the engine asked for.
+pub struct Seen {
+    /// After how many inputs.
+    pub inputs: u64,
+    /// The engine knew what the watched torrent consists of.
+    pub metadata: bool,
+    pub action: Action,
 }
 
 impl World {
@@ -89,12 +110,14 @@ impl World {
             jobs: Vec::new(),
             announces: Vec::new(),
             look_ups: Vec::new(),
+            downloads: Vec::new(),
             datagrams: Vec::new(),
             multicasts: Vec::new(),
             events: Vec::new(),
             refused: 0,
             timeouts: 0,
             deferred: 0,
+            watch: None,
         })));
         world.input(Input::Listening(SocketAddr::from(([0, 0, 0, 0], 6881))));
         world
@@ -131,6 +154,7 @@ impl World {
     pub fn command(&self, command: Command) -> Result<Reply, CommandError> {
         let reply = {
             let inner = &mut *self.0.borrow_mut();
+            inner.watch.iter_mut().for_each(|watch| watch.inputs += 1);
             inner.engine.command(inner.now, command)
         };
         self.settles();
@@ -168,6 +192,10 @@ impl World {
 
     pub fn explains(&self, torrent: TorrentId) -> Explanation {
         self.0.borrow().engine.explain(torrent).expect("the torrent is listed")
+    }
+
+    pub fn choices(&self, torrent: TorrentId) -> Choices {
+        self.0.borrow().engine.choices(torrent).expect("the torrent is listed").clone()
     }
 
     pub fn our_peer_id(&self) -> PeerId {
@@ -328,6 +356,11 @@ impl World {
         self.0.borrow().look_ups.clone()
     }
 
+    /// The same; what answers them is up to the test.
+    pub fn takes_look_ups(&self) -> Vec<(ResolveId, String, u16)> {
+        std::mem::take(&mut self.0.borrow_mut().look_ups)
+    }
+
     /// The tracker answers the oldest announce that goes to `url`.
     pub fn tracker_answers(&self, url: &str, peers: &[&str]) {
         self.tracker_says(url, trackers::response(1800, peers));
@@ -350,6 +383,18 @@ impl World {
         let announces = &mut self.0.borrow_mut().announces;
         let at = announces.iter().position(|announce| announce.url.starts_with(url));
         announces.remove(at.unwrap_or_else(|| panic!("no announce to {url} is under way: {announces:?}")))
+    }
+
+    // Everything at once
+
+    /// Keeps all actions from now on, for [`World::seen`].
+    pub fn watches(&self, content: &Content) {
+        self.0.borrow_mut().watch = Some(Watch { info_hash: content.info_hash(), inputs: 0, seen: Vec::new() });
+    }
+
+    /// What the engine asked for since the last call, in order.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.0.borrow_mut().watch.as_mut().map(|watch| std::mem::take(&mut watch.seen)).unwrap_or_default()
     }
 
     // Time and events
@@ -429,6 +474,7 @@ impl World {
         loop {
             while let Some(action) = inner.engine.poll_action() {
                 inner.audit.action(&action);
+                inner.watches(&action);
                 inner.act(action);
             }
             match inner.inputs.pop_front() {
@@ -446,8 +492,16 @@ impl World {
 }
 
 impl Inner {
+    fn watches(&mut self, action: &Action) {
+        let Some(watch) = &mut self.watch else { return };
+        let torrent = self.engine.find(watch.info_hash).and_then(|torrent| self.engine.torrent(torrent));
+        let metadata = torrent.is_some_and(|torrent| torrent.metadata);
+        watch.seen.push(Seen { inputs: watch.inputs, metadata, action: action.clone() });
+    }
+
     fn handle(&mut self, input: Input) {
         self.audit.input(&input);
+        self.watch.iter_mut().for_each(|watch| watch.inputs += 1);
         self.timeouts += u32::from(matches!(input, Input::Timeout));
         self.engine.handle(self.now, input);
     }
@@ -495,6 +549,16 @@ impl Inner {
                 }
             }
             Action::Http { request, url, .. } => self.announces.push(Announce::new(request, url)),
+            Action::Fetch { fetch, url, range } => self.downloads.push(web::State::new(fetch, url, range)),
+            Action::FetchRead { fetch, limit } => {
+                let download = self.downloads.iter_mut().find(|download| download.fetch == fetch).expect("a download that was begun");
+                download.reading = Some(limit);
+                self.inputs.extend(download.deliver());
+            }
+            Action::FetchCancel { fetch } => {
+                let download = self.downloads.iter_mut().find(|download| download.fetch == fetch).expect("a download that was begun");
+                download.is_over = true;
+            }
             Action::Resolve { resolve, host, port } => self.look_ups.push((resolve, host, port)),
             Action::SendDatagram { remote, payload } => self.datagrams.push((self.now, remote, payload)),
             Action::Multicast { group, payload } => self.multicasts.push((self.now, group, payload)),

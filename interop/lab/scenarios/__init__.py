@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import adapters, bad_input, bad_peers, crash, create, damage, swarm, transfer
+from . import adapters, bad_input, bad_peers, crash, create, damage, local_discovery, swarm, trackers, transfer, web_seeds
 from .base import Scenario
 
-MODULES = (transfer, create, swarm, bad_peers, bad_input, damage, crash, adapters)
+MODULES = (transfer, trackers, local_discovery, create, swarm, web_seeds, bad_peers, bad_input, damage, crash, adapters)
 
 
 def all_scenarios(quick: bool) -> list[Scenario]:

@@ -113,6 +113,7 @@ fn interfaces() -> Vec<Interface> {
 mod tests {
     use super::*;
     use crate::adapter::socket::datagram;
+    use socket2::SockRef;
     use std::time::Duration;
 
     /// Groups that nobody else uses.
@@ -132,6 +133,8 @@ mod tests {
             }
             assert_eq!(one.len(), other.len());
             for (one, other) in one.iter().zip(&other) {
+                let ttl = if group.is_ipv4() { one.multicast_ttl_v4() } else { SockRef::from(one).multicast_hops_v6() };
+                assert!(ttl.unwrap() > 1, "a group reaches further than one link");
                 // Not every interface has an address to send from.
                 if one.send_to(b"here", group).is_ok() {
                     other.set_nonblocking(false).unwrap();

@@ -13,7 +13,7 @@ use rustor_core::{
     config::Limits,
     id::TorrentId,
     metainfo::Metainfo,
-    status::{PeerStatus, TorrentStatus},
+    status::{PeerStatus, TorrentStatus, WebSeedStatus},
     storage::Allocation,
 };
 
@@ -179,6 +179,12 @@ impl Client {
     pub async fn peers(&self, torrent: TorrentId) -> Result<Vec<PeerStatus>, ClientError> {
         let peers = self.ask(|reply| Request::Peers(torrent, reply)).await?;
         peers.ok_or(ClientError::Command(CommandError::NoSuchTorrent))
+    }
+
+    /// The web seeds of a torrent, in the order in which it names them; none before it is active for the first time.
+    pub async fn web_seeds(&self, torrent: TorrentId) -> Result<Vec<WebSeedStatus>, ClientError> {
+        let seeds = self.ask(|reply| Request::WebSeeds(torrent, reply)).await?;
+        seeds.ok_or(ClientError::Command(CommandError::NoSuchTorrent))
     }
 
     /// What a torrent consists of; `None` while a magnet link's metadata is still to come, of which

@@ -34,6 +34,7 @@ pub mod streams;
 pub mod support;
 pub mod timers;
 pub mod trackers;
+pub mod web_seeds;
 
 #[cfg(test)]
 mod tests;
@@ -121,6 +122,12 @@ macro_rules! conformance {
             shutdown_does_not_wait_for_those_who_never_answer
             a_torrent_comes_over_ipv6
             among_two_hundred_connections_a_leecher_is_served
+        }
+        $crate::conformance_tests! { $run, web_seeds:
+            a_torrent_comes_from_a_web_server_alone
+            what_a_web_server_breaks_off_it_is_asked_for_again
+            a_web_server_stops_half_way_and_a_peer_appears
+            a_pause_closes_the_connection_to_a_web_server
         }
         $crate::conformance_tests! { $run, http_client:
             a_request_says_who_asks_for_what

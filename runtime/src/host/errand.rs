@@ -30,14 +30,32 @@ impl Errands {
     pub(crate) fn get<R: Runtime>(&self, runtime: &R, mailbox: &Arc<Mailbox>, id: HttpId, request: Request) {
         let failed = HttpError::Failed("the request was given up".into());
         let mut answer = Answer::new(mailbox, Input::Http { request: id, result: Err(failed) });
-        let mut request = request;
-        if let Some(user_agent) = &self.user_agent {
-            request.user_agent.clone_from(user_agent);
-        }
+        let request = self.introduce(request);
         let (http, on) = (self.http.clone(), runtime.clone());
         runtime.spawn(async move {
             answer.is(Input::Http { request: id, result: get(&on, &http, request).await });
         });
+    }
+
+    /// A client for tasks of others.
+    pub(crate) fn http(&self) -> HttpClient {
+        self.http.clone()
+    }
+
+    /// Puts our name into a request.
+    pub(crate) fn introduce(&self, mut request: Request) -> Request {
+        if let Some(user_agent) = &self.user_agent {
+            request.user_agent.clone_from(user_agent);
+        }
+        request
+    }
+}
+
+/// What the engine is told of what went wrong.
+pub(super) fn http_error(error: &http::HttpError) -> HttpError {
+    match error {
+        http::HttpError::NoAddress { .. } => HttpError::NoAddress,
+        error => HttpError::Failed(error.to_string()),
     }
 }
 
@@ -45,8 +63,7 @@ impl Errands {
 pub(crate) async fn get<R: Runtime>(runtime: &R, http: &HttpClient, request: Request) -> Result<HttpReply, HttpError> {
     match http.get(runtime, request).await {
         Ok(response) => Ok(HttpReply { status: response.head.status, body: response.body }),
-        Err(http::HttpError::NoAddress { .. }) => Err(HttpError::NoAddress),
-        Err(error) => Err(HttpError::Failed(error.to_string())),
+        Err(error) => Err(http_error(&error)),
     }
 }
 
@@ -83,18 +100,23 @@ pub(crate) async fn look_up<R: Runtime>(runtime: &R, host: String, port: u16) ->
 }
 
 /// An answer that is given in any case, even if its task panics or is dropped.
-struct Answer {
+pub(super) struct Answer {
     mailbox: Arc<Mailbox>,
     input: Option<Input>,
 }
 
 impl Answer {
-    fn new(mailbox: &Arc<Mailbox>, failed: Input) -> Answer {
+    pub(super) fn new(mailbox: &Arc<Mailbox>, failed: Input) -> Answer {
         Answer { mailbox: mailbox.clone(), input: Some(failed) }
     }
 
-    fn is(&mut self, input: Input) {
+    pub(super) fn is(&mut self, input: Input) {
         self.input = Some(input);
+    }
+
+    /// Nobody waits for it any more.
+    pub(super) fn withdraw(&mut self) {
+        self.input = None;
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod alarm;
 mod errand;
+mod fetch;
 mod listen;
 mod promises;
 mod recording;
@@ -40,6 +41,7 @@ use rustor_core::{
 use self::{
     alarm::Alarm,
     errand::Errands,
+    fetch::Fetches,
     listen::{Acceptor, Mailer},
     promises::Promises,
     recording::RecordedEngine,
@@ -91,6 +93,7 @@ pub struct Host<R: Runtime> {
     /// None once the host has ended.
     disk: Option<DiskWorkers>,
     errands: Errands,
+    fetches: Fetches,
     promises: Promises,
     desk: Desk,
 }
@@ -145,6 +148,7 @@ impl<R: Runtime> Host<R> {
             alarm: Alarm::new(&mailbox, runtime.timer()),
             disk: Some(DiskWorkers::start(config.disk, complete).map_err(StartError::System)?),
             errands: Errands::new(config.certificates, config.user_agent),
+            fetches: Fetches::default(),
             promises: Promises::default(),
             desk: Desk::default(),
             runtime,
@@ -159,8 +163,10 @@ impl<R: Runtime> Host<R> {
         let mut mail = mem::take(&mut self.mail);
         self.mailbox.take(&mut mail);
         for input in self.answers.drain(..).chain(mail.inputs.drain(..)) {
-            self.promises.answered(&input);
-            self.engine.handle(now, input);
+            if self.fetches.lets_pass(&input) {
+                self.promises.answered(&input);
+                self.engine.handle(now, input);
+            }
         }
         self.promises.settled();
         for source in mail.ready.drain(..) {
@@ -267,6 +273,12 @@ impl<R: Runtime> Host<R> {
                 let get = errand::request(url, family, body_limit, timeout_millis);
                 self.errands.get(&self.runtime, &self.mailbox, request, get);
             }
+            Action::Fetch { fetch, url, range } => {
+                let get = self.errands.introduce(fetch::request(url, range));
+                self.fetches.begin(&self.runtime, &self.mailbox, self.errands.http(), fetch, get);
+            }
+            Action::FetchRead { fetch, limit } => self.fetches.read(fetch, limit),
+            Action::FetchCancel { fetch } => self.fetches.cancel(fetch),
             Action::Resolve { resolve, host, port } => errand::resolve(&self.runtime, &self.mailbox, resolve, host, port),
             Action::SendDatagram { remote, payload } => {
                 if let Some(mailer) = self.mailers.iter_mut().find(|mailer| mailer.reaches(&remote)) {
@@ -347,6 +359,7 @@ impl<R: Runtime> Host<R> {
         self.incoming.clear();
         self.mailers.clear();
         self.streams.clear();
+        self.fetches.clear();
         // Waits for the workers.
         self.disk = None;
         self.engine.finish();

@@ -20,6 +20,8 @@ enum Promise {
     Write(u64),
     Disk(u64),
     Http(u64),
+    /// A download's head, or what a read of its body brings: never both at once.
+    Fetch(u64),
     Resolve(u64),
 }
 
@@ -38,6 +40,12 @@ impl Promises {
             Action::Write { connection, .. } => Promise::Write(connection.to_bits()),
             Action::Disk { job, .. } => Promise::Disk(job.to_bits()),
             Action::Http { request, .. } => Promise::Http(request.to_bits()),
+            Action::Fetch { fetch, .. } | Action::FetchRead { fetch, .. } => Promise::Fetch(fetch.to_bits()),
+            // Its answers do not get this far.
+            Action::FetchCancel { fetch } => {
+                self.owed.remove(&Promise::Fetch(fetch.to_bits()));
+                return;
+            }
             Action::Resolve { resolve, .. } => Promise::Resolve(resolve.to_bits()),
             Action::Close { connection } => {
                 for promise in [Promise::Connect, Promise::Read, Promise::Write] {
@@ -66,6 +74,7 @@ impl Promises {
             Input::Written { connection, .. } => Promise::Write(connection.to_bits()),
             Input::Disk { job, .. } => Promise::Disk(job.to_bits()),
             Input::Http { request, .. } => Promise::Http(request.to_bits()),
+            Input::FetchHead { fetch, .. } | Input::FetchBody { fetch, .. } => Promise::Fetch(fetch.to_bits()),
             Input::Resolved { resolve, .. } => Promise::Resolve(resolve.to_bits()),
             Input::Timeout | Input::Listening(_) | Input::Incoming { .. } | Input::Datagram { .. } | Input::Multicast { .. } => return,
         };

@@ -10,7 +10,7 @@ use rustor_core::{
     event::Event,
     id::TorrentId,
     metainfo::Metainfo,
-    status::{PeerStatus, TorrentState, TorrentStatus},
+    status::{PeerStatus, TorrentState, TorrentStatus, WebSeedStatus},
     time::Instant,
 };
 
@@ -32,6 +32,8 @@ pub(crate) enum Request {
     Status(TorrentId, Sender<Option<TorrentStatus>>),
     /// A torrent's peers; `None` if there is no such torrent.
     Peers(TorrentId, Sender<Option<Vec<PeerStatus>>>),
+    /// A torrent's web seeds; `None` if there is no such torrent.
+    WebSeeds(TorrentId, Sender<Option<Vec<WebSeedStatus>>>),
     /// What a torrent consists of; the outer `None` if there is no such torrent, the inner while its metadata is to come.
     Metainfo(TorrentId, Sender<Option<Option<Metainfo>>>),
     /// What its owner chose for a torrent; `None` if there is no such torrent.
@@ -85,6 +87,7 @@ impl Desk {
             Request::List(reply) => tell(reply, engine.torrents()),
             Request::Status(torrent, reply) => tell(reply, engine.torrent(torrent)),
             Request::Peers(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.peers(torrent))),
+            Request::WebSeeds(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.web_seeds(torrent))),
             Request::Metainfo(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.metainfo(torrent).cloned())),
             Request::Choices(torrent, reply) => tell(reply, engine.choices(torrent).cloned()),
             Request::Finished(torrent, reply) => match outcome(engine.torrent(torrent)) {

@@ -23,6 +23,8 @@ pub(super) struct Begun<P> {
     first_free: u32,
     /// The kind of peers that fetch it.
     speed: Speed,
+    /// All of it was claimed by a source that sends long runs: until something of it comes or is released it holds no memory.
+    claimed: bool,
     /// The one peer that may be asked for it.
     pub(super) restricted_to: Option<P>,
 }
@@ -35,8 +37,22 @@ impl<P: Copy + Ord> Begun<P> {
             requested: 0,
             first_free: 0,
             speed: Speed::Slow,
+            claimed: false,
             restricted_to: None,
         }
+    }
+
+    /// Asks `peer` for all free blocks, as a part of a run; how many these were.
+    pub(super) fn claim(&mut self, peer: P, speed: Speed) -> u32 {
+        let free = self.free;
+        self.take(peer, speed, free as usize, |_| {});
+        self.claimed |= free as usize == self.blocks.len();
+        free
+    }
+
+    /// Whether it is claimed as a whole, and nothing of it came.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claimed
     }
 
     /// Blocks asked of nobody.
@@ -111,6 +127,7 @@ impl<P: Copy + Ord> Begun<P> {
         let Some(at) = peers.iter().position(|other| *other == peer) else { return false };
         peers.remove(at);
         if peers.is_empty() {
+            self.claimed = false;
             *block = BlockState::Free;
             self.free += 1;
             self.requested -= 1;
@@ -136,6 +153,7 @@ impl<P: Copy + Ord> Begun<P> {
             _ => return Received::Unrequested,
         };
         *block = BlockState::Received(peer);
+        self.claimed = false;
         Received::New { piece_complete: self.missing() == 0, cancel }
     }
 

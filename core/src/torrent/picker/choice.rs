@@ -127,7 +127,7 @@ impl<P: Copy + Ord> Picker<P> {
     /// Whether `source` can help with one of the begun pieces that are not complete, even if all of it is asked of others just now.
     /// Looks at no more than the limit of open pieces.
     fn holds_begun(&self, source: &Source<'_, P>, steps: &mut u32) -> bool {
-        let incomplete = self.begun.iter().inspect(|_| *steps += 1).filter(|(_, begun)| begun.missing() > 0);
+        let incomplete = self.begun.iter().inspect(|_| *steps += 1).filter(|(_, begun)| begun.missing() > 0 && !begun.is_claimed());
         incomplete
             .take(self.config.open_limit as usize)
             .any(|(piece, begun)| source.has.contains(*piece) && may_help(begun, source.peer) && self.wants(*piece))
@@ -144,8 +144,8 @@ impl<P: Copy + Ord> Picker<P> {
         if !is_sequential {
             let random = if is_newcomer { order.random(has, probes, rng, steps) } else { None };
             let found = random.or_else(|| order.rarest(has, probes, rng, steps));
-            if found.is_some() {
-                return found;
+            if let Some(found) = found {
+                return Some(if self.keeps_gaps { self.end_of_gap(found, has, steps) } else { found });
             }
         }
 
@@ -206,6 +206,6 @@ impl<P: Copy + Ord> Picker<P> {
 }
 
 /// Whether the piece is kept for nobody else than `peer`.
-fn may_help<P: Copy + Ord>(begun: &Begun<P>, peer: P) -> bool {
+pub(super) fn may_help<P: Copy + Ord>(begun: &Begun<P>, peer: P) -> bool {
     begun.restricted_to.is_none_or(|only| only == peer)
 }

@@ -48,7 +48,7 @@ impl<P: Copy + Ord> Picker<P> {
                     restricted_to: begun.restricted_to,
                     wanted,
                     missing_blocks: if wanted { begun.missing() } else { 0 },
-                    begun_bytes: if wanted && begun.missing() > 0 { self.geometry.piece_size(piece) } else { 0 },
+                    begun_bytes: if wanted && begun.missing() > 0 && !begun.is_claimed() { self.geometry.piece_size(piece) } else { 0 },
                 }
             }
             None => Standing {

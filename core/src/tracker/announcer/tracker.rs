@@ -26,6 +26,8 @@ pub(super) struct Tracker {
     pub(super) owes_stopped: bool,
     /// It answered since the start.
     pub(super) answered: bool,
+    /// It answered at any time, so that the peers known may be those that it named.
+    pub(super) has_named_peers: bool,
     pub(super) disabled: bool,
     pub(super) failures: u32,
     /// Of the next announce.
@@ -59,6 +61,7 @@ impl Tracker {
             owes_completed: false,
             owes_stopped: false,
             answered: false,
+            has_named_peers: false,
             disabled: false,
             failures: 0,
             due: now,
@@ -118,6 +121,7 @@ impl Tracker {
             under_way.aside = true;
         }
         self.answered = false;
+        self.has_named_peers = false;
         self.failures = 0;
         self.due_at_once(now);
     }
@@ -139,6 +143,7 @@ impl Tracker {
     ) {
         self.joined = true;
         self.answered = true;
+        self.has_named_peers = true;
         self.failures = 0;
         self.owes_completed &= event != AnnounceEvent::Completed;
         let clamp = |interval: Duration| interval.max(config.shortest_interval).min(config.longest_interval);

@@ -1,0 +1,163 @@
+use super::{Finding, Invariant, check};
+use crate::network::End;
+use rustor_core::{
+    action::Action,
+    event::Event,
+    id::{ConnectionId, DiskJobId, HttpId, TorrentId},
+    input::Input,
+    storage::DiskOperation,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Checks what one engine says against what its contract promises, and keeps its connections for the host.
+#[derive(Debug, Default)]
+pub(crate) struct Contract {
+    /// By the index of their ids: the last generation that was seen, and the connection while it is open.
+    lines: Vec<(u64, Option<Line>)>,
+    jobs: BTreeMap<DiskJobId, (TorrentId, bool)>,
+    requests: BTreeSet<HttpId>,
+    /// Torrents whose files are open; `false` once they are being closed.
+    storage: BTreeMap<TorrentId, bool>,
+    removed: BTreeSet<TorrentId>,
+    shut_down: bool,
+}
+
+/// One connection of an engine.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) id: ConnectionId,
+    /// Its end of the stream, once there is one.
+    pub(crate) end: Option<End>,
+    pub(crate) witness: Box<super::wire::Witness>,
+    connecting: bool,
+    reading: bool,
+    pub(crate) writing: bool,
+}
+
+/// More than this the engine never hands out for one connection at once.
+const LONGEST_WRITE: usize = 2 << 20;
+
+impl Contract {
+    /// The connection with this id, while it is open.
+    pub(crate) fn line(&mut self, id: ConnectionId) -> Option<&mut Line> {
+        self.lines.get_mut(id.index())?.1.as_mut().filter(|line| line.id == id)
+    }
+
+    /// All open connections.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter_map(|(_, line)| line.as_ref())
+    }
+
+    /// How many connections were open at once, at most.
+    pub(crate) fn lines_at_most(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Takes a connection out that was closed.
+    pub(crate) fn close(&mut self, id: ConnectionId) -> Option<Line> {
+        self.line(id)?;
+        self.lines.get_mut(id.index())?.1.take()
+    }
+
+    pub(crate) fn action(&mut self, action: &Action) -> Finding {
+        use Invariant::{BoundedBuffers, Contract};
+        check(!self.shut_down, Contract, || format!("after the shutdown: {action:?}"))?;
+        match action {
+            Action::Connect { connection, .. } => self.opens(*connection, true),
+            Action::Accept { connection, .. } => self.opens(*connection, false),
+            Action::Read { connection, limit } => {
+                let line = self.open_line(*connection, action)?;
+                check(!line.connecting && *limit > 0, Contract, || format!("a read on a stream that does not stand: {action:?}"))?;
+                check(!std::mem::replace(&mut line.reading, true), Contract, || format!("a second read: {action:?}"))
+            }
+            Action::Write { connection, buffers } => {
+                let line = self.open_line(*connection, action)?;
+                check(!line.connecting, Contract, || format!("a write on a stream that does not stand: {connection:?}"))?;
+                check(!std::mem::replace(&mut line.writing, true), Contract, || format!("a second write: {connection:?}"))?;
+                let whole = !buffers.is_empty() && buffers.iter().all(|buffer| !buffer.is_empty());
+                check(whole, Contract, || format!("an empty write: {connection:?}"))?;
+                let length = buffers.iter().map(|buffer| buffer.len()).sum::<usize>();
+                check(length <= LONGEST_WRITE, BoundedBuffers, || format!("{length} bytes in one write"))
+            }
+            Action::Close { connection } => self.open_line(*connection, action).map(drop),
+            Action::Disk { job, torrent, operation } => self.disk(*job, *torrent, operation),
+            Action::Http { request, .. } => {
+                check(self.requests.insert(*request), Contract, || "the id of a request that is under way".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn input(&mut self, input: &Input) {
+        match input {
+            Input::Connected { connection, .. } => self.line(*connection).into_iter().for_each(|line| line.connecting = false),
+            Input::Read { connection, .. } => self.line(*connection).into_iter().for_each(|line| line.reading = false),
+            Input::Written { connection, .. } => self.line(*connection).into_iter().for_each(|line| line.writing = false),
+            Input::Disk { job, .. } => drop(self.jobs.remove(job)),
+            Input::Http { request, .. } => drop(self.requests.remove(request)),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: &Event) -> Finding {
+        let contract = |holds: bool, what: &str| check(holds, Invariant::Contract, || what.to_owned());
+        match event {
+            Event::Removed { torrent } => {
+                contract(self.removed.insert(*torrent), "removed twice")?;
+                contract(!self.storage.contains_key(torrent), "removed while its files are still open")?;
+                contract(self.jobs.values().all(|(of, _)| of != torrent), "removed while disk jobs are still under way")
+            }
+            Event::ShutDown => {
+                contract(!std::mem::replace(&mut self.shut_down, true), "shut down twice")?;
+                let idle = self.lines().next().is_none() && self.storage.is_empty() && self.jobs.is_empty();
+                contract(idle, "shut down while something is open")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn opens(&mut self, id: ConnectionId, connecting: bool) -> Finding {
+        if self.lines.len() <= id.index() {
+            self.lines.resize_with(id.index() + 1, Default::default);
+        }
+        let (next, line) = &mut self.lines[id.index()];
+        let generation = id.to_bits() >> 32;
+        check(line.is_none() && generation >= *next, Invariant::Contract, || format!("an id that was used before: {id:?}"))?;
+        *next = generation + 1;
+        *line = Some(Line { id, end: None, witness: Box::default(), connecting, reading: false, writing: false });
+        Ok(())
+    }
+
+    fn open_line(&mut self, id: ConnectionId, action: &Action) -> Result<&mut Line, (Invariant, String)> {
+        let what = match action {
+            Action::Read { .. } => "a read",
+            Action::Write { .. } => "a write",
+            _ => "a close",
+        };
+        self.line(id).ok_or_else(|| (Invariant::ClosedConnection, format!("{what} on connection {id:?}, which is not open")))
+    }
+
+    fn disk(&mut self, job: DiskJobId, torrent: TorrentId, operation: &DiskOperation) -> Finding {
+        let contract = |holds: bool, what: &str| check(holds, Invariant::Contract, || format!("{what}: torrent {torrent:?}"));
+        contract(!self.removed.contains(&torrent), "a job for a torrent that is gone")?;
+        let others = self.jobs.values().filter(|(of, _)| *of == torrent).count();
+        let is_close = matches!(operation, DiskOperation::Close { .. });
+        match operation {
+            DiskOperation::Open { .. } => {
+                contract(others == 0, "opened before everything from before was answered")?;
+                contract(self.storage.insert(torrent, true) != Some(false), "opened while being closed")?;
+            }
+            DiskOperation::Close { .. } => {
+                contract(others == 0, "closed before everything else was answered")?;
+                contract(self.storage.remove(&torrent) == Some(true), "closed without being open")?;
+            }
+            _ => {
+                contract(self.storage.get(&torrent) == Some(&true), "a job for files that are not open")?;
+                let opening = self.jobs.values().any(|(of, exclusive)| of == &torrent && *exclusive);
+                contract(!opening, "a job before opening was answered")?;
+            }
+        }
+        let exclusive = is_close || matches!(operation, DiskOperation::Open { .. });
+        contract(self.jobs.insert(job, (torrent, exclusive)).is_none(), "the id of a job that is under way")
+    }
+}

@@ -1,0 +1,329 @@
+use super::{Finding, Invariant, check};
+use bytes::Bytes;
+use rustor_core::{
+    config::Config,
+    util::Bitfield,
+    wire::{Block, MessageId},
+};
+use std::collections::{BTreeSet, VecDeque};
+
+/// Follows both directions of one connection, as its engine sees them, and knows what each side may say.
+///
+/// It reads the bytes by itself: nothing of the engine's codec is used.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    incoming: Follower,
+    outgoing: Follower,
+    /// The handshakes that came in, and went out, say that their senders know the fast extension.
+    fast: [bool; 2],
+    /// What the engine has asked for and not got, and what it was asked for and has not sent.
+    asked: VecDeque<Block>,
+    owed: VecDeque<Block>,
+    /// What it had asked for when the peer choked it: by the fast extension each is still to be answered.
+    doomed: VecDeque<Block>,
+    /// The engine has told the peer that it may ask; and the other way round.
+    unchokes: bool,
+    unchoked: bool,
+    /// Pieces that the peer, and the engine, may ask for all the same.
+    allowed: BTreeSet<u32>,
+    allowed_us: BTreeSet<u32>,
+    /// What the peer says that it has.
+    holdings: Holdings,
+    /// Bytes of whole blocks that came in, and that were handed out.
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+}
+
+#[derive(Debug, Default)]
+enum Holdings {
+    #[default]
+    Nothing,
+    Some(Bitfield),
+    All,
+}
+
+/// Finds the messages in one direction of a stream. Payload is skipped.
+#[derive(Debug, Default)]
+struct Follower {
+    state: State,
+    /// The handshake says that the sender knows the fast extension.
+    fast: bool,
+    shaken: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Handshake(u8),
+    /// So many bytes of a message's length, id and first two or three numbers.
+    Head(u8, [u8; 17]),
+    /// So many bytes to come of a message whose content is of no interest, and what to do at its end.
+    Skip(u32, Option<Head>),
+    /// A bitfield.
+    Keep(u32, Vec<u8>),
+    /// This is no BitTorrent.
+    Lost,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::Handshake(0)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    id: MessageId,
+    /// The message's length, its id included.
+    length: u32,
+    numbers: [u32; 3],
+}
+
+enum Said {
+    Head(Head),
+    Bitfield(Vec<u8>),
+}
+
+/// More requests of a peer than any engine keeps.
+const MOST_OWED: usize = 100_000;
+
+impl Witness {
+    /// The engine reads these bytes.
+    pub(crate) fn reads(&mut self, mut data: &[u8], pieces: u32) {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        while let Some(said) = incoming.next(&mut data) {
+            self.fast[0] = incoming.fast;
+            match said {
+                Said::Head(head) => self.hears(&head, pieces),
+                Said::Bitfield(bytes) => self.hears_bitfield(&bytes, pieces),
+            }
+        }
+        self.incoming = incoming;
+    }
+
+    /// The engine hands these bytes out.
+    pub(crate) fn writes(&mut self, buffers: &[Bytes], config: &Config) -> Finding {
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        let mut finding = Ok(());
+        for buffer in buffers {
+            let mut data = &buffer[..];
+            while let Some(said) = outgoing.next(&mut data) {
+                self.fast[1] = outgoing.fast;
+                if let Said::Head(head) = said {
+                    finding = finding.and(self.says(&head, config));
+                }
+            }
+        }
+        self.outgoing = outgoing;
+        finding
+    }
+
+    /// How many blocks the engine has asked for and not got.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.len() + self.doomed.len()
+    }
+
+    /// How many pieces the peer says that it has.
+    pub(crate) fn holds(&self, pieces: u32) -> u32 {
+        match &self.holdings {
+            Holdings::Nothing => 0,
+            Holdings::Some(bits) => bits.count(),
+            Holdings::All => pieces,
+        }
+    }
+
+    /// Both have shaken hands.
+    pub(crate) fn stands(&self) -> bool {
+        self.incoming.shaken && self.outgoing.shaken
+    }
+
+    /// Both sides know the fast extension (BEP 6).
+    pub(crate) fn fast(&self) -> bool {
+        self.fast == [true; 2]
+    }
+
+    fn says(&mut self, head: &Head, config: &Config) -> Finding {
+        let block = head.block();
+        match head.id {
+            MessageId::CHOKE => {
+                self.unchokes = false;
+                if !self.fast() {
+                    self.owed.clear();
+                }
+            }
+            MessageId::UNCHOKE => self.unchokes = true,
+            MessageId::ALLOWED_FAST => drop(self.allowed.insert(head.numbers[0])),
+            MessageId::PIECE => {
+                let block = Block { length: head.length.saturating_sub(9), ..block };
+                self.sent += u64::from(block.length);
+                let may = self.unchokes || (self.fast() && self.allowed.contains(&block.piece));
+                check(may, Invariant::NoBlockToChoked, || format!("{block:?} to a peer that is choked"))?;
+                check(remove(&mut self.owed, block), Invariant::OnlyWhatWasAsked, || format!("{block:?}, which nobody waits for"))?;
+            }
+            MessageId::REJECT => {
+                check(remove(&mut self.owed, block), Invariant::RequestsEndOnce, || {
+                    format!("a reject of {block:?}, which nobody waits for")
+                })?;
+            }
+            MessageId::REQUEST => {
+                let may = self.unchoked || (self.fast() && self.allowed_us.contains(&block.piece));
+                check(may, Invariant::RequestsEndOnce, || format!("{block:?} asked of a peer that chokes us"))?;
+                let again = self.asked.len() < 64 && self.asked.contains(&block);
+                check(!again, Invariant::RequestsEndOnce, || format!("{block:?} asked for again"))?;
+                self.asked.push_back(block);
+                let most = config.request_maximum.max(config.request_initial).max(config.request_minimum) as usize;
+                check(self.asked.len() <= most, Invariant::BoundedBuffers, || format!("{} requests at once", self.asked.len()))?;
+            }
+            MessageId::CANCEL => drop(remove(&mut self.asked, block)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn hears(&mut self, head: &Head, pieces: u32) {
+        let block = head.block();
+        match head.id {
+            MessageId::CHOKE => {
+                self.unchoked = false;
+                self.doomed = std::mem::take(&mut self.asked);
+                if !self.fast() {
+                    self.doomed.clear();
+                }
+            }
+            MessageId::UNCHOKE => self.unchoked = true,
+            MessageId::ALLOWED_FAST => drop(self.allowed_us.insert(head.numbers[0])),
+            MessageId::PIECE => {
+                let block = Block { length: head.length.saturating_sub(9), ..block };
+                self.received += u64::from(block.length);
+                self.ends(block);
+            }
+            MessageId::REJECT => self.ends(block),
+            MessageId::REQUEST if (self.unchokes || self.fast()) && self.owed.len() < MOST_OWED => self.owed.push_back(block),
+            MessageId::CANCEL if !self.fast() => drop(remove(&mut self.owed, block)),
+            MessageId::HAVE => {
+                if let Holdings::Nothing = self.holdings {
+                    self.holdings = Holdings::Some(Bitfield::new(pieces));
+                }
+                if let Holdings::Some(bits) = &mut self.holdings {
+                    bits.set(head.numbers[0]);
+                }
+            }
+            MessageId::HAVE_ALL => self.holdings = Holdings::All,
+            _ => {}
+        }
+    }
+
+    /// A request of the engine is answered.
+    fn ends(&mut self, block: Block) {
+        let _ = remove(&mut self.asked, block) || remove(&mut self.doomed, block);
+    }
+
+    fn hears_bitfield(&mut self, bytes: &[u8], pieces: u32) {
+        let Some(news) = Bitfield::from_bytes(pieces, bytes) else { return };
+        match &mut self.holdings {
+            Holdings::All => {}
+            Holdings::Nothing => self.holdings = Holdings::Some(news),
+            Holdings::Some(bits) => news.iter().for_each(|piece| {
+                bits.set(piece);
+            }),
+        }
+    }
+}
+
+/// Removes a block, which is mostly the first.
+fn remove(blocks: &mut VecDeque<Block>, block: Block) -> bool {
+    match blocks.iter().position(|other| *other == block) {
+        Some(0) => blocks.pop_front().is_some(),
+        Some(at) => blocks.remove(at).is_some(),
+        None => false,
+    }
+}
+
+impl Follower {
+    /// The next message that ends in `data`; what was looked at is taken away.
+    fn next(&mut self, data: &mut &[u8]) -> Option<Said> {
+        while let Some(first) = data.first() {
+            match &mut self.state {
+                State::Handshake(seen) => {
+                    match *seen {
+                        0 if *first != 19 => self.state = State::Lost,
+                        27 => self.fast = first & 4 != 0,
+                        67 => (self.state, self.shaken) = (State::Head(0, [0; 17]), true),
+                        _ => {}
+                    }
+                    if let State::Handshake(seen) = &mut self.state {
+                        *seen += 1;
+                    }
+                    *data = &data[1..];
+                }
+                State::Head(filled, bytes) => {
+                    let length = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                    let wanted = if *filled < 4 { 4 } else { 4 + length.min(numbered(bytes[4], *filled)) as usize };
+                    let taken = (wanted - usize::from(*filled)).min(data.len());
+                    bytes[usize::from(*filled)..][..taken].copy_from_slice(&data[..taken]);
+                    *filled += taken as u8;
+                    *data = &data[taken..];
+                    if usize::from(*filled) < wanted {
+                        return None;
+                    }
+                    let length = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                    if *filled == 4 && length == 0 {
+                        self.state = State::Head(0, [0; 17]);
+                    } else if *filled >= 5 && u32::from(*filled) >= 4 + length.min(numbered(bytes[4], *filled)) {
+                        let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+                        let head = Head { id: MessageId(bytes[4]), length, numbers: [number(5), number(9), number(13)] };
+                        let left = length - (u32::from(*filled) - 4);
+                        self.state = match head.id {
+                            MessageId::BITFIELD if left > 0 => State::Keep(left, Vec::new()),
+                            _ if left > 0 => State::Skip(left, Some(head)),
+                            _ => State::Head(0, [0; 17]),
+                        };
+                        if left == 0 {
+                            return Some(Said::Head(head));
+                        }
+                    }
+                }
+                State::Skip(left, head) => {
+                    let taken = data.len().min(*left as usize);
+                    *left -= taken as u32;
+                    *data = &data[taken..];
+                    if *left == 0 {
+                        let head = *head;
+                        self.state = State::Head(0, [0; 17]);
+                        return head.map(Said::Head);
+                    }
+                }
+                State::Keep(left, bytes) => {
+                    let taken = data.len().min(*left as usize);
+                    *left -= taken as u32;
+                    bytes.extend_from_slice(&data[..taken]);
+                    *data = &data[taken..];
+                    if *left == 0 {
+                        let bytes = std::mem::take(bytes);
+                        self.state = State::Head(0, [0; 17]);
+                        return Some(Said::Bitfield(bytes));
+                    }
+                }
+                State::Lost => *data = &[],
+            }
+        }
+        None
+    }
+}
+
+impl Head {
+    fn block(&self) -> Block {
+        let [piece, offset, length] = self.numbers;
+        Block { piece, offset, length }
+    }
+}
+
+/// How many bytes of a message are looked at, its id included; that alone is known before it is there.
+fn numbered(id: u8, filled: u8) -> u32 {
+    match MessageId(id) {
+        _ if filled < 5 => 1,
+        MessageId::HAVE | MessageId::SUGGEST | MessageId::ALLOWED_FAST => 5,
+        MessageId::REQUEST | MessageId::CANCEL | MessageId::REJECT => 13,
+        MessageId::PIECE => 9,
+        _ => 1,
+    }
+}

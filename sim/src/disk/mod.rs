@@ -1,0 +1,396 @@
+//! The disk of one node: what is written, and apart from that what is durable.
+//!
+//! A job takes effect when it is answered, after a delay of its own, so that jobs end in any order. When a node dies, jobs under way
+//! are cut off: of a write, the sectors that a draw decides are there. If its power fails, so do writes that were answered
+//! within [`Settings::write_back`], and the times of their files.
+
+mod file;
+
+use crate::{
+    payload::Payload,
+    units::{Size, Span as Time},
+};
+use bytes::{Bytes, BytesMut};
+use file::File;
+use rustor_core::{
+    error::{DiskError, DiskErrorKind},
+    id::{DiskJobId, TorrentId},
+    rng::Rng,
+    storage::{DiskOperation, DiskOutput, FileStamp, Fingerprint, Layout, Span},
+    time::{Duration, Instant},
+};
+use serde::{Deserialize, Serialize};
+use sha1::{Digest, Sha1};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// How a disk behaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// The shortest and the longest time that a job takes.
+    pub latency: [Time; 2],
+    /// What a write that is cut off keeps or loses as a whole: 512 B or 4 KiB.
+    pub sector: Size,
+    /// How long after it was answered a write may still be lost when the power fails.
+    pub write_back: Time,
+    /// Of a thousand jobs that read or write content, so many fail.
+    pub errors: u16,
+    /// Of a thousand writes, so many go to the wrong place and are answered as if they had not.
+    pub misdirected: u16,
+    /// The node dies at its so-manieth job, counted from 1, and comes back after ten seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crash_at: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let latency = [Time::millis(1), Time::millis(1)];
+        Settings { latency, sector: Size(4096), write_back: Time::seconds(5), errors: 0, misdirected: 0, crash_at: None }
+    }
+}
+
+/// What a disk is made to do wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskFault {
+    /// No write finds room.
+    Full,
+    /// Nothing can be read or written.
+    Broken,
+}
+
+/// Files in memory, with a clock of their own.
+#[derive(Debug)]
+pub struct Disk {
+    settings: Settings,
+    files: BTreeMap<String, File>,
+    open: BTreeMap<TorrentId, Open>,
+    resume: BTreeMap<String, Bytes>,
+    under_way: BTreeMap<DiskJobId, (TorrentId, DiskOperation)>,
+    /// What files were before writes that are not durable yet, the oldest first. Kept only if power may fail.
+    undo: Vec<(Instant, String, File)>,
+    keeps_undo: bool,
+    clock: i64,
+    fault: Option<DiskFault>,
+    jobs: u64,
+    /// Bytes of payload written.
+    pub written: u64,
+    /// Its content was changed behind its owner's back.
+    pub rotten: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    layout: Arc<Layout>,
+    folder: String,
+}
+
+impl Open {
+    fn path(&self, file: u32) -> String {
+        format!("{}/{}", self.folder, self.layout.files()[file as usize].path.join("/"))
+    }
+
+    fn base(&self, file: u32) -> u64 {
+        self.layout.files().iter().take(file as usize).map(|file| file.length).sum()
+    }
+}
+
+impl Disk {
+    /// An empty disk; one whose power may fail must know that from the start.
+    pub fn new(settings: Settings, power_may_fail: bool) -> Disk {
+        Disk {
+            settings,
+            files: BTreeMap::new(),
+            open: BTreeMap::new(),
+            resume: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            undo: Vec::new(),
+            keeps_undo: power_may_fail,
+            clock: 0,
+            fault: None,
+            jobs: 0,
+            written: 0,
+            rotten: false,
+        }
+    }
+
+    /// Puts a torrent's files there, as if they had always been.
+    pub fn put(&mut self, folder: &str, payload: &Payload) {
+        self.put_pieces(folder, payload, |_| true);
+    }
+
+    /// Puts some pieces of a torrent there.
+    pub fn put_pieces(&mut self, folder: &str, payload: &Payload, mut which: impl FnMut(u32) -> bool) {
+        self.clock += 1;
+        let length = u64::from(payload.piece_length());
+        let wanted: Vec<bool> = (0..payload.pieces()).map(&mut which).collect();
+        for (path, begin, end) in &payload.files {
+            let mut file = File { base: *begin, length: end - begin, modified: self.clock, ..File::default() };
+            for (piece, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
+                let (from, to) = ((piece as u64 * length).max(*begin), ((piece as u64 + 1) * length).min(*end));
+                if from < to {
+                    file.write_true(from - begin, to - from);
+                }
+            }
+            self.files.insert(format!("{folder}/{path}"), file);
+        }
+    }
+
+    /// A file's content, if it is there; what was never written is zero.
+    pub fn get(&self, path: &str, payload: &Payload) -> Option<Bytes> {
+        let file = self.files.get(path)?;
+        Some(file.read(0, file.length, payload))
+    }
+
+    /// Whether all of a torrent's files are there, and true.
+    pub fn holds(&self, folder: &str, payload: &Payload) -> bool {
+        payload.files.iter().all(|(path, begin, end)| {
+            let file = self.files.get(&format!("{folder}/{path}"));
+            file.is_some_and(|file| file.length == end - begin && file.is_true(0, file.length, payload))
+        })
+    }
+
+    /// Whether a piece of an open torrent is there, and true.
+    pub fn holds_piece(&self, torrent: TorrentId, piece: u32, payload: &Payload) -> bool {
+        let Some(open) = self.open.get(&torrent) else { return false };
+        let spans = open.layout.spans(piece, 0, open.layout.piece_size(piece));
+        spans.iter().all(|span| self.files.get(&open.path(span.file)).is_some_and(|file| file.is_true(span.offset, span.length, payload)))
+    }
+
+    /// Changes bytes of a file, and its time with them.
+    pub fn damage(&mut self, path: &str, offset: u64, data: Bytes) {
+        self.clock += 1;
+        if let Some(file) = self.files.get_mut(path) {
+            file.write(offset, data);
+            file.modified = self.clock;
+        }
+    }
+
+    /// Flips bits of all files; their times stay, so that nobody notices.
+    pub fn rot(&mut self, bits: u32, payload: &Payload, rng: &mut Rng) {
+        self.rotten = true;
+        let lengths: Vec<(String, u64)> =
+            self.files.iter().filter(|(_, file)| file.length > 0).map(|(path, file)| (path.clone(), file.length)).collect();
+        for _ in 0..bits {
+            let Some((path, length)) = rng.index(lengths.len()).map(|index| &lengths[index]) else { return };
+            let Some(file) = self.files.get_mut(path) else { return };
+            let offset = rng.below(*length);
+            let byte = file.read(offset, 1, payload)[0] ^ (1 << rng.below(8));
+            file.write(offset, vec![byte].into());
+        }
+    }
+
+    /// Deletes a file.
+    pub fn delete(&mut self, path: &str) {
+        self.files.remove(path);
+    }
+
+    /// What resume data is kept for the torrents in `folder`.
+    pub fn resume(&self, folder: &str) -> Option<Bytes> {
+        self.resume.get(folder).cloned()
+    }
+
+    /// Makes the disk fail from now on, or work again.
+    pub fn set_fault(&mut self, fault: Option<DiskFault>) {
+        self.fault = fault;
+    }
+
+    /// Takes a job in. It is due after the delay that is returned; the second says whether the node dies of it.
+    pub fn begin(&mut self, job: DiskJobId, torrent: TorrentId, operation: DiskOperation, rng: &mut Rng) -> (Duration, bool) {
+        self.jobs += 1;
+        self.under_way.insert(job, (torrent, operation));
+        let [shortest, longest] = self.settings.latency;
+        let micros = shortest.0 + if longest > shortest { rng.below(longest.0 - shortest.0 + 1) } else { 0 };
+        (Duration::from_micros(micros), self.settings.crash_at == Some(self.jobs))
+    }
+
+    /// Whose job it is, while it is under way.
+    pub(crate) fn torrent_of(&self, job: DiskJobId) -> Option<TorrentId> {
+        self.under_way.get(&job).map(|(torrent, _)| *torrent)
+    }
+
+    /// Does a job and answers it; `None` if it was cut off.
+    pub fn finish(&mut self, now: Instant, job: DiskJobId, payload: &Payload, rng: &mut Rng) -> Option<Result<DiskOutput, Box<DiskError>>> {
+        let (torrent, operation) = self.under_way.remove(&job)?;
+        let kept = now.as_micros().saturating_sub(self.settings.write_back.0);
+        self.undo.retain(|(at, _, _)| at.as_micros() > kept);
+        Some(self.perform(now, torrent, operation, payload, rng))
+    }
+
+    /// The node dies: what was under way is cut off. If the power fails, all that was not yet durable is as it was before.
+    pub fn crash(&mut self, power: bool, payload: impl Fn(TorrentId) -> Option<Payload>, rng: &mut Rng) {
+        for (torrent, operation) in std::mem::take(&mut self.under_way).into_values() {
+            let (Some(open), Some(payload)) = (self.open.get(&torrent).cloned(), payload(torrent)) else { continue };
+            if let DiskOperation::Store { segments, spans, digest, .. } = operation
+                && is_good(&segments, &spans, &digest, &open, &payload)
+                && self.fault.is_none()
+            {
+                self.write_torn(&segments.concat(), &spans, &open, rng);
+            }
+        }
+        if power {
+            for (_, path, before) in std::mem::take(&mut self.undo).into_iter().rev() {
+                self.files.insert(path, before);
+            }
+        }
+        self.undo.clear();
+        self.open.clear();
+    }
+
+    fn perform(
+        &mut self,
+        now: Instant,
+        torrent: TorrentId,
+        operation: DiskOperation,
+        payload: &Payload,
+        rng: &mut Rng,
+    ) -> Result<DiskOutput, Box<DiskError>> {
+        if let DiskOperation::Open { layout, folder, .. } = operation {
+            self.open.insert(torrent, Open { layout, folder });
+            return Ok(DiskOutput::Opened(self.stamps(torrent)));
+        }
+        let Some(open) = self.open.get(&torrent).cloned() else { return Err(fault(DiskErrorKind::Other, "nothing is open")) };
+        let touches_content = matches!(operation, DiskOperation::Store { .. } | DiskOperation::Read { .. });
+        if touches_content && (self.fault == Some(DiskFault::Broken) || rng.below(1000) < u64::from(self.settings.errors)) {
+            return Err(fault(DiskErrorKind::Other, &open.path(0)));
+        }
+        Ok(match operation {
+            DiskOperation::Open { .. } => unreachable!("handled above"),
+            DiskOperation::Prepare => {
+                for (number, file) in open.layout.files().iter().enumerate() {
+                    if file.length == 0 && !file.padding {
+                        self.files.entry(open.path(number as u32)).or_default();
+                    }
+                }
+                DiskOutput::Done
+            }
+            DiskOperation::Store { segments, spans, digest, fingerprints, .. } => {
+                if !is_good(&segments, &spans, &digest, &open, payload) {
+                    return Ok(DiskOutput::Mismatch(prints(&segments.concat())));
+                }
+                if self.fault == Some(DiskFault::Full) {
+                    return Err(fault(DiskErrorKind::Full, &open.path(spans[0].file)));
+                }
+                let astray = rng.below(1000) < u64::from(self.settings.misdirected);
+                self.clock += 1;
+                for span in spans {
+                    self.store(now, &span, &open, astray);
+                }
+                DiskOutput::Stored(if fingerprints { prints(&segments.concat()) } else { Vec::new() })
+            }
+            DiskOperation::Read { spans, .. } => {
+                let parts = spans.iter().map(|span| {
+                    let path = open.path(span.file);
+                    match self.files.get(&path) {
+                        Some(file) if file.length >= span.offset + span.length => Ok(file.read(span.offset, span.length, payload)),
+                        _ => Err(fault(DiskErrorKind::Missing, &path)),
+                    }
+                });
+                let mut parts = parts.collect::<Result<Vec<Bytes>, _>>()?;
+                DiskOutput::Read(if parts.len() == 1 { parts.remove(0) } else { parts.concat().into() })
+            }
+            DiskOperation::Verify { first, digests } => {
+                let valid = |(piece, digest): (u32, &[u8])| {
+                    self.holds_piece(torrent, piece, payload) || self.digest(&open, piece, payload).is_some_and(|found| found == *digest)
+                };
+                DiskOutput::Verified((first..).zip(digests.chunks(20)).map(valid).collect())
+            }
+            DiskOperation::Stamp => DiskOutput::Stamps(self.stamps(torrent)),
+            DiskOperation::SaveResume { data } => {
+                self.resume.insert(open.folder, data);
+                DiskOutput::Done
+            }
+            DiskOperation::Close { forget, delete } => {
+                self.open.remove(&torrent);
+                if forget {
+                    self.resume.remove(&open.folder);
+                }
+                if delete {
+                    (0..open.layout.files().len()).for_each(|file| drop(self.files.remove(&open.path(file as u32))));
+                }
+                DiskOutput::Done
+            }
+        })
+    }
+
+    /// Writes what is true at a span; elsewhere, if it goes astray.
+    fn store(&mut self, now: Instant, span: &Span, open: &Open, astray: bool) {
+        let details = &open.layout.files()[span.file as usize];
+        if details.padding {
+            return;
+        }
+        let path = open.path(span.file);
+        let file = self.files.entry(path.clone()).or_default();
+        if self.keeps_undo {
+            self.undo.push((now, path, file.clone()));
+        }
+        file.base = open.base(span.file);
+        if astray {
+            self.rotten = true;
+            let elsewhere = (span.offset + 4096) % details.length.saturating_sub(span.length).max(1);
+            file.write(elsewhere, BytesMut::zeroed(span.length as usize).freeze());
+        } else {
+            file.write_true(span.offset, span.length);
+        }
+        file.length = file.length.max(details.length);
+        file.modified = self.clock;
+        self.written += span.length;
+    }
+
+    /// Of a write that was cut off, some sectors are there.
+    fn write_torn(&mut self, data: &[u8], spans: &[Span], open: &Open, rng: &mut Rng) {
+        self.clock += 1;
+        let sector = self.settings.sector.0.max(1);
+        let mut at = 0;
+        for span in spans {
+            let details = &open.layout.files()[span.file as usize];
+            let mut offset = span.offset;
+            while offset < span.offset + span.length && !details.padding {
+                let end = ((offset / sector + 1) * sector).min(span.offset + span.length);
+                if rng.below(2) == 0 {
+                    let from = at + (offset - span.offset) as usize;
+                    let file = self.files.entry(open.path(span.file)).or_default();
+                    file.base = open.base(span.file);
+                    file.write(offset, Bytes::copy_from_slice(&data[from..from + (end - offset) as usize]));
+                    file.modified = self.clock;
+                }
+                offset = end;
+            }
+            at += span.length as usize;
+        }
+    }
+
+    fn digest(&self, open: &Open, piece: u32, payload: &Payload) -> Option<[u8; 20]> {
+        let mut hash = Sha1::new();
+        for span in open.layout.spans(piece, 0, open.layout.piece_size(piece)) {
+            let file = self.files.get(&open.path(span.file)).filter(|file| file.length >= span.offset + span.length)?;
+            hash.update(file.read(span.offset, span.length, payload));
+        }
+        Some(hash.finalize().into())
+    }
+
+    fn stamps(&self, torrent: TorrentId) -> Vec<Option<FileStamp>> {
+        let Some(open) = self.open.get(&torrent) else { return Vec::new() };
+        let stamp = |path: String| self.files.get(&path).map(|file| FileStamp { length: file.length, modified: file.modified });
+        (0..open.layout.files().len()).map(|file| stamp(open.path(file as u32))).collect()
+    }
+}
+
+/// Whether a piece hashes to what it must. What is byte for byte the payload's need not be hashed.
+fn is_good(segments: &[Bytes], spans: &[Span], digest: &[u8; 20], open: &Open, payload: &Payload) -> bool {
+    let Some(first) = spans.first() else { return false };
+    let start = payload.position(&open.layout, first);
+    payload.is_true(start, segments.iter().map(|segment| &segment[..])) || {
+        let mut hash = Sha1::new();
+        segments.iter().for_each(|segment| hash.update(segment));
+        hash.finalize()[..] == digest[..]
+    }
+}
+
+fn prints(piece: &[u8]) -> Vec<Fingerprint> {
+    piece.chunks(16384).map(|block| Sha1::digest(block)[..8].try_into().expect("a digest has eight bytes")).collect()
+}
+
+fn fault(kind: DiskErrorKind, path: &str) -> Box<DiskError> {
+    Box::new(DiskError { kind, path: path.to_owned(), message: "simulated".to_owned() })
+}

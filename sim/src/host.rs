@@ -1,0 +1,380 @@
+//! A host around an engine: tells it what happens, does what it wants, and looks at both with the checks.
+
+use crate::{
+    checks::{Invariant, check},
+    network::Notice,
+    node::{Brain, Node},
+    services::{ROUND_TRIP, TRACKER_HOST},
+    world::{Happening, World},
+};
+use rustor_core::{
+    action::Action,
+    command::{Command, Reply},
+    error::{HttpError, ResolveError},
+    event::Event,
+    id::{ConnectionId, DiskJobId, IncomingId, TorrentId},
+    input::{Input, ReadBuffer},
+    status::TorrentState,
+    time::Duration,
+};
+use std::net::SocketAddr;
+
+/// How many actions one input may lead to, and how many more for each connection.
+const MOST_ACTIONS: usize = 1000;
+const MOST_ACTIONS_A_CONNECTION: usize = 16;
+
+impl World {
+    /// Tells nodes what the network has for them, until it has nothing.
+    pub(crate) fn deliver(&mut self) {
+        while let Some(notice) = self.network.notice() {
+            let node = match &notice {
+                Notice::Incoming { node, .. }
+                | Notice::Connected { node, .. }
+                | Notice::Read { node, .. }
+                | Notice::Written { node, .. }
+                | Notice::Datagram { node, .. } => *node,
+            };
+            match &self.nodes[node].brain {
+                _ if !self.nodes[node].alive => {}
+                Brain::Engine(_) => {
+                    if let Some(input) = input_of(notice) {
+                        self.tell(node, input);
+                    }
+                }
+                Brain::Adversary(_) => self.tempt(node, notice),
+                Brain::Tracker(_) => self.ask_tracker(node, notice),
+            }
+        }
+    }
+
+    /// Tells an engine what happened, and does what it wants.
+    pub(crate) fn tell(&mut self, node: usize, input: Input) {
+        let now = self.now();
+        let pieces = self.pieces(node);
+        let state = &mut self.nodes[node];
+        let Brain::Engine(host) = &mut state.brain else { return };
+        self.statistics.inputs += 1;
+        host.transcript.input(now, &input);
+        if let Some((recorder, recording)) = &mut host.recording {
+            recorder.input(now, &input, recording);
+        }
+        host.contract.input(&input);
+        if let Input::Read { connection, result: Ok(buffer) } = &input
+            && let Some(line) = host.contract.line(*connection)
+        {
+            line.witness.reads(&buffer.data, pieces);
+        }
+        #[cfg(feature = "planted-bugs")]
+        let input = match &mut host.tamper {
+            Some(tamper) => tamper.input(input),
+            None => input,
+        };
+        host.engine.handle(now, input);
+        self.settle(node);
+    }
+
+    /// Gives an engine a command. What follows from it waits for [`World::settle`].
+    pub(crate) fn say(&mut self, node: usize, command: Command) -> Reply {
+        let now = self.now();
+        let host = self.nodes[node].host_mut().expect("the node has an engine");
+        host.transcript.command(now, &command);
+        if let Some((recorder, recording)) = &mut host.recording {
+            recorder.command(now, &command, recording);
+        }
+        host.engine.command(now, command).expect("the command is valid")
+    }
+
+    /// Does all that an engine wants, and sees when it is to be woken.
+    pub(crate) fn settle(&mut self, node: usize) {
+        let now = self.now();
+        let mut actions = 0;
+        while let Some(action) = self.nodes[node].host_mut().and_then(|host| host.engine.poll_action()) {
+            actions += 1;
+            #[cfg(feature = "planted-bugs")]
+            if let Some(tamper) = self.nodes[node].host_mut().and_then(|host| host.tamper.as_mut()) {
+                let tampered = tamper.action(action);
+                actions += tampered.len().saturating_sub(1);
+                tampered.into_iter().for_each(|action| self.act(node, action));
+                continue;
+            }
+            self.act(node, action);
+        }
+        self.statistics.actions += actions as u64;
+        while let Some(event) = self.nodes[node].host_mut().and_then(|host| host.engine.poll_event()) {
+            self.note(node, event);
+        }
+        let life = self.nodes[node].life;
+        let Node { name, brain: Brain::Engine(host), .. } = &mut self.nodes[node] else { return };
+        if let Some((recorder, _)) = &mut host.recording {
+            recorder.drained();
+        }
+        let deadline = host.engine.next_deadline();
+        #[cfg(feature = "planted-bugs")]
+        let deadline = host.tamper.as_mut().map_or(deadline, |tamper| tamper.deadline(now, deadline));
+        self.checks.hold(now, name, Invariant::Deadline, deadline.is_none_or(|at| at > now), || format!("{deadline:?}"));
+        let most = MOST_ACTIONS + MOST_ACTIONS_A_CONNECTION * host.contract.lines_at_most();
+        self.checks.hold(now, name, Invariant::BoundedWork, actions <= most, || format!("{actions} actions"));
+        if let Some(at) = deadline
+            && host.woken_at.is_none_or(|woken| at < woken)
+        {
+            host.woken_at = Some(at);
+            self.agenda.at(at.max(now + Duration::from_micros(1)), Happening::Wake(node, life));
+        }
+    }
+
+    fn act(&mut self, node: usize, action: Action) {
+        let now = self.now();
+        let life = self.nodes[node].life;
+        let Node { name, brain: Brain::Engine(host), config, mutations, torrents, .. } = &mut self.nodes[node] else { return };
+        // Of a magnet link nobody knows before its metadata is there.
+        let private =
+            torrents.first().is_some_and(|(id, payload)| self.payloads[*payload].is_private() && host.engine.metainfo(*id).is_some());
+        host.transcript.action(now, &action);
+        let finding = host.contract.action(&action);
+        let allowed = finding.is_ok();
+        let kind = if matches!(action, Action::Read { .. } | Action::Write { .. } | Action::Close { .. }) {
+            Invariant::ClosedConnection
+        } else {
+            Invariant::Contract
+        };
+        self.checks.take(now, name, kind, finding);
+        if !allowed {
+            return;
+        }
+        match action {
+            Action::Connect { connection, remote } => {
+                let end = self.network.connect(node, connection.to_bits(), remote, &mut self.agenda);
+                if let Some(line) = host.contract.line(connection) {
+                    line.end = end;
+                }
+            }
+            Action::Accept { incoming, connection } => {
+                let end = end_of(incoming);
+                if let Some(line) = host.contract.line(connection) {
+                    line.end = Some(end);
+                }
+                self.network.accept(end, connection.to_bits(), &mut self.agenda);
+            }
+            Action::Refuse { incoming } => self.network.refuse(end_of(incoming), &mut self.agenda),
+            Action::Read { connection, limit } => {
+                if let Some(end) = host.contract.line(connection).and_then(|line| line.end) {
+                    self.network.read(end, limit, &mut self.agenda);
+                }
+            }
+            Action::Write { connection, mut buffers } => {
+                let Some(line) = host.contract.line(connection) else { return };
+                let mut finding = line.witness.writes(&buffers, config);
+                if self.garbled && matches!(finding, Err((Invariant::RequestsEndOnce, _))) {
+                    // What was garbled on the way, neither side can be held to.
+                    finding = Ok(());
+                }
+                let end = line.end;
+                if private {
+                    // With the number 0 it is taken back.
+                    let offer = |window: &[u8]| window.starts_with(b"ut_pexi") && window[7] != b'0';
+                    let leaks = buffers.iter().any(|buffer| buffer.len() < 1024 && buffer.windows(8).any(offer));
+                    self.checks.hold(now, name, Invariant::PrivateStaysPrivate, !leaks, || "an offer to exchange peers".to_owned());
+                }
+                for invariant in [Invariant::NoBlockToChoked, Invariant::OnlyWhatWasAsked, Invariant::RequestsEndOnce] {
+                    let of_this = finding.as_ref().err().is_none_or(|(found, _)| *found == invariant);
+                    self.checks.take(now, name, invariant, if of_this { finding.clone() } else { Ok(()) });
+                }
+                if matches!(finding, Err((Invariant::BoundedBuffers, _))) {
+                    self.checks.take(now, name, Invariant::BoundedBuffers, finding);
+                }
+                if *mutations > 0 && self.rng.below(1000) < *mutations {
+                    mutate(&mut buffers, &mut self.rng);
+                }
+                if let Some(end) = end {
+                    self.network.write(end, buffers, &mut self.agenda);
+                }
+            }
+            Action::Close { connection } => {
+                if let Some(line) = host.contract.close(connection) {
+                    let state = &mut self.nodes[node];
+                    state.sent += line.witness.sent;
+                    state.received += line.witness.received;
+                    if let Some(end) = line.end {
+                        self.network.close(end, &mut self.agenda);
+                    }
+                }
+            }
+            Action::Disk { job, torrent, operation } => {
+                let (delay, deadly) = self.nodes[node].disk.begin(job, torrent, operation, &mut self.rng);
+                self.agenda.after(delay, Happening::Disk(node, life, job));
+                if deadly {
+                    self.agenda.after(delay / 2, Happening::DiskCrash(node, life));
+                }
+            }
+            Action::Http { request, url, timeout_millis, .. } => {
+                let from = self.nodes[node].address.ip();
+                let timeout = Duration::from_millis(timeout_millis.into());
+                let target = url.split_once(TRACKER_HOST).and_then(|(_, rest)| Some(&rest[rest.find('/')?..]));
+                let (delay, result) = match (self.tracker.map(|tracker| &mut self.nodes[tracker].brain), target) {
+                    (Some(Brain::Tracker(tracker)), Some(target)) => tracker.http(now, from, target, timeout),
+                    _ => (ROUND_TRIP, Err(HttpError::Failed("there is no such server in this world".to_owned()))),
+                };
+                self.agenda.after(delay, Happening::Input(node, life, Box::new(Input::Http { request, result })));
+            }
+            Action::Resolve { resolve, host, port } => {
+                let tracker = self.tracker.filter(|_| host == TRACKER_HOST).map(|tracker| self.nodes[tracker].address.ip());
+                let missing = || ResolveError("there is no such name in this world".to_owned());
+                let result = tracker.map(|ip| vec![SocketAddr::new(ip, port)]).ok_or_else(missing);
+                self.agenda.after(ROUND_TRIP / 2, Happening::Input(node, life, Box::new(Input::Resolved { resolve, result })));
+            }
+            // Every node lives in a network of its own.
+            Action::Multicast { .. } => {
+                self.checks.hold(now, name, Invariant::PrivateStaysPrivate, !private, || "a multicast".to_owned());
+            }
+            Action::SendDatagram { remote, payload } => self.network.send_datagram(node, remote, payload, &mut self.agenda),
+        }
+    }
+
+    /// A disk has done a job.
+    pub(crate) fn disk_done(&mut self, node: usize, job: DiskJobId) {
+        let now = self.now();
+        let Some(torrent) = self.nodes[node].disk.torrent_of(job) else { return };
+        let Some(payload) = self.payload_of(node, torrent) else { return };
+        let payload = &self.payloads[payload];
+        let Some(result) = self.nodes[node].disk.finish(now, job, payload, &mut self.rng) else { return };
+        self.tell(node, Input::Disk { job, result });
+    }
+
+    /// An engine tells something.
+    fn note(&mut self, node: usize, event: Event) {
+        let now = self.now();
+        let life = self.nodes[node].life;
+        let Node { name, brain: Brain::Engine(host), .. } = &mut self.nodes[node] else { return };
+        host.transcript.event(now, &event);
+        let finding = host.contract.event(&event);
+        self.checks.take(now, name, Invariant::Contract, finding);
+        if self.options.keep_events {
+            host.events.push(event.clone());
+        }
+        match event {
+            Event::PieceVerified { torrent, piece } => self.check_pieces(node, torrent, Invariant::TruePieces, [piece]),
+            Event::Checked { torrent, verified, pieces } => {
+                let claimed: Vec<u32> = host.engine.verified(torrent).map(|verified| verified.iter().collect()).unwrap_or_default();
+                let invariant = if life > 0 { Invariant::CrashConsistency } else { Invariant::TruePieces };
+                self.check_pieces(node, torrent, invariant, claimed);
+                if verified == pieces {
+                    self.nodes[node].finished.get_or_insert(now);
+                }
+            }
+            Event::Finished { .. } => drop(self.nodes[node].finished.get_or_insert(now)),
+            Event::Failed { torrent, .. } => self.agenda.after(Duration::from_secs(10), Happening::Resume(node, life, torrent)),
+            Event::PeerBanned { remote, .. } => {
+                let banned = self.nodes.iter().find(|other| other.address.ip() == remote.ip());
+                let blameless = banned.filter(|banned| banned.is_blameless()).map(|banned| banned.name.clone());
+                let name = &self.nodes[node].name;
+                self.checks.hold(now, name, Invariant::HonestNotBanned, blameless.is_none(), || format!("{blameless:?} was banned"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Pieces that an engine counts as verified are on its disk, and true.
+    fn check_pieces(&mut self, node: usize, torrent: TorrentId, invariant: Invariant, pieces: impl IntoIterator<Item = u32>) {
+        let now = self.now();
+        let Some(payload) = self.payload_of(node, torrent) else { return };
+        let (payload, state) = (&self.payloads[payload], &self.nodes[node]);
+        if state.disk.rotten {
+            return;
+        }
+        for piece in pieces {
+            let holds = state.disk.holds_piece(torrent, piece, payload);
+            self.checks.hold(now, &state.name, invariant, holds, || format!("piece {piece} is not what it should be"));
+        }
+    }
+
+    /// What an engine counts of its peers is what was said.
+    pub(crate) fn recount(&mut self, node: usize) {
+        let (now, pieces) = (self.now(), self.pieces(node));
+        let Node { name, brain: Brain::Engine(host), torrents, alive: true, .. } = &self.nodes[node] else { return };
+        for (torrent, _) in torrents {
+            let active = |state| matches!(state, TorrentState::Downloading | TorrentState::Seeding);
+            // What a peer has means something once it is known of what.
+            let known = host.engine.metainfo(*torrent).is_some();
+            if !known || !host.engine.torrent(*torrent).is_some_and(|status| active(status.state)) {
+                continue;
+            }
+            let mut peers = host.engine.peers(*torrent);
+            let mut lines: Vec<_> = host.contract.lines().filter(|line| line.witness.stands()).collect();
+            // The engine's list says nothing of ids; what it counts does not depend on the order.
+            peers.sort_by_key(|peer| (peer.downloaded, peer.uploaded, peer.pieces));
+            lines.sort_by_key(|line| (line.witness.received, line.witness.sent, line.witness.holds(pieces)));
+            let same = peers.len() == lines.len()
+                && peers.iter().zip(&lines).all(|(peer, line)| {
+                    let witness = &line.witness;
+                    (peer.downloaded, peer.uploaded, peer.pieces) == (witness.received, witness.sent, witness.holds(pieces))
+                });
+            let finding = check(same, Invariant::Recount, || {
+                let ours: Vec<_> = peers.iter().map(|peer| (peer.downloaded, peer.uploaded, peer.pieces)).collect();
+                let theirs: Vec<_> =
+                    lines.iter().map(|line| (line.witness.received, line.witness.sent, line.witness.holds(pieces))).collect();
+                format!("the engine counts {ours:?}, on the wire went {theirs:?}")
+            });
+            self.checks.take(now, name, Invariant::Recount, finding);
+            let (counted, said): (usize, usize) =
+                (peers.iter().map(|peer| peer.requests as usize).sum(), lines.iter().map(|line| line.witness.asked()).sum());
+            // What is about to be cancelled counts no more; and by the fast extension, nor does what is about to be rejected.
+            let idle = lines.iter().all(|line| !line.writing && !line.witness.fast());
+            let same = counted <= said && (!idle || counted == said);
+            self.checks.hold(now, name, Invariant::Recount, same, || format!("{counted} requests are counted, {said} were sent"));
+        }
+    }
+
+    fn ask_tracker(&mut self, node: usize, notice: Notice) {
+        let now = self.now();
+        let (Brain::Tracker(tracker), Notice::Datagram { from, payload, .. }) = (&mut self.nodes[node].brain, notice) else { return };
+        if let Some(reply) = tracker.udp(now, from, &payload) {
+            self.network.send_datagram(node, from, reply.into(), &mut self.agenda);
+        }
+    }
+
+    /// How many pieces a node's torrent has.
+    fn pieces(&self, node: usize) -> u32 {
+        self.nodes[node].torrents.first().map_or(0, |(_, payload)| self.payloads[*payload].pieces())
+    }
+
+    fn payload_of(&self, node: usize, torrent: TorrentId) -> Option<usize> {
+        self.nodes[node].torrents.iter().find(|(known, _)| *known == torrent).map(|(_, payload)| *payload)
+    }
+}
+
+/// What an engine is told of a notice.
+fn input_of(notice: Notice) -> Option<Input> {
+    let id = ConnectionId::from_bits;
+    Some(match notice {
+        Notice::Incoming { end, from, .. } => Input::Incoming { incoming: IncomingId(end.stream.to_bits()), remote: from },
+        Notice::Connected { socket, result, .. } => Input::Connected { connection: id(socket), result },
+        Notice::Read { socket, result, .. } => {
+            let buffer = |data: bytes::Bytes| ReadBuffer { allocation: data.len() as u32, data };
+            Input::Read { connection: id(socket), result: result.map(buffer) }
+        }
+        Notice::Written { socket, result, .. } => Input::Written { connection: id(socket), result },
+        Notice::Datagram { from, payload, .. } => Input::Datagram { remote: from, payload },
+    })
+}
+
+fn end_of(incoming: IncomingId) -> crate::network::End {
+    crate::network::End { stream: crate::network::StreamKey::from_bits(incoming.0), side: 1 }
+}
+
+/// Changes something about what is written: a bit, a hole, something twice, or the end missing.
+fn mutate(buffers: &mut Vec<bytes::Bytes>, rng: &mut rustor_core::rng::Rng) {
+    let Some(index) = rng.index(buffers.len()) else { return };
+    let buffer = buffers[index].clone();
+    let at = rng.below(buffer.len() as u64) as usize;
+    buffers[index] = match rng.below(4) {
+        0 => {
+            let mut changed = buffer.to_vec();
+            changed[at] ^= 1 << rng.below(8);
+            changed.into()
+        }
+        1 => [&buffer[..at], &buffer[(at + 1).min(buffer.len())..]].concat().into(),
+        2 => [&buffer[..], &buffer[..]].concat().into(),
+        _ => buffer.slice(..at),
+    };
+    buffers.retain(|buffer| !buffer.is_empty());
+}

@@ -1,0 +1,39 @@
+use super::{Event, Events, Network, Notice, transmission};
+use bytes::Bytes;
+use rustor_core::time::Duration;
+use std::net::SocketAddr;
+
+impl Network {
+    /// Sends a datagram from a node to whoever has the address: best effort, no word of what became of it.
+    pub fn send_datagram<W: From<Event>>(&mut self, node: usize, to: SocketAddr, payload: Bytes, agenda: &mut Events<W>) {
+        let Some(target) = self.by_ip.get(&to.ip()).copied() else { return };
+        let now = agenda.now();
+        let lost = self.lost(node);
+        let place = &mut self.places[node];
+        let link = &place.link;
+        let waiting = place.datagrams_free.since(now);
+        let full = link.up.is_some_and(|rate| waiting > transmission(link.queue.0, Some(rate)));
+        let too_long = link.largest_datagram.is_some_and(|largest| payload.len() as u64 > largest.0);
+        if full || too_long {
+            return;
+        }
+        place.datagrams_free = now.max(place.datagrams_free) + transmission(payload.len() as u64, link.up);
+        let (leaves, from) = (place.datagrams_free, place.address);
+        let (reorder, duplicate, detour) = (link.reorder, link.duplicate, link.jitter.0 * 2 + 10_000);
+        if lost || !self.passable(node, target) {
+            return;
+        }
+        let copies = if self.rng.below(100) < u64::from(duplicate) { 2 } else { 1 };
+        for _ in 0..copies {
+            let late = self.rng.below(100) < u64::from(reorder);
+            let delay = self.delay(node, target) + Duration::from_micros(if late { detour } else { 0 });
+            agenda.at(leaves + delay, Event::Datagram { to: target, from, payload: payload.clone() }.into());
+        }
+    }
+
+    pub(super) fn datagram_arrives(&mut self, to: usize, from: SocketAddr, payload: Bytes) {
+        if !self.places[to].dark && !self.places[to].deaf {
+            self.notices.push_back(Notice::Datagram { node: to, from, payload });
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What lies between the nodes. Every node has one [`Link`] to the middle; from middle to node nothing is lost.
+//!
+//! - **Streams** are reliable and ordered. Each direction is a [`Way`]: what was written waits there, leaves in segments as the sender's
+//!   link has room, flies, and is read. At most [`Settings::window`] bytes fly or lie unread, which holds back the writer.
+//! - **When a segment leaves** is for the [`Level`] to say: link by link, in turns, or all flows of the world at their fair shares.
+//! - **Datagrams** stand in one queue for the way out, and may be lost, doubled, late, or too long.
+//!
+//! The network does not know who uses it: a socket is a number that its node chose, and what happens to it is a [`Notice`].
+
+mod datagrams;
+mod fluid;
+mod link;
+mod streams;
+mod turns;
+
+pub use link::Link;
+pub use streams::{End, StreamKey};
+
+use crate::{agenda::Agenda, units::Size};
+use bytes::Bytes;
+use fluid::Fluid;
+use rustor_core::{
+    error::StreamError,
+    rng::Rng,
+    time::{Duration, Instant},
+    util::Slab,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+};
+use streams::Stream;
+
+/// All links, and everything that is under way on them.
+#[derive(Debug)]
+pub struct Network {
+    settings: Settings,
+    places: Vec<Place>,
+    by_ip: BTreeMap<IpAddr, usize>,
+    streams: Slab<streams::StreamKind, Stream>,
+    fluid: Fluid,
+    cuts: Vec<Cut>,
+    rng: Rng,
+    /// What the nodes have not been told yet.
+    notices: VecDeque<Notice>,
+    traffic: Traffic,
+    /// A planted bug: so many segments are still to be lost without a trace.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) leaks: u32,
+}
+
+/// What holds for all links.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// What decides when bytes of a stream leave.
+    pub level: Level,
+    /// The most bytes of a stream that leave at once.
+    pub segment: Size,
+    /// Bytes that a socket takes from its writer before they leave.
+    pub send_buffer: Size,
+    /// Bytes of a stream that fly or wait to be read; more are not sent.
+    pub window: Size,
+    /// Cuts what is read at random places: nobody may depend on how a stream is cut.
+    pub split: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let (segment, send_buffer, window) = (Size(16 << 10), Size(64 << 10), Size(512 << 10));
+        Settings { level: Level::Streams, segment, send_buffer, window, split: false }
+    }
+}
+
+/// How exactly streams share links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Each link carries one segment after the other, the streams of a node in turns.
+    #[default]
+    Streams,
+    /// Each stream flows at its max-min fair share of the two links it takes: fewer events, for large swarms.
+    Fluid,
+}
+
+/// One node's end of the network.
+#[derive(Debug)]
+struct Place {
+    address: SocketAddr,
+    link: Link,
+    /// Switched off, or its link cut: neither answers nor says goodbye.
+    dark: bool,
+    /// Nobody listens; connects are refused.
+    deaf: bool,
+    uplink: turns::Uplink,
+    /// When the way in is free again.
+    inbound_free: Instant,
+    /// Datagrams: when the way out is free again, and how many more are lost in a row.
+    datagrams_free: Instant,
+    burst_left: u32,
+}
+
+/// No bytes get from any of `from` to any of `to`.
+#[derive(Clone, Debug)]
+struct Cut {
+    name: usize,
+    from: Vec<usize>,
+    to: Vec<usize>,
+}
+
+/// What the network itself waits for.
+#[derive(Debug)]
+pub enum Event {
+    /// The first packet of a stream reaches whom it is for.
+    Knock(StreamKey),
+    /// The answer to it is back.
+    Answer(StreamKey, Result<(), StreamError>),
+    /// The foremost segment on its way is due.
+    Due(StreamKey, usize),
+    /// A node's link has room for the next segment.
+    Free(usize),
+    /// A segment has flowed out, if the flow is still in this state.
+    Flowed(StreamKey, usize, u32),
+    /// Shares are to be computed anew.
+    Settle,
+    /// The other end is gone: says so to whoever still writes.
+    Reset(StreamKey, usize),
+    /// A datagram arrives.
+    Datagram {
+        /// At this node.
+        to: usize,
+        /// From where, as it says.
+        from: SocketAddr,
+        /// What it says.
+        payload: Bytes,
+    },
+}
+
+/// What a node is told. Sockets are numbers that it gave.
+#[derive(Debug)]
+pub enum Notice {
+    /// Somebody connects; answered by [`Network::accept`] or [`Network::refuse`].
+    Incoming {
+        /// The node.
+        node: usize,
+        /// Its end of the stream.
+        end: End,
+        /// Who.
+        from: SocketAddr,
+    },
+    /// A stream that the node opened stands, or does not.
+    Connected {
+        /// The node.
+        node: usize,
+        /// Its name for the stream.
+        socket: u64,
+        /// What became of it.
+        result: Result<(), StreamError>,
+    },
+    /// Bytes came; none at the end of the stream.
+    Read {
+        /// The node.
+        node: usize,
+        /// Its name for the stream.
+        socket: u64,
+        /// What came.
+        result: Result<Bytes, StreamError>,
+    },
+    /// All that was written was taken.
+    Written {
+        /// The node.
+        node: usize,
+        /// Its name for the stream.
+        socket: u64,
+        /// Whether it was.
+        result: Result<(), StreamError>,
+    },
+    /// A datagram came.
+    Datagram {
+        /// The node.
+        node: usize,
+        /// From where, as it says.
+        from: SocketAddr,
+        /// What it says.
+        payload: Bytes,
+    },
+}
+
+/// Bytes of all streams so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Taken from writers.
+    pub written: u64,
+    /// Handed to readers.
+    pub read: u64,
+    /// Given up with their streams.
+    pub lost: u64,
+}
+
+/// Where the network puts what it waits for.
+pub(crate) type Events<W> = Agenda<W>;
+
+impl Network {
+    /// A network without nodes.
+    pub fn new(settings: Settings, rng: Rng) -> Network {
+        Network {
+            settings,
+            places: Vec::new(),
+            by_ip: BTreeMap::new(),
+            streams: Slab::new(),
+            fluid: Fluid::default(),
+            cuts: Vec::new(),
+            rng,
+            notices: VecDeque::new(),
+            traffic: Traffic::default(),
+            #[cfg(feature = "planted-bugs")]
+            leaks: 0,
+        }
+    }
+
+    /// Connects a node; they are numbered in the order in which they come.
+    pub fn join(&mut self, address: SocketAddr, link: Link) {
+        self.by_ip.insert(address.ip(), self.places.len());
+        self.places.push(Place {
+            address,
+            link,
+            dark: false,
+            deaf: false,
+            uplink: turns::Uplink::default(),
+            inbound_free: Instant::ZERO,
+            datagrams_free: Instant::ZERO,
+            burst_left: 0,
+        });
+    }
+
+    /// A node's link.
+    pub fn link(&self, node: usize) -> &Link {
+        &self.places[node].link
+    }
+
+    /// Changes a node's link from now on.
+    pub fn set_link<W: From<Event>>(&mut self, node: usize, link: Link, agenda: &mut Events<W>) {
+        self.places[node].link = link;
+        self.unsettle(agenda);
+    }
+
+    /// Switches a node's link off without a word, or on again.
+    pub fn set_dark(&mut self, node: usize, dark: bool) {
+        self.places[node].dark = dark;
+    }
+
+    /// Lets a node refuse all that connect, or not any more.
+    pub fn set_deaf(&mut self, node: usize, deaf: bool) {
+        self.places[node].deaf = deaf;
+    }
+
+    /// Lets nothing through from any of `from` to any of `to`, until [`Network::mend`] is called with the same name.
+    pub fn cut(&mut self, name: usize, from: Vec<usize>, to: Vec<usize>) {
+        self.cuts.push(Cut { name, from, to });
+    }
+
+    /// Ends what [`Network::cut`] began.
+    pub fn mend(&mut self, name: usize) {
+        self.cuts.retain(|cut| cut.name != name);
+    }
+
+    /// What a node is to be told next.
+    pub fn notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Bytes so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Bytes on all streams that were written, and neither read nor given up.
+    pub fn under_way(&self) -> u64 {
+        self.streams.iter().map(|(_, stream)| stream.held()).sum()
+    }
+
+    /// Something that the network waited for has come.
+    pub fn happen<W: From<Event>>(&mut self, event: Event, agenda: &mut Events<W>) {
+        match event {
+            Event::Knock(key) => self.knock(key, agenda),
+            Event::Answer(key, result) => self.answer(key, result),
+            Event::Due(key, side) => self.due(key, side, agenda),
+            Event::Free(node) => self.uplink_free(node, agenda),
+            Event::Flowed(key, side, stamp) => self.flowed(key, side, stamp, agenda),
+            Event::Settle => self.settle(agenda),
+            Event::Reset(key, side) => self.reset(key, side, StreamError::Reset),
+            Event::Datagram { to, from, payload } => self.datagram_arrives(to, from, payload),
+        }
+    }
+
+    /// Whether bytes get from one node to the other now.
+    fn passable(&self, from: usize, to: usize) -> bool {
+        let cut = |cut: &Cut| cut.from.contains(&from) && cut.to.contains(&to);
+        !self.places[from].dark && !self.places[to].dark && !self.cuts.iter().any(cut)
+    }
+
+    /// How long a packet takes this time.
+    fn delay(&mut self, from: usize, to: usize) -> Duration {
+        let [a, b] = [from, to].map(|node| &self.places[node].link);
+        let (fixed, jitter) = (a.delay.0 + b.delay.0, a.jitter.0 + b.jitter.0);
+        Duration::from_micros(fixed + if jitter > 0 { self.rng.below(jitter + 1) } else { 0 })
+    }
+
+    /// Whether what leaves a node now is lost. Losses come in bursts of the length that the link says, on average.
+    fn lost(&mut self, node: usize) -> bool {
+        let place = &mut self.places[node];
+        if place.burst_left > 0 {
+            place.burst_left -= 1;
+            return true;
+        }
+        let burst = u64::from(place.link.burst.max(1));
+        let begins = place.link.loss > 0 && self.rng.below(100 * burst) < u64::from(place.link.loss);
+        if begins {
+            place.burst_left = self.rng.below(2 * burst - 1) as u32;
+        }
+        begins
+    }
+}
+
+/// How long so many bytes take at a rate; no time where there is no limit.
+fn transmission(bytes: u64, rate: Option<crate::units::Rate>) -> Duration {
+    rate.map_or(Duration::ZERO, |rate| Duration::from_micros((u128::from(bytes) * 1_000_000 / u128::from(rate.0.max(1))) as u64))
+}

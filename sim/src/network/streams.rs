@@ -1,0 +1,470 @@
+use super::{Event, Events, Level, Network, Notice, Settings, transmission};
+use bytes::{Bytes, BytesMut};
+use rustor_core::{
+    error::StreamError,
+    rng::Rng,
+    time::{Duration, Instant},
+    util::Key,
+};
+use std::{collections::VecDeque, mem, net::SocketAddr};
+
+/// Marks the keys of streams.
+#[derive(Debug)]
+pub enum StreamKind {}
+/// Which stream.
+pub type StreamKey = Key<StreamKind>;
+
+/// One end of a stream: side 0 opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct End {
+    /// Of which stream.
+    pub stream: StreamKey,
+    /// Which end.
+    pub side: usize,
+}
+
+/// A stream between two nodes.
+#[derive(Debug)]
+pub(super) struct Stream {
+    sockets: [Socket; 2],
+    /// `ways[side]` carries what `sockets[side]` writes.
+    ways: [Way; 2],
+    /// How often the first packet was sent.
+    knocks: u32,
+}
+
+/// What one end sees of a stream.
+#[derive(Debug)]
+struct Socket {
+    node: u32,
+    /// The node's name for it; none before it has one, and after it is closed.
+    name: Option<u64>,
+    /// It waits for up to so many bytes.
+    reading: Option<u32>,
+    broken: Option<StreamError>,
+}
+
+/// One direction of a stream.
+#[derive(Debug, Default)]
+struct Way {
+    /// Written, and still at the sender.
+    waiting: VecDeque<Bytes>,
+    unsent: u64,
+    /// The writer has not been told that all was taken.
+    writing: bool,
+    /// It stands in its link's queue, or flows.
+    scheduled: bool,
+    /// Nothing more will be written.
+    closing: bool,
+    /// What left, in segments; then what arrived and was not read.
+    flying: VecDeque<Segment>,
+    arrived: VecDeque<Bytes>,
+    /// Bytes in both.
+    unread: u64,
+    last_arrival: Instant,
+    /// Since when the foremost segment does not get through.
+    stalled: Option<Instant>,
+    /// The end has arrived.
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    arrives: Instant,
+    buffers: VecDeque<Bytes>,
+    bytes: u64,
+    /// Room on the receiver's link has been taken for it.
+    booked: bool,
+    last: bool,
+}
+
+/// The first retransmission comes after this, each further one after twice as long.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
+/// Who gets nothing through for so long gives up.
+const GIVE_UP: Duration = Duration::from_secs(100);
+/// Buffers up to this length are read together with their neighbours.
+const SHORT: usize = 1024;
+
+impl Stream {
+    /// Bytes written and neither read nor lost.
+    pub(super) fn held(&self) -> u64 {
+        self.ways.iter().map(|way| way.unsent + way.unread).sum()
+    }
+}
+
+impl Network {
+    /// A node opens a stream, which it names `name`.
+    pub fn connect<W: From<Event>>(&mut self, node: usize, name: u64, to: SocketAddr, agenda: &mut Events<W>) -> Option<End> {
+        let Some(target) = self.at_address(to) else {
+            self.notices.push_back(Notice::Connected { node, socket: name, result: Err(StreamError::Refused) });
+            return None;
+        };
+        let socket = |node: usize, name| Socket { node: node as u32, name, reading: None, broken: None };
+        let sockets = [socket(node, Some(name)), socket(target, None)];
+        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), knocks: 0 });
+        let delay = self.delay(node, target);
+        agenda.after(delay, Event::Knock(stream).into());
+        Some(End { stream, side: 0 })
+    }
+
+    /// A node takes a stream in that somebody opened.
+    pub fn accept<W: From<Event>>(&mut self, end: End, name: u64, agenda: &mut Events<W>) {
+        let Some(stream) = self.streams.get_mut(end.stream) else { return };
+        stream.sockets[end.side].name = Some(name);
+        self.reply(end, Ok(()), agenda);
+    }
+
+    /// A node does not take it in.
+    pub fn refuse<W: From<Event>>(&mut self, end: End, agenda: &mut Events<W>) {
+        self.reply(end, Err(StreamError::Reset), agenda);
+    }
+
+    /// Reads up to `limit` bytes, as soon as there are any.
+    pub fn read<W: From<Event>>(&mut self, end: End, limit: u32, agenda: &mut Events<W>) {
+        let Some(stream) = self.streams.get_mut(end.stream) else { return };
+        let socket = &mut stream.sockets[end.side];
+        socket.reading = Some(limit);
+        match (socket.broken, socket.name) {
+            (Some(error), Some(name)) => {
+                socket.reading = None;
+                self.notices.push_back(Notice::Read { node: socket.node as usize, socket: name, result: Err(error) });
+            }
+            _ => self.pump(end.stream, 1 - end.side, agenda),
+        }
+    }
+
+    /// Writes all buffers; the answer comes when the socket has taken them.
+    pub fn write<W: From<Event>>(&mut self, end: End, buffers: impl IntoIterator<Item = Bytes>, agenda: &mut Events<W>) {
+        let Some(stream) = self.streams.get_mut(end.stream) else { return };
+        let (socket, way) = (&stream.sockets[end.side], &mut stream.ways[end.side]);
+        let Some(name) = socket.name else { return };
+        if let Some(error) = socket.broken {
+            return self.notices.push_back(Notice::Written { node: socket.node as usize, socket: name, result: Err(error) });
+        }
+        let before = way.unsent;
+        for buffer in buffers {
+            way.unsent += buffer.len() as u64;
+            way.waiting.push_back(buffer);
+        }
+        self.traffic.written += way.unsent - before;
+        way.writing = true;
+        self.taken(end.stream, end.side);
+        self.send_more(end.stream, end.side, agenda);
+    }
+
+    /// Closes an end. What was written still goes out.
+    pub fn close<W: From<Event>>(&mut self, end: End, agenda: &mut Events<W>) {
+        let Some(stream) = self.streams.get_mut(end.stream) else { return };
+        let socket = &mut stream.sockets[end.side];
+        (socket.name, socket.reading) = (None, None);
+        stream.ways[end.side].closing = true;
+        let other = &stream.sockets[1 - end.side];
+        if other.name.is_none() {
+            return self.forget(end.stream, agenda);
+        }
+        self.send_more(end.stream, end.side, agenda);
+    }
+
+    /// An end is gone from one moment to the next: nobody is told, and what was written and did not leave is lost.
+    pub fn vanish<W: From<Event>>(&mut self, end: End, agenda: &mut Events<W>) {
+        let Some(stream) = self.streams.get_mut(end.stream) else { return };
+        let socket = &mut stream.sockets[end.side];
+        (socket.name, socket.reading) = (None, None);
+        let way = &mut stream.ways[end.side];
+        way.waiting.clear();
+        self.traffic.lost += mem::take(&mut way.unsent);
+        if stream.sockets[1 - end.side].name.is_none() {
+            self.forget(end.stream, agenda);
+        }
+    }
+
+    /// Who opened the stream of an end, as the other side sees it.
+    pub fn opener(&self, end: End) -> Option<SocketAddr> {
+        let stream = self.streams.get(end.stream)?;
+        let ip = self.places[stream.sockets[0].node as usize].address.ip();
+        Some(SocketAddr::new(ip, 40_000 + (end.stream.index() % 20_000) as u16))
+    }
+
+    /// Every byte that was written and neither read nor lost is where it is counted.
+    pub fn counts_agree(&self) -> bool {
+        let bytes = |buffers: &VecDeque<Bytes>| buffers.iter().map(|buffer| buffer.len() as u64).sum::<u64>();
+        let whole = |way: &Way| {
+            let flying: u64 = way.flying.iter().map(|segment| bytes(&segment.buffers)).sum();
+            bytes(&way.waiting) == way.unsent && flying + bytes(&way.arrived) == way.unread
+        };
+        let under_way = self.under_way();
+        self.traffic.written == self.traffic.read + self.traffic.lost + under_way
+            && self.streams.iter().all(|(_, stream)| stream.ways.iter().all(whole))
+    }
+
+    fn at_address(&self, address: SocketAddr) -> Option<usize> {
+        self.by_ip.get(&address.ip()).copied().filter(|node| self.places[*node].address == address)
+    }
+
+    fn reply<W: From<Event>>(&mut self, end: End, result: Result<(), StreamError>, agenda: &mut Events<W>) {
+        let Some([from, to]) = self.nodes_of(end.stream, end.side) else { return };
+        let delay = self.delay(from, to);
+        agenda.after(delay, Event::Answer(end.stream, result).into());
+    }
+
+    /// Which nodes a way leads from and to.
+    pub(super) fn nodes_of(&self, key: StreamKey, side: usize) -> Option<[usize; 2]> {
+        let stream = self.streams.get(key)?;
+        Some([side, 1 - side].map(|side| stream.sockets[side].node as usize))
+    }
+
+    pub(super) fn knock<W: From<Event>>(&mut self, key: StreamKey, agenda: &mut Events<W>) {
+        let Some([from, to]) = self.nodes_of(key, 0) else { return };
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.knocks += 1;
+        let knocks = stream.knocks;
+        if !self.places[to].link.reachable || !self.passable(from, to) {
+            // As operating systems do: again after 1, 3, 7, 15 … seconds.
+            if knocks < 6 {
+                agenda.after(Duration::from_secs(1 << (knocks - 1)), Event::Knock(key).into());
+            } else {
+                self.answer(key, Err(StreamError::TimedOut));
+            }
+        } else if self.places[to].deaf {
+            self.reply(End { stream: key, side: 1 }, Err(StreamError::Refused), agenda);
+        } else {
+            let end = End { stream: key, side: 1 };
+            if let Some(from) = self.opener(end) {
+                self.notices.push_back(Notice::Incoming { node: to, end, from });
+            }
+        }
+    }
+
+    pub(super) fn answer(&mut self, key: StreamKey, result: Result<(), StreamError>) {
+        let Some(stream) = self.streams.get(key) else { return };
+        let socket = &stream.sockets[0];
+        if let Some(name) = socket.name {
+            self.notices.push_back(Notice::Connected { node: socket.node as usize, socket: name, result });
+        }
+        if result.is_err() {
+            self.streams.remove(key);
+        }
+    }
+
+    /// Lets a way have its part of the link, if it has something to send and the receiver has room.
+    pub(super) fn send_more<W: From<Event>>(&mut self, key: StreamKey, side: usize, agenda: &mut Events<W>) {
+        let window = self.settings.window.0;
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let (node, way) = (stream.sockets[side].node as usize, &mut stream.ways[side]);
+        if way.scheduled || !way.has_something(window) {
+            return;
+        }
+        way.scheduled = true;
+        match self.settings.level {
+            Level::Streams => self.take_turns(node, key, side, agenda),
+            Level::Fluid => self.flow(key, side, agenda),
+        }
+    }
+
+    /// How long the segment is that leaves next: whole buffers, if they are not too long. `None` if there is none, and then the way
+    /// has to be scheduled anew.
+    pub(super) fn next_segment(&mut self, key: StreamKey, side: usize) -> Option<u64> {
+        let way = &mut self.streams.get_mut(key)?.ways[side];
+        way.scheduled = way.has_something(self.settings.window.0);
+        if !way.scheduled {
+            return None;
+        }
+        let limit = self.settings.segment.0.max(1);
+        let mut bytes = 0;
+        for buffer in &way.waiting {
+            let length = buffer.len() as u64;
+            if bytes > 0 && bytes + length > limit + limit / 16 {
+                break;
+            }
+            bytes += length.min(limit);
+            if bytes >= limit {
+                break;
+            }
+        }
+        Some(if self.settings.split && bytes > 1 { 1 + self.rng.below(bytes) } else { bytes })
+    }
+
+    /// `bytes` bytes of a way leave at `leaves`, and are scheduled no longer.
+    pub(super) fn segment_leaves<W: From<Event>>(
+        &mut self,
+        key: StreamKey,
+        side: usize,
+        bytes: u64,
+        leaves: Instant,
+        agenda: &mut Events<W>,
+    ) {
+        let Some([from, to]) = self.nodes_of(key, side) else { return };
+        let delay = self.delay(from, to);
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let way = &mut stream.ways[side];
+        way.scheduled = false;
+        // Less than was decided, if the stream was broken meanwhile.
+        let bytes = bytes.min(way.unsent);
+        let (mut buffers, mut left) = (VecDeque::with_capacity(2), bytes as usize);
+        while left > 0
+            && let Some(mut buffer) = way.waiting.pop_front()
+        {
+            if buffer.len() > left {
+                way.waiting.push_front(buffer.split_off(left));
+            }
+            left -= buffer.len();
+            buffers.push_back(buffer);
+        }
+        #[cfg(feature = "planted-bugs")]
+        if self.leaks > 0 && bytes > 0 {
+            self.leaks -= 1;
+            way.unsent -= bytes;
+            return;
+        }
+        way.unsent -= bytes;
+        way.unread += bytes;
+        let last = way.closing && way.unsent == 0;
+        way.last_arrival = way.last_arrival.max(leaves + delay);
+        if way.flying.is_empty() {
+            agenda.at(way.last_arrival, Event::Due(key, side).into());
+        }
+        way.flying.push_back(Segment { arrives: way.last_arrival, buffers, bytes, booked: false, last });
+        self.taken(key, side);
+    }
+
+    /// Tells the writer once the socket holds no more than it may.
+    fn taken(&mut self, key: StreamKey, side: usize) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let (socket, way) = (&stream.sockets[side], &mut stream.ways[side]);
+        if way.writing && way.unsent <= self.settings.send_buffer.0 {
+            way.writing = false;
+            if let Some(name) = socket.name {
+                self.notices.push_back(Notice::Written { node: socket.node as usize, socket: name, result: Ok(()) });
+            }
+        }
+    }
+
+    /// The foremost segment of a way is due: it gets through, or is sent again later.
+    pub(super) fn due<W: From<Event>>(&mut self, key: StreamKey, side: usize, agenda: &mut Events<W>) {
+        let now = agenda.now();
+        let Some([from, to]) = self.nodes_of(key, side) else { return };
+        let through = self.passable(from, to) && !self.lost(from);
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let way = &mut stream.ways[side];
+        let Some(segment) = way.flying.front_mut() else { return };
+        if !through && !segment.booked {
+            let since = *way.stalled.get_or_insert(now);
+            if now.since(since) >= GIVE_UP {
+                return self.reset(key, side, StreamError::TimedOut);
+            }
+            let wait = RETRANSMISSION.max(now.since(since)).min(Duration::from_secs(20));
+            return agenda.after(wait, Event::Due(key, side).into());
+        }
+        way.stalled = None;
+        if !segment.booked && self.settings.level == Level::Streams && self.places[to].link.down.is_some() {
+            segment.booked = true;
+            let place = &mut self.places[to];
+            place.inbound_free = now.max(place.inbound_free) + transmission(segment.bytes, place.link.down);
+            if place.inbound_free > now {
+                return agenda.at(place.inbound_free, Event::Due(key, side).into());
+            }
+        }
+        let Some(segment) = way.flying.pop_front() else { return };
+        if let Some(next) = way.flying.front() {
+            agenda.at(next.arrives, Event::Due(key, side).into());
+        }
+        way.ended |= segment.last;
+        if stream.sockets[1 - side].name.is_none() {
+            // Nobody is there any more, and whoever goes on writing learns of it.
+            way.unread -= segment.bytes;
+            self.traffic.lost += segment.bytes;
+            let delay = self.delay(to, from);
+            return agenda.after(delay, Event::Reset(key, side).into());
+        }
+        way.arrived.extend(segment.buffers);
+        self.pump(key, side, agenda);
+    }
+
+    /// Lets whoever waits at the end of a way read what has arrived.
+    fn pump<W: From<Event>>(&mut self, key: StreamKey, side: usize, agenda: &mut Events<W>) {
+        let window = self.settings.window.0;
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let (socket, way) = (&mut stream.sockets[1 - side], &mut stream.ways[side]);
+        let (Some(limit), Some(name)) = (socket.reading, socket.name) else { return };
+        if way.arrived.is_empty() && !way.ended {
+            return;
+        }
+        socket.reading = None;
+        let node = socket.node as usize;
+        let data = take(&mut way.arrived, limit as usize, &self.settings, &mut self.rng);
+        let was_full = way.unread >= window;
+        way.unread -= data.len() as u64;
+        self.traffic.read += data.len() as u64;
+        self.notices.push_back(Notice::Read { node, socket: name, result: Ok(data) });
+        if was_full {
+            self.send_more(key, side, agenda);
+        }
+    }
+
+    /// An end learns that its stream is broken.
+    pub(super) fn reset(&mut self, key: StreamKey, side: usize, error: StreamError) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let socket = &mut stream.sockets[side];
+        if socket.broken.is_some() {
+            return;
+        }
+        socket.broken = Some(error);
+        let way = &mut stream.ways[side];
+        way.waiting.clear();
+        way.flying.clear();
+        let arrived: u64 = way.arrived.iter().map(|buffer| buffer.len() as u64).sum();
+        self.traffic.lost += mem::take(&mut way.unsent) + way.unread - arrived;
+        way.unread = arrived;
+        let (node, writing, reading) = (socket.node as usize, mem::take(&mut way.writing), socket.reading.take());
+        if let Some(socket) = socket.name {
+            if reading.is_some() {
+                self.notices.push_back(Notice::Read { node, socket, result: Err(error) });
+            }
+            if writing {
+                self.notices.push_back(Notice::Written { node, socket, result: Err(error) });
+            }
+        }
+    }
+
+    /// Breaks the stream of an end: both sides learn of it.
+    pub fn sever(&mut self, end: End) {
+        self.reset(end.stream, 0, StreamError::Reset);
+        self.reset(end.stream, 1, StreamError::Reset);
+    }
+
+    /// Both ends are closed: whatever was under way is lost.
+    fn forget<W: From<Event>>(&mut self, key: StreamKey, agenda: &mut Events<W>) {
+        if let Some(stream) = self.streams.remove(key) {
+            self.traffic.lost += stream.held();
+            (0..2).for_each(|side| self.end_flow(key, side, agenda));
+        }
+    }
+}
+
+impl Way {
+    fn has_something(&self, window: u64) -> bool {
+        let end_due = self.closing && !self.ended && self.flying.back().is_none_or(|segment| !segment.last);
+        (!self.waiting.is_empty() || end_due) && self.unread < window
+    }
+}
+
+/// Up to `limit` bytes of what has arrived. Long buffers are passed on as they are, short ones are copied together.
+fn take(arrived: &mut VecDeque<Bytes>, limit: usize, settings: &Settings, rng: &mut Rng) -> Bytes {
+    let limit = if settings.split { 1 + rng.below(limit.min(1 << 15) as u64) as usize } else { limit };
+    let Some(mut first) = arrived.pop_front() else { return Bytes::new() };
+    if first.len() > limit {
+        arrived.push_front(first.split_off(limit));
+        return first;
+    }
+    let fits = |buffer: &Bytes, length: usize| buffer.len() <= SHORT && length + buffer.len() <= limit;
+    if first.len() > SHORT || !arrived.front().is_some_and(|next| fits(next, first.len())) {
+        return first;
+    }
+    let mut together = BytesMut::from(&first[..]);
+    while arrived.front().is_some_and(|next| fits(next, together.len()))
+        && let Some(next) = arrived.pop_front()
+    {
+        together.extend_from_slice(&next);
+    }
+    together.freeze()
+}

@@ -1,0 +1,94 @@
+use crate::{adversary::Adversary, checks::contract::Contract, disk::Disk, services::Tracker};
+use rustor_core::{
+    config::Config,
+    engine::Engine,
+    event::Event,
+    id::TorrentId,
+    record::{Recorder, Transcript},
+    time::Instant,
+};
+use std::net::SocketAddr;
+
+/// One participant: who it is, where, and what thinks for it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) brain: Brain,
+    pub(crate) disk: Disk,
+    pub(crate) config: Config,
+    /// It does what the protocol says, and so must be treated well.
+    pub(crate) honest: bool,
+    pub(crate) alive: bool,
+    /// How often it was started: answers for an earlier life are lost.
+    pub(crate) life: u32,
+    /// Its torrents, and which of the world's payloads each is.
+    pub(crate) torrents: Vec<(TorrentId, usize)>,
+    /// Bytes of payload that went out and came in over connections that are closed.
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    /// When it was first told of a torrent, and when it first had all of it.
+    pub(crate) started: Option<Instant>,
+    pub(crate) finished: Option<Instant>,
+    /// Of a thousand writes of an honest engine, so many go out with something changed.
+    pub(crate) mutations: u64,
+    /// It knows its torrents by their magnet links only.
+    pub(crate) magnet: bool,
+    /// It died of its disk, and will be back.
+    pub(crate) returns: bool,
+}
+
+/// What thinks for a node.
+#[derive(Debug)]
+pub(crate) enum Brain {
+    /// An engine, with a host around it.
+    Engine(Box<Host>),
+    /// Somebody who means ill, on raw bytes.
+    Adversary(Box<Adversary>),
+    /// A tracker.
+    Tracker(Box<Tracker>),
+}
+
+/// What a host keeps for its engine.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) contract: Contract,
+    pub(crate) transcript: Transcript,
+    /// What the engine was told, if the world is recorded.
+    pub(crate) recording: Option<(Recorder, Vec<u8>)>,
+    pub(crate) events: Vec<Event>,
+    /// When the engine is woken next.
+    pub(crate) woken_at: Option<Instant>,
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) tamper: Option<crate::planted::Tamper>,
+}
+
+impl Node {
+    pub(crate) fn host(&self) -> Option<&Host> {
+        match &self.brain {
+            Brain::Engine(host) => Some(host),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn host_mut(&mut self) -> Option<&mut Host> {
+        match &mut self.brain {
+            Brain::Engine(host) => Some(host),
+            _ => None,
+        }
+    }
+
+    /// Bytes of payload that went out, and came in, so far.
+    pub(crate) fn transferred(&self) -> (u64, u64) {
+        let lines = || self.host().into_iter().flat_map(|host| host.contract.lines());
+        let sent: u64 = lines().map(|line| line.witness.sent).sum();
+        let received: u64 = lines().map(|line| line.witness.received).sum();
+        (self.sent + sent, self.received + received)
+    }
+
+    /// It does what the protocol says and its disk holds what it wrote: nobody has a reason to ban it.
+    pub(crate) fn is_blameless(&self) -> bool {
+        self.honest && self.mutations == 0 && !self.disk.rotten
+    }
+}

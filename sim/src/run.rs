@@ -1,0 +1,447 @@
+//! A scenario is run: its cast comes and goes, its faults begin and end, and what can be seen of it is written down.
+
+use crate::{
+    checks::Invariant,
+    network::Link,
+    node::Brain,
+    payload::Payload,
+    report::{Member, Report, Sample},
+    scenario::{Role, Scenario, Step, TrackerKind, Trouble},
+    units::Rate,
+    world::{FOLDER, Happening, NodeId, Options, World},
+};
+use rustor_core::{
+    rng::Purpose,
+    time::{Duration, Instant},
+};
+use std::{
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// A scenario on its way.
+#[derive(Debug)]
+pub struct Run<'a> {
+    scenario: &'a Scenario,
+    payload: Payload,
+    world: World,
+    /// Everybody, group by group: the group, the number in it, and the node once it is there.
+    cast: Vec<(usize, u32, Option<usize>)>,
+    samples: Vec<Sample>,
+    sample_interval: Duration,
+    /// Links as they were before faults.
+    links: Vec<(usize, usize, Link)>,
+    /// When the run ends at the latest.
+    end: Instant,
+    #[cfg(feature = "planted-bugs")]
+    bug: Option<crate::planted::PlantedBug>,
+}
+
+/// Up to so many nodes, everything is looked at with each sample.
+const FEW: usize = 60;
+
+impl Scenario {
+    /// Runs it to its end.
+    pub fn run(&self) -> Report {
+        self.run_with(|_| {})
+    }
+
+    /// Runs it to its end, and lets `watch` look at it with each sample.
+    pub fn run_with(&self, watch: impl FnMut(&Sample)) -> Report {
+        Run::new(self).complete(watch)
+    }
+
+    /// Runs it with engines that make a mistake.
+    #[cfg(feature = "planted-bugs")]
+    pub fn run_planted(&self, bug: crate::planted::PlantedBug) -> Report {
+        let mut run = Run::new(self);
+        run.bug = Some(bug);
+        run.world.network.leaks = u32::from(bug == crate::planted::PlantedBug::LosesBytes);
+        run.complete(|_| {})
+    }
+}
+
+impl Run<'_> {
+    fn complete(mut self, mut watch: impl FnMut(&Sample)) -> Report {
+        let started = std::time::Instant::now();
+        let run = &mut self;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let mut seen = 0;
+            while run.advance() {
+                run.samples[seen..].iter().for_each(&mut watch);
+                seen = run.samples.len();
+            }
+        }));
+        if let Err(panic) = result {
+            let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            let now = run.world.now();
+            run.world.checks.hold(now, "", Invariant::NoPanic, false, || text.unwrap_or_default());
+        } else {
+            run.finish();
+        }
+        run.report(started.elapsed())
+    }
+}
+
+impl<'a> Run<'a> {
+    /// A run at its beginning.
+    pub fn new(scenario: &'a Scenario) -> Run<'a> {
+        let power = |trouble: &Trouble| matches!(trouble, Trouble::PowerFailure(_));
+        let options = Options {
+            record: false,
+            keep_events: false,
+            shuffle_ties: scenario.shuffle_ties,
+            network: scenario.network.clone(),
+            power_may_fail: scenario.faults.iter().any(|fault| power(&fault.trouble)),
+        };
+        let mut world = World::with_options(scenario.seed, options);
+        let members = scenario.groups.iter().enumerate();
+        let cast: Vec<_> = members.flat_map(|(group, details)| (0..details.count).map(move |number| (group, number, None))).collect();
+        if scenario.torrent.tracker != TrackerKind::None {
+            world.add_tracker_with(scenario.torrent.interval);
+        }
+        for (index, (group, number, _)) in cast.iter().enumerate() {
+            let group = &scenario.groups[*group];
+            let at = Duration::from_micros(group.arrives.0 + group.every.0 * u64::from(*number));
+            world.agenda.after(at, Happening::Step(Step::Arrive(index)));
+        }
+        for (index, fault) in scenario.faults.iter().enumerate() {
+            world.agenda.after(fault.at.duration(), Happening::Step(Step::Begin(index)));
+            if let Some(lasts) = fault.lasts {
+                world.agenda.after(fault.at.duration() + lasts.duration(), Happening::Step(Step::End(index)));
+            }
+        }
+        let ideal = scenario.ideal();
+        let sample_interval = Duration::from_micros((ideal / 40).clamp(500_000, 30_000_000));
+        world.agenda.after(sample_interval, Happening::Step(Step::Sample));
+        let end = scenario.ends.map_or(scenario.settled() + scenario.bound(), |ends| ends.0);
+        let payload = scenario.payload();
+        let (samples, links, end) = (Vec::new(), Vec::new(), Instant::from_micros(end));
+        Run {
+            scenario,
+            payload,
+            world,
+            cast,
+            samples,
+            sample_interval,
+            links,
+            end,
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
+        }
+    }
+
+    /// Lets the next thing happen. `false` if nothing is left to wait for.
+    pub fn advance(&mut self) -> bool {
+        if !self.world.step(self.end) || !self.world.checks.violations().is_empty() {
+            return false;
+        }
+        while let Some(step) = self.world.due.pop() {
+            if !self.take(step) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Everything as it is now.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn take(&mut self, step: Step) -> bool {
+        match step {
+            Step::Arrive(member) => self.arrive(member),
+            Step::Revive(node) => {
+                let peers = self.peers_of(node);
+                self.world.revive(node, &peers);
+            }
+            Step::Begin(fault) => self.begin(fault),
+            Step::End(fault) => self.end(fault),
+            Step::Sample => {
+                self.sample();
+                if self.is_over() {
+                    return false;
+                }
+                self.world.agenda.after(self.sample_interval, Happening::Step(Step::Sample));
+            }
+        }
+        self.world.deliver();
+        true
+    }
+
+    fn arrive(&mut self, member: usize) {
+        let (group, number, _) = self.cast[member];
+        let details = &self.scenario.groups[group];
+        let name = format!("{}/{number}", details.name);
+        let peers = self.known_to(group);
+        let node = match details.role {
+            Role::Adversary(mischief) => self.world.add_adversary(&name, details.link.clone(), &self.payload, mischief, &peers).0,
+            role => {
+                let (link, disk, config) = (details.link.clone(), details.disk.clone(), details.policy.config());
+                let id = self.world.engine_node(name, link, config, disk, details.v6);
+                self.world.nodes[id.0].magnet = details.magnet;
+                self.world.nodes[id.0].mutations = details.mutations.into();
+                self.world.garbled |= details.mutations > 0;
+                #[cfg(feature = "planted-bugs")]
+                if let (Some(bug), Some(host)) = (self.bug, self.world.nodes[id.0].host_mut()) {
+                    host.tamper = Some(crate::planted::Tamper::new(bug));
+                }
+                let disk = &mut self.world.nodes[id.0].disk;
+                match role {
+                    Role::Seed => disk.put(FOLDER, &self.payload),
+                    Role::Partial(percent) => {
+                        let mut rng = self.world.rng.fork(Purpose::Simulation, 1000 + member as u64);
+                        disk.put_pieces(FOLDER, &self.payload, |_| rng.below(100) < u64::from(percent));
+                    }
+                    _ => {}
+                }
+                self.world.add(id, &self.payload, &peers);
+                id.0
+            }
+        };
+        self.cast[member].2 = Some(node);
+    }
+
+    /// The addresses that nodes of a group know when they come: those of the groups that they are said to know; adversaries know
+    /// everybody if nothing is said.
+    fn known_to(&self, group: usize) -> Vec<SocketAddr> {
+        let details = &self.scenario.groups[group];
+        let here = |(other, _, node): &(usize, u32, Option<usize>)| {
+            let other = &self.scenario.groups[*other];
+            let everybody = details.knows.is_empty() && matches!(details.role, Role::Adversary(_));
+            (everybody || details.knows.contains(&other.name)).then_some(*node)?
+        };
+        self.cast.iter().filter_map(here).map(|node| self.world.nodes[node].address).collect()
+    }
+
+    fn peers_of(&self, node: usize) -> Vec<SocketAddr> {
+        let member = self.cast.iter().find(|(_, _, here)| *here == Some(node));
+        member.map(|(group, _, _)| self.known_to(*group)).unwrap_or_default()
+    }
+
+    fn nodes(&self, name: &str) -> Vec<usize> {
+        self.scenario.named(name).into_iter().filter_map(|member| self.cast[member].2).collect()
+    }
+
+    fn begin(&mut self, index: usize) {
+        let scenario = self.scenario;
+        match &scenario.faults[index].trouble {
+            Trouble::Crash(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, false)),
+            Trouble::PowerFailure(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, true)),
+            Trouble::Dark(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.network.set_dark(node, true)),
+            Trouble::Partition { from, to, one_way } => {
+                let (from, to) = (self.nodes(from), self.nodes(to));
+                if !one_way {
+                    self.world.network.cut(index, to.clone(), from.clone());
+                }
+                self.world.network.cut(index, from, to);
+            }
+            Trouble::Slow { nodes, by } => self.change_links(index, nodes, |link| {
+                let slower = |rate: Option<Rate>| rate.map(|rate| Rate((rate.0 / by.max(&1)).max(1)));
+                (link.up, link.down) = (slower(link.up), slower(link.down));
+            }),
+            Trouble::Loss { nodes, percent, burst } => {
+                self.change_links(index, nodes, |link| (link.loss, link.burst) = (*percent.min(&90), *burst));
+            }
+            Trouble::Sever(nodes) => {
+                for node in self.nodes(nodes) {
+                    let lines = self.world.nodes[node].host().into_iter().flat_map(|host| host.contract.lines());
+                    let ends: Vec<_> = lines.filter_map(|line| line.end).collect();
+                    ends.into_iter().for_each(|end| self.world.network.sever(end));
+                }
+            }
+            Trouble::Disk { nodes, fault } => {
+                self.nodes(nodes).into_iter().for_each(|node| self.world.nodes[node].disk.set_fault(Some(*fault)));
+            }
+            Trouble::Rot { nodes, bits } => {
+                for node in self.nodes(nodes) {
+                    self.world.nodes[node].disk.rot(*bits, &self.payload, &mut self.world.rng);
+                }
+            }
+            Trouble::Tracker(fault) => self.set_tracker(Some(*fault)),
+        }
+    }
+
+    fn end(&mut self, index: usize) {
+        let scenario = self.scenario;
+        match &scenario.faults[index].trouble {
+            Trouble::Crash(nodes) | Trouble::PowerFailure(nodes) => {
+                for node in self.nodes(nodes) {
+                    let peers = self.peers_of(node);
+                    self.world.revive(node, &peers);
+                }
+            }
+            Trouble::Dark(nodes) => self.nodes(nodes).into_iter().for_each(|node| {
+                let alive = self.world.nodes[node].alive;
+                self.world.network.set_dark(node, !alive && self.world.options.power_may_fail);
+            }),
+            Trouble::Partition { .. } => self.world.network.mend(index),
+            Trouble::Slow { .. } | Trouble::Loss { .. } => {
+                let (ended, others) = std::mem::take(&mut self.links).into_iter().partition(|(fault, _, _)| *fault == index);
+                self.links = others;
+                let ended: Vec<(usize, usize, Link)> = ended;
+                for (_, node, link) in ended {
+                    self.world.network.set_link(node, link, &mut self.world.agenda);
+                }
+            }
+            Trouble::Disk { nodes, .. } => self.nodes(nodes).into_iter().for_each(|node| self.world.nodes[node].disk.set_fault(None)),
+            Trouble::Tracker(_) => self.set_tracker(None),
+            Trouble::Sever(_) | Trouble::Rot { .. } => {}
+        }
+    }
+
+    fn change_links(&mut self, index: usize, nodes: &str, change: impl Fn(&mut Link)) {
+        for node in self.nodes(nodes) {
+            let mut link = self.world.network.link(node).clone();
+            self.links.push((index, node, link.clone()));
+            change(&mut link);
+            self.world.network.set_link(node, link, &mut self.world.agenda);
+        }
+    }
+
+    fn set_tracker(&mut self, fault: Option<crate::services::TrackerFault>) {
+        if let Some(Brain::Tracker(tracker)) = self.world.tracker.map(|node| &mut self.world.nodes[node].brain) {
+            tracker.fault = fault;
+        }
+    }
+
+    /// Honest leechers, here or to come.
+    fn leechers(&self) -> impl Iterator<Item = (&(usize, u32, Option<usize>), &crate::scenario::Group)> {
+        let with_group = |member: &'_ (usize, u32, Option<usize>)| &self.scenario.groups[member.0];
+        let members = self.cast.iter().map(move |member| (member, with_group(member)));
+        members.filter(|(_, group)| matches!(group.role, Role::Leecher | Role::Partial(_)))
+    }
+
+    /// Everything has passed and everybody who was to finish has.
+    fn is_over(&self) -> bool {
+        let settled = self.world.now().as_micros() > self.scenario.settled();
+        let done = |node: Option<usize>| node.is_some_and(|node| self.is_done(node));
+        self.scenario.ends.is_none() && settled && self.leechers().all(|((_, _, node), _)| done(*node))
+    }
+
+    /// It has finished, or it cannot any more.
+    fn is_done(&self, node: usize) -> bool {
+        let node = &self.world.nodes[node];
+        node.finished.is_some() || (!node.alive && !node.returns)
+    }
+
+    fn sample(&mut self) {
+        let now = self.world.now();
+        let mut sample = Sample { at: now.as_micros(), ..Sample::default() };
+        let pieces = u64::from(self.payload.pieces());
+        let mut held = 0;
+        let mut leaving = Vec::new();
+        for ((_, _, node), group) in self.leechers() {
+            let Some(node) = *node else { continue };
+            let state = &self.world.nodes[node];
+            let verified = |host: &crate::node::Host| host.engine.verified(state.torrents.first()?.0).map(|verified| verified.count());
+            held += u64::from(state.host().and_then(verified).unwrap_or_default());
+            sample.here += u32::from(state.alive);
+            sample.finished += u32::from(state.finished.is_some());
+            sample.uploaded += state.transferred().0;
+            if let (Some(finished), Some(leaves), true) = (state.finished, group.leaves, state.alive)
+                && now.since(finished) >= leaves.duration()
+            {
+                leaving.push(node);
+            }
+        }
+        sample.held = held as f64 / (pieces * self.leechers().count().max(1) as u64) as f64;
+        self.samples.push(sample);
+        leaving.into_iter().for_each(|node| self.world.crash(node, false));
+        if self.world.nodes.len() <= FEW {
+            self.world.audit();
+        } else {
+            for _ in 0..5 {
+                let node = self.world.rng.below(self.world.nodes.len() as u64) as usize;
+                self.world.recount(node);
+            }
+        }
+    }
+
+    /// The last look.
+    fn finish(&mut self) {
+        let now = self.world.now();
+        if self.world.checks.violations().is_empty() {
+            self.world.audit();
+        }
+        if self.scenario.ends.is_some() || !self.world.checks.violations().is_empty() {
+            return;
+        }
+        let late: Vec<String> = self.unfinished().into_iter().map(|node| self.world.nodes[node].name.clone()).collect();
+        let possible = self.everything_is_there();
+        self.world
+            .checks
+            .hold(now, "", Invariant::Liveness, late.is_empty() || !possible, || format!("{} did not finish", late.join(", ")));
+        if let Some(within) = self.scenario.finish_within {
+            let longest = self.longest();
+            self.world.checks.hold(now, "", Invariant::Liveness, longest <= within.0, || {
+                format!("the last one took {} s, not {within}", longest as f64 / 1e6)
+            });
+        }
+    }
+
+    /// Honest leechers that live, could finish and have not.
+    fn unfinished(&self) -> Vec<usize> {
+        let here = self.leechers().filter_map(|((_, _, node), group)| Some((*node.as_ref()?, group)));
+        here.filter(|(node, group)| {
+            let state = &self.world.nodes[*node];
+            state.alive && state.finished.is_none() && state.is_blameless() && group.disk.errors == 0
+        })
+        .map(|(node, _)| node)
+        .collect()
+    }
+
+    /// Those who are blameless, live and can be connected to have every piece between them.
+    fn everything_is_there(&self) -> bool {
+        let able = |node: &&crate::node::Node| node.alive && node.is_blameless();
+        let held = self.world.nodes.iter().filter(able).filter_map(|node| {
+            let (torrent, _) = node.torrents.first()?;
+            let serves = node.config.limits.upload_slots > 0;
+            node.host()?.engine.verified(*torrent).filter(|_| serves)
+        });
+        let mut missing: std::collections::BTreeSet<u32> = (0..self.payload.pieces()).collect();
+        held.flat_map(|verified| verified.iter()).for_each(|piece| {
+            missing.remove(&piece);
+        });
+        missing.is_empty()
+    }
+
+    /// The longest time that an honest leecher took, in microseconds.
+    fn longest(&self) -> u64 {
+        let nodes = self.leechers().filter_map(|((_, _, node), _)| *node).map(|node| &self.world.nodes[node]);
+        let now = self.world.now();
+        nodes.map(|node| node.finished.unwrap_or(now).since(node.started.unwrap_or(now)).as_micros() as u64).max().unwrap_or_default()
+    }
+
+    /// What came of it.
+    pub(crate) fn report(&self, took: Duration) -> Report {
+        let mut members = Vec::new();
+        for ((group, _, node), details) in self.leechers() {
+            let Some(node) = node.map(|node| &self.world.nodes[node]) else { continue };
+            let (sent, received) = node.transferred();
+            let (started, finished) = (node.started.unwrap_or_default(), node.finished);
+            let took = finished.map(|finished| finished.since(started).as_micros() as u64);
+            let up = details.link.up.map(|rate| rate.0);
+            members.push(Member { group: self.scenario.groups[*group].name.clone(), took, sent, received, up });
+        }
+        let world = &self.world;
+        let peers = world.nodes.len();
+        Report::new(self.scenario, members, self.samples.clone(), world, peers, took)
+    }
+}
+
+impl Scenario {
+    /// How long a healthy swarm may take: what its links need, many times over, and the engines' own timers on top.
+    pub(crate) fn bound(&self) -> u64 {
+        // A tracker may be left alone for half an hour after failures, and a peer for as long.
+        let timers = 2 * self.torrent.interval.0 + 3 * 1_800_000_000;
+        self.ideal().saturating_mul(10).saturating_add(timers)
+    }
+}
+
+impl From<NodeId> for usize {
+    fn from(node: NodeId) -> usize {
+        node.0
+    }
+}

@@ -1,0 +1,231 @@
+//! Seed → scenario: small swarms with a bit of everything, so that a thousand of them run in minutes.
+
+use super::{Fault, Group, Policy, Role, Scenario, Torrent, TrackerKind, Trouble};
+use crate::{
+    adversary::Mischief,
+    disk::{self, DiskFault},
+    network::{self, Level, Link},
+    services::TrackerFault,
+    units::{Rate, Size, Span},
+};
+use rustor_core::rng::{Purpose, Rng, Seed};
+
+impl Scenario {
+    /// Draws a scenario.
+    pub fn draw(seed: u64) -> Scenario {
+        let mut draw = Draw(Rng::new(Seed::from_u64(seed)).fork(Purpose::Simulation, 7));
+        let torrent = draw.torrent();
+        // Over UDP, a tracker tells of peers of the asker's family only.
+        let both_families = torrent.tracker == TrackerKind::Http;
+        let groups = draw.groups(both_families);
+        let mut scenario = Scenario {
+            name: format!("drawn {seed}"),
+            about: String::new(),
+            seed,
+            shuffle_ties: draw.chance(50),
+            ends: None,
+            finish_within: None,
+            torrent,
+            network: draw.network(),
+            groups,
+            faults: Vec::new(),
+        };
+        for _ in 0..draw.below(5) {
+            let fault = draw.fault(&scenario);
+            scenario.faults.push(fault);
+        }
+        scenario.faults.sort_by_key(|fault| fault.at);
+        scenario
+    }
+}
+
+struct Draw(Rng);
+
+impl Draw {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0.below(bound)
+    }
+
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.0.below(most - least + 1)
+    }
+
+    /// True so many times of a hundred.
+    fn chance(&mut self, percent: u64) -> bool {
+        self.0.below(100) < percent
+    }
+
+    fn maybe<T>(&mut self, percent: u64, value: impl FnOnce(&mut Draw) -> T) -> Option<T> {
+        if self.chance(percent) { Some(value(self)) } else { None }
+    }
+
+    fn one_of<T: Clone>(&mut self, values: &[T]) -> T {
+        values[self.below(values.len() as u64) as usize].clone()
+    }
+
+    fn torrent(&mut self) -> Torrent {
+        let piece = 16384u64 << self.below(4);
+        let pieces = self.one_of(&[1, 3, 10, 40]);
+        let length = self.between(1, piece * pieces);
+        let files = match self.below(4) {
+            0 => {
+                let first = self.below(length);
+                let second = self.below(length - first);
+                vec![Size(first), Size(0), Size(second), Size(length - first - second)]
+            }
+            _ => vec![Size(length)],
+        };
+        let tracker = self.one_of(&[TrackerKind::Http, TrackerKind::Udp]);
+        Torrent { files, piece: Size(piece), tracker, interval: Span::seconds(self.between(60, 600)), private: self.chance(10) }
+    }
+
+    fn network(&mut self) -> network::Settings {
+        network::Settings {
+            level: if self.chance(25) { Level::Fluid } else { Level::Streams },
+            segment: Size(self.one_of(&[1460, 16 << 10, 64 << 10])),
+            send_buffer: Size(self.one_of(&[1, 16 << 10, 256 << 10])),
+            window: Size(self.one_of(&[64 << 10, 512 << 10])),
+            split: self.chance(20),
+        }
+    }
+
+    fn link(&mut self) -> Link {
+        let up = self.between(64, 4096) << 10;
+        Link {
+            up: self.maybe(80, |_| Rate(up)),
+            down: self.maybe(50, |draw| Rate(up * draw.between(1, 8))),
+            delay: Span(self.between(100, 150_000)),
+            jitter: Span(self.one_of(&[0, 0, 20_000])),
+            queue: Size(self.between(2, 64) << 10),
+            loss: self.one_of(&[0, 0, 0, 1, 5]),
+            burst: self.one_of(&[1, 1, 10]),
+            reorder: self.one_of(&[0, 0, 20]),
+            duplicate: self.one_of(&[0, 0, 20]),
+            largest_datagram: None,
+            reachable: true,
+        }
+    }
+
+    fn disk(&mut self) -> disk::Settings {
+        let shortest = self.one_of(&[0, 100, 5000]);
+        disk::Settings {
+            latency: [Span(shortest), Span(shortest + self.one_of(&[0, 1000, 200_000]))],
+            sector: Size(self.one_of(&[512, 4096])),
+            write_back: Span::seconds(self.between(0, 30)),
+            errors: self.one_of(&[0, 0, 0, 0, 20]),
+            misdirected: 0,
+            crash_at: self.maybe(15, |draw| draw.between(1, 60)),
+        }
+    }
+
+    fn policy(&mut self) -> Policy {
+        Policy {
+            upload_slots: self.maybe(30, |draw| draw.between(1, 8) as u32),
+            connections: self.maybe(20, |draw| draw.between(3, 20) as u32),
+            request_initial: self.maybe(20, |draw| draw.between(1, 32) as u32),
+            request_maximum: self.maybe(20, |draw| draw.between(4, 300) as u32),
+            upload_buffer: self.maybe(20, |draw| 16384 << draw.below(7)),
+            read_limit: self.maybe(20, |draw| 1 << draw.between(6, 18)),
+            random_first_pieces: self.maybe(20, |draw| draw.below(10) as u32),
+            endgame_requests: self.maybe(20, |draw| draw.between(1, 5) as u32),
+            block_budget: self.maybe(20, |draw| Size(draw.between(1, 64) << 14)),
+            have_delay: self.maybe(20, |draw| Span::millis(draw.below(1000))),
+            resume_interval: self.maybe(30, |draw| Span::millis(draw.between(100, 10_000))),
+            half_open_limit: self.maybe(10, |draw| draw.between(1, 5) as u32),
+            snub_timeout: self.maybe(10, |draw| Span::seconds(draw.between(5, 60))),
+            ..Policy::default()
+        }
+    }
+
+    /// One group with everything that can be reached, leechers of some kinds, and mostly somebody who means ill.
+    fn groups(&mut self, both_families: bool) -> Vec<Group> {
+        let link = self.link();
+        let sound = disk::Settings { errors: 0, crash_at: None, ..self.disk() };
+        let mut groups =
+            vec![Group { name: "seed".into(), role: Role::Seed, link, disk: sound, policy: self.policy(), ..Group::default() }];
+        for number in 0..self.between(1, 3) {
+            groups.push(Group {
+                name: format!("leechers-{number}"),
+                count: self.between(1, 4) as u32,
+                role: self.maybe(25, |draw| Role::Partial(draw.below(100) as u8)).unwrap_or(Role::Leecher),
+                arrives: Span(self.below(20_000_000)),
+                every: Span(self.one_of(&[0, 1000, 3_000_000])),
+                knows: self.maybe(50, |_| vec!["seed".to_owned()]).unwrap_or_default(),
+                magnet: self.chance(20),
+                v6: self.chance(10) && both_families,
+                link: Link { reachable: self.chance(85), ..self.link() },
+                disk: self.disk(),
+                policy: self.policy(),
+                ..Group::default()
+            });
+        }
+        if self.chance(15) {
+            groups.push(Group {
+                name: "mutants".into(),
+                count: self.between(1, 2) as u32,
+                mutations: self.between(1, 100) as u16,
+                link: self.link(),
+                ..Group::default()
+            });
+        }
+        for number in 0..self.below(3) {
+            groups.push(Group {
+                name: format!("adversary-{number}"),
+                role: Role::Adversary(self.one_of(Mischief::ALL)),
+                arrives: Span(self.below(10_000_000)),
+                link: self.link(),
+                ..Group::default()
+            });
+        }
+        groups
+    }
+
+    fn fault(&mut self, scenario: &Scenario) -> Fault {
+        let victims: Vec<String> =
+            scenario.groups.iter().filter(|group| !matches!(group.role, Role::Adversary(_))).map(|group| group.name.clone()).collect();
+        let leechers: Vec<String> = victims.iter().filter(|name| *name != "seed").cloned().collect();
+        let (at, mut lasts) = (Span(self.below(60_000_000)), Some(Span(self.between(1000, 200_000_000))));
+        let anybody = self.one_of(&victims);
+        let trouble = match self.below(11) {
+            0 => Trouble::Crash(anybody),
+            1 => Trouble::PowerFailure(self.one_of(&leechers)),
+            2 => Trouble::Dark(anybody),
+            3 | 4 => Trouble::Partition { from: anybody, to: self.one_of(&victims), one_way: self.chance(50) },
+            5 => Trouble::Slow { nodes: anybody, by: self.between(2, 50) },
+            6 => Trouble::Loss { nodes: anybody, percent: self.between(1, 60) as u8, burst: self.between(1, 20) as u32 },
+            7 => {
+                lasts = None;
+                Trouble::Sever(anybody)
+            }
+            8 => Trouble::Disk { nodes: anybody, fault: self.one_of(&[DiskFault::Full, DiskFault::Broken]) },
+            9 => {
+                lasts = None;
+                Trouble::Rot { nodes: self.one_of(&leechers), bits: self.between(1, 20) as u32 }
+            }
+            _ => {
+                let slow = TrackerFault::Slow(Span::seconds(self.between(1, 60)));
+                Trouble::Tracker(self.one_of(&[
+                    TrackerFault::Absent,
+                    slow,
+                    TrackerFault::Garbage,
+                    TrackerFault::Lying,
+                    TrackerFault::Refusing,
+                ]))
+            }
+        };
+        Fault { at, lasts, trouble }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_can_be_written_and_read() {
+        for seed in 0..500 {
+            let scenario = Scenario::draw(seed);
+            assert_eq!(scenario.to_string().parse(), Ok(scenario), "{seed}");
+        }
+    }
+}

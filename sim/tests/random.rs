@@ -1,0 +1,20 @@
+//! Scenarios drawn from seeds: nothing that must hold may fail.
+
+use rustor_sim::Scenario;
+
+#[test]
+fn two_hundred_drawn_scenarios_violate_nothing() {
+    for seed in 0..200 {
+        let scenario = Scenario::draw(seed);
+        let report = scenario.run();
+        assert!(report.is_good(), "{report}\n{scenario}\nrustor sim random --first {seed} --seeds 1");
+    }
+}
+
+#[test]
+fn a_scenario_runs_the_same_twice() {
+    for seed in [3, 14, 15] {
+        let scenario = Scenario::draw(seed);
+        assert_eq!(scenario.run().hash, scenario.run().hash);
+    }
+}
