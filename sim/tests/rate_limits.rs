@@ -21,7 +21,9 @@ fn a_download_from_many_keeps_its_limit() {
         let mut world = World::new(1);
         let seeds: Vec<_> = (0..5).map(|_| world.node(Link::default())).collect();
         let leecher = world.node_with(Link::default(), limited(RateLimits { download: Some(rate), upload: None }));
-        seeds.iter().for_each(|seed| drop(world.add_seed(*seed, &payload)));
+        for seed in &seeds {
+            world.add_seed(*seed, &payload);
+        }
         let addresses: Vec<_> = seeds.iter().map(|seed| world.address(*seed)).collect();
         world.add(leecher, &payload, &addresses);
         world.run_until(|_| false, 5);
@@ -41,7 +43,9 @@ fn an_upload_to_many_keeps_its_limit_and_they_complete() {
     let leechers: Vec<_> = (0..4).map(|_| world.node(Link::default())).collect();
     world.add_seed(seed, &payload);
     let addresses: Vec<_> = leechers.iter().chain([&seed]).map(|node| world.address(*node)).collect();
-    leechers.iter().for_each(|leecher| drop(world.add(*leecher, &payload, &addresses)));
+    for leecher in &leechers {
+        world.add(*leecher, &payload, &addresses);
+    }
     world.run_until(|_| false, 2);
     let before = world.engine(seed).torrents()[0].uploaded;
     world.run_until(|_| false, 10);

@@ -39,6 +39,7 @@ pub(crate) struct Extended {
     /// What it tells of others.
     pub(crate) heard: PexFilter,
     /// There while it is not empty.
+    #[allow(clippy::box_collection, reason = "an idle connection is to be small")]
     outbox: Option<Box<VecDeque<ExtensionMessage>>>,
 }
 
