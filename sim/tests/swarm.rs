@@ -125,7 +125,7 @@ fn a_leecher_that_came_before_its_seed_is_called_by_it() {
 fn uploaded_until_there_is_another_seed(super_seeding: bool, leechers: usize) -> u64 {
     let payload = Payload::new("file", 4 << 20, 65_536, 1);
     let mut world = World::new(11);
-    let slow = Link { upload: Some(256 << 10), ..Link::default() };
+    let slow = Link::uploading(256 << 10);
     let seed = world.node(slow);
     let leechers: Vec<_> = (0..leechers).map(|_| world.node(slow)).collect();
     let torrent = world.add_seed(seed, &payload);

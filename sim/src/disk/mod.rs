@@ -16,7 +16,7 @@ use rustor_core::{
     error::{DiskError, DiskErrorKind},
     id::{DiskJobId, TorrentId},
     rng::Rng,
-    storage::{DiskOperation, DiskOutput, FileStamp, Fingerprint, Layout, Span},
+    storage::{DiskOperation, DiskOutput, FileStamp, Fingerprint, Kept, Layout, Span},
     time::{Duration, Instant},
 };
 use serde::{Deserialize, Serialize};
@@ -256,7 +256,8 @@ impl Disk {
         }
         Ok(match operation {
             DiskOperation::Open { .. } => unreachable!("handled above"),
-            DiskOperation::Prepare => {
+            // Scenarios want every file: nothing is kept aside.
+            DiskOperation::Prepare { wanted: _ } => {
                 for (number, file) in open.layout.files().iter().enumerate() {
                     if file.length == 0 && !file.padding {
                         self.files.entry(open.path(number as u32)).or_default();
@@ -277,6 +278,16 @@ impl Disk {
                     self.store(now, &span, &open, astray);
                 }
                 DiskOutput::Stored(if fingerprints { prints(&segments.concat()) } else { Vec::new() })
+            }
+            DiskOperation::Keep { runs, .. } => {
+                if self.fault == Some(DiskFault::Full) {
+                    return Err(fault(DiskErrorKind::Full, &open.path(0)));
+                }
+                self.clock += 1;
+                for Kept { spans, segments } in runs {
+                    self.keep(now, &spans, &segments.concat(), &open);
+                }
+                DiskOutput::Done
             }
             DiskOperation::Read { spans, .. } => {
                 let parts = spans.iter().map(|span| {
@@ -311,6 +322,27 @@ impl Disk {
                 DiskOutput::Done
             }
         })
+    }
+
+    /// Writes bytes that nobody has checked: blocks of a piece that is not complete.
+    fn keep(&mut self, now: Instant, spans: &[Span], data: &[u8], open: &Open) {
+        let mut at = 0;
+        for span in spans {
+            let details = &open.layout.files()[span.file as usize];
+            let end = at + span.length as usize;
+            if !details.padding {
+                let path = open.path(span.file);
+                let file = self.files.entry(path.clone()).or_default();
+                if self.keeps_undo {
+                    self.undo.push((now, path, file.clone()));
+                }
+                file.base = open.base(span.file);
+                file.write(span.offset, Bytes::copy_from_slice(&data[at..end]));
+                file.length = file.length.max(details.length);
+                file.modified = self.clock;
+            }
+            at = end;
+        }
     }
 
     /// Writes what is true at a span; elsewhere, if it goes astray.
@@ -371,7 +403,7 @@ impl Disk {
 
     fn stamps(&self, torrent: TorrentId) -> Vec<Option<FileStamp>> {
         let Some(open) = self.open.get(&torrent) else { return Vec::new() };
-        let stamp = |path: String| self.files.get(&path).map(|file| FileStamp { length: file.length, modified: file.modified });
+        let stamp = |path: String| self.files.get(&path).map(|file| FileStamp { length: file.length, modified: file.modified, aside: false });
         (0..open.layout.files().len()).map(|file| stamp(open.path(file as u32))).collect()
     }
 }
