@@ -126,8 +126,8 @@ fn uploaded_until_there_is_another_seed(super_seeding: bool, leechers: usize) ->
     let payload = Payload::new("file", 4 << 20, 65_536, 1);
     let mut world = World::new(11);
     let slow = Link::uploading(256 << 10);
-    let seed = world.node(slow);
-    let leechers: Vec<_> = (0..leechers).map(|_| world.node(slow)).collect();
+    let seed = world.node(slow.clone());
+    let leechers: Vec<_> = (0..leechers).map(|_| world.node(slow.clone())).collect();
     let torrent = world.add_seed(seed, &payload);
     world.command(seed, Command::Choose { torrent, choices: Box::new(Choices { super_seeding, ..Choices::default() }) });
     let addresses: Vec<_> = leechers.iter().chain([&seed]).map(|node| world.address(*node)).collect();

@@ -180,10 +180,10 @@ impl Engine {
                 self.withheld_web_seeds.insert(id);
                 return;
             }
-            let Some(web) = self.web_source(id, place).filter(|web| !web.seed.waits_for_server() && web.rests_until.is_none()) else {
+            let goes_on = |web: &&mut WebSource| web.seed.is_running() && !web.seed.waits_for_server() && web.rests_until.is_none();
+            if self.web_source(id, place).filter(goes_on).is_none() {
                 return;
-            };
-            debug_assert!(web.seed.is_running());
+            }
             let batch = match self.may_download(id) {
                 Ok(batch) => batch,
                 Err(at) => {

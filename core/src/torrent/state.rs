@@ -305,7 +305,7 @@ impl Torrent {
             peers_wanted,
             peers_known: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
             // Wanting nothing more and being complete is still one and the same.
-            partial_seed: false,
+            partial_seed: self.is_finished() && !self.is_complete(),
         }
     }
 

@@ -403,7 +403,8 @@ impl Disk {
 
     fn stamps(&self, torrent: TorrentId) -> Vec<Option<FileStamp>> {
         let Some(open) = self.open.get(&torrent) else { return Vec::new() };
-        let stamp = |path: String| self.files.get(&path).map(|file| FileStamp { length: file.length, modified: file.modified, aside: false });
+        let stamp =
+            |path: String| self.files.get(&path).map(|file| FileStamp { length: file.length, modified: file.modified, aside: false });
         (0..open.layout.files().len()).map(|file| stamp(open.path(file as u32))).collect()
     }
 }
