@@ -6,6 +6,7 @@ use alloc::{
     vec::Vec,
 };
 use bytes::{Bytes, BytesMut};
+use core::cmp::Reverse;
 use sha1::{Digest, Sha1};
 
 /// Metadata of one claimed length: who claims it, and what came of it.
@@ -137,15 +138,16 @@ impl<P: Copy + Ord> Candidate<P> {
         }
     }
 
-    /// Makes sure that, where one peer has to send all, it is one that `may_be_asked`: of those the one that has sent the most.
-    pub(super) fn choose_lone_peer(&mut self, may_be_asked: impl Fn(P) -> bool) {
+    /// Makes sure that, where one peer has to send all, it is one that may be asked, which is to say that it has an `arrival`: of those the
+    /// one that has sent the most, and then the one that came first.
+    pub(super) fn choose_lone_peer(&mut self, arrival: impl Fn(P) -> Option<u64>) {
         let Some(attempt) = self.attempt.as_mut().filter(|_| self.alone) else { return };
-        if attempt.lone_peer.is_some_and(&may_be_asked) {
+        if attempt.lone_peer.is_some_and(|peer| arrival(peer).is_some()) {
             return;
         }
-        let sent = |peer: &P| attempt.copies.get(peer).map_or(0, BTreeMap::len);
-        let best = self.members.iter().copied().filter(|peer| may_be_asked(*peer)).max_by_key(sent);
-        let Some(best) = best else { return };
+        let sent = |peer: P| attempt.copies.get(&peer).map_or(0, BTreeMap::len);
+        let able = self.members.iter().filter_map(|peer| Some((sent(*peer), Reverse(arrival(*peer)?), *peer)));
+        let Some((_, _, best)) = able.max() else { return };
         attempt.lone_peer = Some(best);
         attempt.askers.fill(0);
         attempt.missing = attempt.askers.len();

@@ -33,6 +33,8 @@ pub struct MetadataFetch<P> {
     /// When peers that wait may be asked again.
     waiting: BTreeSet<(Instant, P)>,
     events: VecDeque<MetadataEvent<P>>,
+    /// How many peers ever came.
+    arrivals: u64,
     done: bool,
 }
 
@@ -96,6 +98,8 @@ struct Peer {
     /// It rejected, or was silent, and is not asked before then.
     waits_until: Option<Instant>,
     failures: u32,
+    /// Who came earlier is asked first, all else being equal: whoever goes and comes again and again keeps nobody else from being asked.
+    arrival: u64,
     /// It lied, or claims what cannot be true: it is not asked at all.
     useless: bool,
 }
@@ -111,6 +115,7 @@ impl<P: Copy + Ord> MetadataFetch<P> {
             timeouts: BTreeSet::new(),
             waiting: BTreeSet::new(),
             events: VecDeque::new(),
+            arrivals: 0,
             done: false,
         }
     }
@@ -121,7 +126,11 @@ impl<P: Copy + Ord> MetadataFetch<P> {
         if self.done {
             return;
         }
-        let known = self.peers.entry(peer).or_default();
+        let arrivals = &mut self.arrivals;
+        let known = self.peers.entry(peer).or_insert_with(|| {
+            *arrivals += 1;
+            Peer { arrival: *arrivals, ..Peer::default() }
+        });
         let Some(size) = metadata_size.filter(|_| known.size.is_none() && !known.useless) else { return };
         if size == 0 || size > self.config.size_limit {
             known.useless = true;
@@ -258,19 +267,20 @@ impl<P: Copy + Ord> MetadataFetch<P> {
 
     /// The peer with the least to do that can be asked for something, and for what.
     fn choose_request(&mut self) -> Option<(P, u32)> {
-        let mut best: Option<(usize, P, u32)> = None;
+        let mut best: Option<((usize, u64), P, u32)> = None;
         for candidate in self.candidates.values_mut().filter(|candidate| candidate.is_pursued()) {
             let peers = &self.peers;
-            candidate.choose_lone_peer(|peer| peers.get(&peer).is_some_and(Peer::may_be_asked));
+            candidate.choose_lone_peer(|peer| peers.get(&peer).filter(|peer| peer.may_be_asked()).map(|peer| peer.arrival));
             for peer in candidate.sources() {
                 let Some(state) = peers.get(&peer) else { continue };
-                let better = best.is_none_or(|(least, ..)| state.outstanding < least);
+                let rank = (state.outstanding, state.arrival);
+                let better = best.is_none_or(|(least, ..)| rank < least);
                 if !better || !state.may_be_asked() || state.outstanding >= self.config.requests_per_peer {
                     continue;
                 }
                 let not_asked = |piece| !matches!(state.asked.get(&piece), Some(Some(_)));
                 if let Some(piece) = candidate.next_piece(self.config.requests_per_piece, not_asked) {
-                    best = Some((state.outstanding, peer, piece));
+                    best = Some((rank, peer, piece));
                 }
             }
         }
