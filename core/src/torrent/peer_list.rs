@@ -193,10 +193,11 @@ impl PeerList {
         }
     }
 
-    /// Peers that were passed over because they have everything may be tried again: we want something now. Those in `connected` are.
+    /// Peers that were passed over, or sent away, because they have everything may be tried again: we want something now. Those in `connected` are.
     pub fn revive(&mut self, now: Instant, connected: &BTreeSet<SocketAddr>) {
         let useful = |(address, peer): &(&SocketAddr, &KnownPeer)| {
-            !peer.dead && peer.seed && peer.candidate.is_none() && !connected.contains(address)
+            let waits = peer.candidate.is_none_or(|(at, _)| at > now);
+            !peer.dead && peer.seed && waits && !connected.contains(address)
         };
         let seeds: Vec<SocketAddr> = self.peers.iter().filter(useful).map(|(address, _)| *address).collect();
         for address in seeds {

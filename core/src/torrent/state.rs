@@ -261,9 +261,11 @@ impl Torrent {
 
     /// Whether nothing more is wanted, and peers may know it (BEP 21).
     ///
-    /// Before it is active its owner may still choose what is wanted of a magnet link, and whoever gave the metadata has it.
+    /// Before it is active, and as long as nothing at all is wanted, its owner is still to choose what is wanted of a magnet link, and
+    /// whoever gave the metadata has it.
     pub(crate) fn is_upload_only(&self) -> bool {
-        self.is_active() && self.is_finished() && self.super_seed.is_none()
+        let chosen = self.selection.bytes > 0 || self.is_complete();
+        self.is_active() && self.is_finished() && chosen && self.super_seed.is_none()
     }
 
     /// Whether connections may be opened and taken in.
