@@ -1,6 +1,6 @@
 //! What lies between the nodes. Every node has one [`Link`] to the middle; from middle to node nothing is lost.
 //!
-//! - **Streams** are reliable and ordered. Each direction is a [`Way`]: what was written waits there, leaves in segments as the sender's
+//! - **Streams** are reliable and ordered. Each direction is a `Way`: what was written waits there, leaves in segments as the sender's
 //!   link has room, flies, and is read. At most [`Settings::window`] bytes fly or lie unread, which holds back the writer.
 //! - **When a segment leaves** is for the [`Level`] to say: link by link, in turns, or all flows of the world at their fair shares.
 //! - **Datagrams** stand in one queue for the way out, and may be lost, doubled, late, or too long.
