@@ -407,3 +407,22 @@ fn private_is_whatever_is_not_zero() {
         assert_eq!(parse(bytes).unwrap().info.is_private(), private);
     }
 }
+
+#[test]
+fn private_outside_the_info_dictionary_means_nothing() {
+    let bytes = torrent_with(single(1), |top| top.key(b"private").integer(1));
+    assert!(!parse(bytes).unwrap().info.is_private());
+}
+
+#[test]
+fn a_files_own_hash_is_a_hint_that_nobody_believes() {
+    for hint in [&[0; 20][..], b"short", b""] {
+        let metainfo = parse(torrent(|info| {
+            info.key(b"files").list(|files| {
+                file_with(files.item(), 5, &["a"], |file| file.key(b"sha1").bytes(hint));
+                file_with(files.item(), 5, &["b"], |file| file.key(b"sha1").integer(1));
+            });
+        }));
+        assert_eq!(paths(&metainfo.unwrap()), ["name/a", "name/b"]);
+    }
+}

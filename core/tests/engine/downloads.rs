@@ -7,7 +7,7 @@ use crate::{
 use rustor_core::{
     event::Event,
     time::Duration,
-    wire::{Block, Message},
+    wire::{Block, Message, extension::ExtensionHandshake},
 };
 use std::collections::BTreeSet;
 
@@ -269,4 +269,19 @@ fn rare_pieces_come_first() {
     seed.says(Message::Unchoke);
     let first: BTreeSet<u32> = seed.hears_requests()[..2].iter().map(|block| block.piece).collect();
     assert_eq!(first, [13, 17].into());
+}
+
+#[test]
+fn no_more_is_asked_for_than_a_peer_queues() {
+    let (world, content) = (World::new(), Content::new(200 * BLOCK as usize, 4 * BLOCK));
+    world.leeches(&content);
+    let handshake = ExtensionHandshake { request_queue: Some(3), ..ExtensionHandshake::default() };
+    let peer = world.joins_extended(&content, "10.0.0.1:5000", handshake);
+    peer.says_all([Message::HaveAll, Message::Unchoke]);
+    let mut waiting = peer.hears_requests();
+    for _ in 0..50 {
+        assert_eq!(waiting.len(), 3);
+        peer.sends(&content, &[waiting.remove(0)]);
+        waiting.extend(peer.hears_requests());
+    }
 }

@@ -189,3 +189,15 @@ fn of_connections_that_crossed_both_sides_keep_the_same_one() {
         }
     }
 }
+
+#[test]
+fn we_offer_the_extension_protocol_and_tell_a_peer_its_address_and_how_much_we_queue() {
+    let (world, content) = (World::with(|config| config.upload_queue_limit = 77), content());
+    world.leeches(&content);
+    for remote in ["10.0.0.1:5000", "[2001:db8::1]:5000"] {
+        let peer = world.extended_joins(&content, remote, None);
+        assert_eq!(peer.heard_handshake().expect("an answer").reserved.0[5] & 0x10, 0x10);
+        let said = peer.hears_introductions().remove(0);
+        assert_eq!((said.your_ip, said.request_queue), (Some(peer.remote().ip()), Some(77)));
+    }
+}

@@ -657,3 +657,34 @@ fn metadata_that_fits_the_hash_and_describes_no_torrent_ends_the_search() {
         assert!(matches!(TorrentSource::from(link), TorrentSource::Magnet(_)));
     }
 }
+
+#[test]
+fn a_peer_is_spoken_to_by_the_ids_that_it_gave_and_answers_by_ours() {
+    use rustor_core::wire::extension::{Extension, ExtensionIds};
+    let (world, content) = (World::new(), content());
+    adds(&world, magnet(&content, ""), |_| {});
+    let peer = world.stranger("10.0.0.1:5000");
+    peer.offers_extensions(&content);
+    peer.introduces(|handshake| {
+        handshake.ids = ExtensionIds::default().with(Extension::Metadata, 33);
+        handshake.metadata_size = Some(info(&content).len() as u32);
+    });
+    let id = |message: &Message| if let Message::Extended { id, .. } = message { Some(*id) } else { None };
+    let heard: Vec<u8> = peer.hears().iter().filter_map(id).filter(|id| *id != 0).collect();
+    assert_eq!(heard, [33]);
+    peer.says_extended(ExtensionMessage::Metadata(data(&info(&content), 0)));
+    assert!(is_known(&world));
+}
+
+#[test]
+fn a_selected_range_has_both_its_ends_and_an_endless_one_is_cut_off() {
+    let (world, content) = (World::new(), Content::files(&[("a", 10), ("b", 10), ("c", 10), ("d", 10)], 10));
+    let torrent = adds(&world, magnet(&content, "&so=1-2"), |_| {});
+    let chosen = [0, 1, 2, 3].map(|place| world.choices(torrent).file(place));
+    assert_eq!(chosen, [Priority::Skip, Priority::Normal, Priority::Normal, Priority::Skip]);
+    world.does(Command::Remove { torrent, delete_data: false });
+    let torrent = adds(&world, magnet(&content, "&so=1-4294967295"), |_| {});
+    let choices = world.choices(torrent);
+    assert_eq!([0, 1, 3].map(|place| choices.file(place)), [Priority::Skip, Priority::Normal, Priority::Normal]);
+    assert!(choices.files.len() <= 100_000);
+}

@@ -100,3 +100,23 @@ fn many_pieces_are_checked_a_few_jobs_at_a_time() {
     world.disk_catches_up();
     assert_eq!(world.state(torrent), TorrentState::Seeding);
 }
+
+#[test]
+fn a_piece_that_is_all_padding_is_asked_of_nobody() {
+    let content = Content::files(&[("a", BLOCK as usize), (".pad1", 3 * BLOCK as usize), ("b", BLOCK as usize)], BLOCK);
+    let world = World::new();
+    let torrent = world.leeches(&content);
+    let seed = world.seed_joins(&content, "10.0.0.1:5000");
+    seed.says(Message::Unchoke);
+    let mut asked = Vec::new();
+    loop {
+        let requests = seed.hears_requests();
+        if requests.is_empty() {
+            break;
+        }
+        asked.extend(requests.iter().map(|block| block.piece));
+        seed.sends(&content, &requests);
+    }
+    asked.sort();
+    assert_eq!((asked, world.state(torrent)), (vec![0, 4], TorrentState::Seeding));
+}

@@ -724,3 +724,14 @@ fn a_torrent_of_much_padding_takes_its_time() {
     assert!(is_complete(&world, &content));
     assert_eq!(world.download_count(), 2);
 }
+
+#[test]
+fn http_seeds_of_the_older_kind_are_ignored() {
+    let (world, content) = (World::new(), Content::new(4 * BLOCK as usize, BLOCK));
+    let torrent = world.adds(&content, |add| {
+        let http_seeds = vec!["http://mirror.example/seed.php".to_owned()];
+        add.source = Metainfo { http_seeds, ..content.metainfo() }.into();
+    });
+    world.seconds(60);
+    assert!(world.downloads().is_empty() && world.announces().is_empty() && world.web_seeds(torrent).is_empty());
+}
