@@ -141,7 +141,7 @@ fn cost_of_a_connection(content: &Content, has_all: bool, extensions: Option<Ext
 }
 
 #[test]
-fn an_idle_connection_costs_no_more_than_512_bytes() {
+fn an_idle_connection_costs_512_bytes_and_its_extensions_as_much_again_at_most() {
     let content = Content::new(800, 1);
     let metadata = ExtensionIds::OURS.without(Extension::PeerExchange);
     for (extensions, limit) in [(None, 512), (Some(metadata), 640), (Some(ExtensionIds::OURS), 1024)] {

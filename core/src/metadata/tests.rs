@@ -320,10 +320,10 @@ struct SimulatedPeer {
     quota: MetadataQuota,
 }
 
-/// Runs a fetch among these peers until it is complete; returns how long it took and who was called a liar.
 /// Steps that no download needs: some liars come back every millisecond of a day.
 const MOST_STEPS: u32 = 200_000;
 
+/// Runs a fetch among these peers until it is complete; returns how long it took and who was called a liar.
 fn simulate(metadata: &Bytes, mut peers: Vec<SimulatedPeer>, config: MetadataConfig) -> (Option<Duration>, BTreeSet<u32>) {
     let serve = MetadataServe::new(metadata.clone());
     let mut fetch = MetadataFetch::new(InfoHash::of(metadata), config);
@@ -417,6 +417,15 @@ fn one_honest_peer_alone_takes_as_long_as_its_answers() {
     let metadata = metadata(8 * PIECE);
     let (took, liars) = simulate(&metadata, vec![peer(Manner::Honest, 100)], MetadataConfig::default());
     assert_eq!((took, liars), (Some(Duration::from_millis(200)), BTreeSet::new()));
+}
+
+#[test]
+fn who_comes_again_and_again_keeps_no_honest_peer_from_being_asked() {
+    let metadata = metadata(8 * PIECE);
+    let peers = vec![peer(Manner::Honest, 3_000), peer(Manner::WrongBytes(255), 2_000), peer(Manner::Leaves, 1)];
+    let (took, liars) = simulate(&metadata, peers, MetadataConfig::default());
+    assert!(took.is_some_and(|took| took < Duration::from_secs(600)), "{took:?}");
+    assert!(liars.is_subset(&BTreeSet::from([1])), "{liars:?}");
 }
 
 #[test]
