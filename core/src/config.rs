@@ -74,7 +74,8 @@ pub struct Config {
     /// Pieces that a peer which has few may fetch while it is choked (BEP 6). Default 10, as the specification has it; 0 for none.
     pub allowed_fast_pieces: u32,
 
-    /// Requests are sent for as much as the peer sends in this time. Default 3 s: rides out most pauses.
+    /// Requests are sent for as much as the peer sends in this time. Default 1 s: longer than any usual round trip, and what is asked for further
+    /// ahead nobody else can send meanwhile.
     pub request_queue_time: Duration,
     /// The fewest blocks requested ahead. Default 4.
     pub request_minimum: u32,
@@ -106,6 +107,9 @@ pub struct Config {
     pub block_budget: u64,
     /// Have messages are gathered for so long and then sent together. Default 50 ms.
     pub have_delay: Duration,
+    /// A peer that waits for us, or for nothing that we have just got, hears of new pieces with whatever else it is sent, or this much
+    /// later. Default 1 s: a swarm of many small pieces is otherwise busy with little else.
+    pub have_patience: Duration,
 
     /// Peers are told of others so long after they want to be, and of what changes after so long again, but once a minute at most (BEP 11).
     /// Default 2 s: connections come in groups.
@@ -175,7 +179,7 @@ impl Default for Config {
             reject_timeout: seconds(30),
             reject_interval: seconds(10),
             allowed_fast_pieces: 10,
-            request_queue_time: seconds(3),
+            request_queue_time: seconds(1),
             request_minimum: 4,
             request_initial: 16,
             request_maximum: 500,
@@ -189,6 +193,7 @@ impl Default for Config {
             begun_limit: 64 << 20,
             block_budget: 64 << 20,
             have_delay: Duration::from_millis(50),
+            have_patience: seconds(1),
             peer_exchange_delay: seconds(2),
             checking_jobs: 4,
             checking_bytes: 4 << 20,

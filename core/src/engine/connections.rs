@@ -8,7 +8,7 @@ use crate::{
     metainfo::InfoHash,
     peer::{CloseReason, Connection, Extended, Holdings, ProtocolError, Stage, Withheld},
     time::Duration,
-    torrent::{SourceId, Torrent, canonical},
+    torrent::{SourceId, Suggesting, Torrent, canonical},
     util::Bitfield,
     wire::{Handshake, Limits},
 };
@@ -375,6 +375,9 @@ impl Engine {
                 torrent.picker.peer_left(connection.holdings.view());
                 if let Some(seed) = &mut torrent.super_seed {
                     seed.peer_left(id);
+                }
+                if let Suggesting::Now(suggestions) = &mut torrent.suggesting {
+                    suggestions.gone(id);
                 }
                 self.metadata_peer_gone(torrent_id, id, connection.remote);
                 self.exchange_gone(torrent_id, id, &mut connection);

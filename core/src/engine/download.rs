@@ -6,6 +6,7 @@ use crate::{
     id::{ConnectionId, TorrentId},
     peer::{Arrival, Connection, Download, ProtocolError},
     storage::{DiskOperation, Fingerprint},
+    time::Duration,
     torrent::{
         Source, SourceId,
         picker::{self, PeerPieces, Received, Speed},
@@ -16,6 +17,9 @@ use alloc::{boxed::Box, vec::Vec};
 
 /// Blocks that a peer with nothing else to do is asked for although others were.
 const ENDGAME_BATCH: usize = 16;
+
+/// Less than this nobody is relieved of: what is under way by then would come twice.
+const WORTH_RELIEF: Duration = Duration::from_secs(1);
 
 /// A fast peer sends a piece in ten seconds, a slow one takes longer than a minute.
 pub(super) fn speed(rate: u64, piece_length: u32) -> Speed {
@@ -70,6 +74,12 @@ impl Engine {
             let source = picker::Source { peer: SourceId::Peer(id), has, speed };
             torrent.picker.pick(&source, cursor, room, &mut torrent.picker_rng, out);
         }
+        if out.is_empty() && download.outstanding() == 0 && !connection.peer_choking {
+            self.relieve(id, room, speed, out);
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        let Some(download) = &mut connection.download else { return };
         download.requested(now, out);
         // Peers with nothing to do are looked at again when the last free blocks are gone: they may now be asked for others' blocks.
         let endgame = torrent.picker.endgame();
@@ -77,6 +87,35 @@ impl Engine {
         torrent.endgame = endgame;
         let torrent = torrent.id;
         self.blocks_freed(torrent, begins);
+    }
+
+    /// A peer lets us ask, and of all that it has everything is asked of others: it gets the latter half of what the one owes us that
+    /// will take longest, for the more peers send at once the sooner we and those whom we serve have it.
+    fn relieve(&mut self, id: ConnectionId, room: usize, speed: Speed, out: &mut Vec<Block>) {
+        let now = self.now;
+        let Some(connection) = self.connections.get(id) else { return };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get(torrent)) else { return };
+        let Some(download) = &connection.download else { return };
+        let of_use = |block: &Block| connection.holdings.has(block.piece) && !download.refused().contains(&block.piece);
+        let wait = |other: &ConnectionId| {
+            let download = self.connections.get(*other)?.download.as_ref()?;
+            let (wait, blocks) = download.backlog(now, WORTH_RELIEF)?;
+            download.latest().take(blocks).any(|block| of_use(&block)).then_some((wait, blocks))
+        };
+        let slowest = torrent.connections.iter().filter(|other| **other != id).filter_map(|other| Some((wait(other)?, *other))).max();
+        let Some(((_, most), slowest)) = slowest else { return };
+        let Some(owed) = self.connections.get(slowest).and_then(|slowest| slowest.download.as_ref()) else { return };
+        let blocks: Vec<Block> = owed.latest().take(most).filter(of_use).take(room).collect();
+        let Some(slowest_download) = self.connections.get_mut(slowest).and_then(|slowest| slowest.download.as_mut()) else { return };
+        let cancelled = blocks.iter().all(|block| slowest_download.cancel(*block));
+        debug_assert!(cancelled);
+        self.mark_dirty(slowest);
+        let Some((connection, torrent)) = self.pair(id) else { return };
+        for block in blocks {
+            torrent.picker.released(SourceId::Peer(slowest), block);
+        }
+        let source = picker::Source { peer: SourceId::Peer(id), has: connection.holdings.view(), speed };
+        torrent.picker.pick(&source, &mut connection.cursor, room, &mut torrent.picker_rng, out);
     }
 
     /// A block has come from a peer.
@@ -250,7 +289,7 @@ impl Engine {
         open.filter(|(_, connection)| able(connection)).max_by_key(|(id, connection)| (connection.downloaded(), *id)).map(|(id, _)| id)
     }
 
-    /// Lets peers be told of the pieces that have come since they were last told.
+    /// Lets peers be told of the pieces that have come since they were last told: at once those whom that may give something to do.
     pub(super) fn announce_haves(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.have_due = None;
@@ -258,12 +297,30 @@ impl Engine {
         torrent.have_announced = torrent.have_log.len() as u32;
         let news: Vec<u32> = torrent.have_log.get(from..).unwrap_or_default().to_vec();
         let mut told = Vec::new();
+        let mut rest = false;
         for id in &torrent.connections {
             let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
-            told.push(*id);
+            if connection.waits_for_haves() {
+                told.push(*id);
+            } else {
+                rest = true;
+            }
             let held = news.iter().filter(|piece| torrent.selection.wants(**piece) && connection.holdings.has(**piece)).count() as u32;
             connection.interesting = connection.interesting.saturating_sub(held);
         }
+        if rest {
+            torrent.have_rest_due.get_or_insert(self.now + self.config.have_patience);
+        }
+        told.into_iter().for_each(|connection| self.mark_dirty(connection));
+    }
+
+    /// Lets those be told who did not need to know at once.
+    pub(super) fn announce_to_the_rest(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.have_rest_due = None;
+        let announced = torrent.have_announced;
+        let behind = |id: &ConnectionId| self.connections.get(*id).is_some_and(|peer| peer.is_open() && peer.have_cursor < announced);
+        let told: Vec<ConnectionId> = torrent.connections.iter().copied().filter(behind).collect();
         told.into_iter().for_each(|connection| self.mark_dirty(connection));
     }
 

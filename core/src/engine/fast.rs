@@ -79,6 +79,10 @@ impl Engine {
 
     /// Lets a peer that has few pieces fetch some while it is choked, as soon as it is known what it has.
     pub(super) fn grant_fast(&mut self, id: ConnectionId) {
+        // Who alone has something to give has no time for what everybody may have.
+        if self.config.allowed_fast_pieces == 0 || self.brings_into_the_world(id) {
+            return;
+        }
         let (config, few) = (&self.config, self.config.allowed_fast_pieces);
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };

@@ -8,7 +8,7 @@ use crate::{
     error::StreamError,
     id::ConnectionId,
     peer::{CloseReason, Connection},
-    torrent::Torrent,
+    torrent::{Suggesting, Torrent},
     wire::{Block, Encoder, Handshake, Message, Reserved},
 };
 use alloc::vec::Vec;
@@ -57,6 +57,7 @@ impl Engine {
         if was_interested && !connection.am_interested {
             connection.last_useful = now;
         }
+        let suggestions = self.suggest(id);
         let mut requests = Vec::new();
         self.pick(id, &mut requests);
         let (now, config, peer_id) = (self.now, &self.config, self.peer_id);
@@ -72,6 +73,7 @@ impl Engine {
         if connection.is_open() {
             let poses = torrent.super_seed.as_ref().is_some_and(|seed| seed.poses_to(id));
             greet(connection, torrent, poses, config, &mut encoder);
+            suggestions.iter().for_each(|piece| encoder.push(Message::Suggest(*piece)));
             if let Some(seed) = &mut torrent.super_seed
                 && let Some(piece) = seed.offer(now, id)
             {
@@ -86,6 +88,11 @@ impl Engine {
             sent = blocks(connection, now, room, &mut encoder, |block| {
                 if let Some(seed) = &mut torrent.super_seed {
                     seed.sent(now, id, block.piece, block.length.into(), geometry.piece_size(block.piece).into());
+                }
+                if let Suggesting::Now(suggestions) = &mut torrent.suggesting
+                    && block.offset.saturating_add(block.length) >= geometry.piece_size(block.piece)
+                {
+                    suggestions.sent(now, block.piece, id);
                 }
             });
             if encoder.is_empty() && silent {

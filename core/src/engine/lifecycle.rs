@@ -13,7 +13,7 @@ use crate::{
     time::Duration,
     torrent::{
         Assembly, Blame, Checking, Earlier, Ending, Geometry, GoalWatch, PeerList, PeerSource, Phase, Resume, ResumePeer, Selection,
-        Torrent,
+        Suggesting, Torrent,
         choker::Choker,
         picker::{PeerCursor, Picker},
     },
@@ -110,6 +110,7 @@ impl Engine {
             have_log: Vec::new(),
             have_announced: 0,
             have_due: None,
+            have_rest_due: None,
             connections: Default::default(),
             open: 0,
             peers,
@@ -118,6 +119,7 @@ impl Engine {
             choker,
             choke_due: None,
             super_seed: None,
+            suggesting: Suggesting::default(),
             announcer,
             resume,
             resume_changed: false,
@@ -269,7 +271,7 @@ impl Engine {
         torrent.blame = Blame::default();
         torrent.have_log = Vec::new();
         torrent.have_announced = 0;
-        torrent.have_due = None;
+        (torrent.have_due, torrent.have_rest_due) = (None, None);
         self.settle(id);
     }
 

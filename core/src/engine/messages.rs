@@ -2,7 +2,7 @@ use super::Engine;
 use crate::{
     id::ConnectionId,
     peer::{Holdings, ProtocolError},
-    torrent::{SourceId, picker::PeerCursor},
+    torrent::{SourceId, Suggesting, picker::PeerCursor},
     util::Bitfield,
     wire::{Block, Message},
 };
@@ -98,6 +98,7 @@ impl Engine {
             connection.interesting += 1;
         }
         self.super_seed_has(id, &[piece]);
+        self.suggested_seen(id, [piece]);
         self.holdings_changed(id);
         Ok(())
     }
@@ -154,6 +155,7 @@ impl Engine {
         }
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::All;
+        torrent.suggesting = Suggesting::Over;
         connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
         connection.interesting = torrent.interesting_in(connection);
@@ -178,13 +180,14 @@ impl Engine {
             }
             Holdings::Some(_) => {}
         }
-        let news: Vec<u32> = if torrent.super_seed.is_some() { pieces.iter().collect() } else { Vec::new() };
+        let news: Vec<u32> = if torrent.is_complete() { pieces.iter().collect() } else { Vec::new() };
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::new(pieces);
         connection.cursor = PeerCursor::default();
         torrent.picker.peer_joined(connection.holdings.view());
         connection.interesting = torrent.interesting_in(connection);
         self.super_seed_has(id, &news);
+        self.suggested_seen(id, news);
         self.super_seed_ready(id);
         self.grant_fast(id);
         self.holdings_changed(id);

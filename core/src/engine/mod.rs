@@ -35,6 +35,7 @@ mod peer_exchange;
 mod query;
 mod rates;
 mod selection;
+mod suggest;
 mod super_seeding;
 mod timers;
 mod trackers;

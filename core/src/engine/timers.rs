@@ -96,9 +96,13 @@ impl Engine {
         torrent.armed = None;
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         torrent.room_due = torrent.room_due.filter(|at| *at > now);
-        let (choke, have, resume) = (due(torrent.choke_due), due(torrent.have_due), due(torrent.resume_due));
+        let (choke, resume) = (due(torrent.choke_due), due(torrent.resume_due));
+        let (have, have_rest) = (due(torrent.have_due), due(torrent.have_rest_due));
         if have {
             self.announce_haves(id);
+        }
+        if have_rest {
+            self.announce_to_the_rest(id);
         }
         if choke {
             self.choke_round(id);
@@ -135,6 +139,7 @@ impl Engine {
             exchange,
             web_seeds,
             torrent.have_due,
+            torrent.have_rest_due,
             torrent.resume_due,
             torrent.announcer.next_deadline(),
             connect,

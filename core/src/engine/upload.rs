@@ -6,7 +6,10 @@ use crate::{
     id::{ConnectionId, DiskJobId, TorrentId},
     peer::{Connection, ProtocolError},
     storage::DiskOperation,
-    torrent::{Torrent, choker::Candidate},
+    torrent::{
+        Suggesting, Torrent,
+        choker::{Candidate, Stance},
+    },
     wire::Block,
 };
 use alloc::vec::Vec;
@@ -93,14 +96,20 @@ impl Engine {
     pub(super) fn fill_slots(&mut self, id: TorrentId) {
         let (now, slots) = (self.now, self.config.limits.upload_slots as usize);
         let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.is_active()) else { return };
-        let mut used = 0;
+        let (mut used, mut strangers, mut givers) = (0, 0, 0);
+        let leeching = !torrent.is_finished();
         let mut waiting = Vec::new();
         let mut idle = Vec::new();
         for id in &torrent.connections {
             let Some(connection) = self.connections.get(*id).filter(|connection| connection.is_open()) else { continue };
+            let gives = connection.download.as_ref().is_some_and(|download| download.came_lately());
+            givers += usize::from(gives && leeching);
             match (connection.peer_interested, connection.am_choking) {
-                (true, true) => waiting.push((connection.choke_changed, *id)),
-                (true, false) => used += 1,
+                (true, true) => waiting.push((connection.choke_changed, *id, gives)),
+                (true, false) => {
+                    used += 1;
+                    strangers += usize::from(!gives);
+                }
                 (false, true) => {}
                 (false, false) => idle.push(*id),
             }
@@ -114,7 +123,11 @@ impl Engine {
         for id in idle.into_iter().skip(free.saturating_sub(waiting.len())) {
             self.set_choking(id, true);
         }
-        for (_, id) in waiting.into_iter().take(free) {
+        if givers > 0 {
+            // Somebody pays for slots: of the others there is the one on trial.
+            waiting.retain(|(_, _, gives)| *gives || core::mem::replace(&mut strangers, 1) == 0);
+        }
+        for (_, id, _) in waiting.into_iter().take(free) {
             self.set_choking(id, false);
         }
         self.arm_torrent(id);
@@ -133,7 +146,11 @@ impl Engine {
         let mut others = Vec::new();
         for id in &torrent.connections {
             let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
-            let received = connection.received_in_rounds();
+            // While there are pieces that nobody else has, whoever passes them on gives us what we want.
+            let received = match &torrent.suggesting {
+                Suggesting::Now(suggestions) => suggestions.passed_on(*id).into(),
+                _ => connection.received_in_rounds(),
+            };
             if connection.peer_interested {
                 candidates.push(Candidate {
                     connection: *id,
@@ -151,8 +168,16 @@ impl Engine {
             return;
         }
         torrent.choke_due = Some(now + config.choke_interval);
-        let seeding = torrent.is_finished();
-        let unchoked = torrent.choker.round(&candidates, config.limits.upload_slots as usize, config.optimistic_rounds, seeding);
+        let finished = torrent.is_finished();
+        let stance = match &mut torrent.suggesting {
+            Suggesting::Now(suggestions) => {
+                suggestions.end_round();
+                Stance::First
+            }
+            _ if finished => Stance::Seeding,
+            _ => Stance::Leeching,
+        };
+        let unchoked = torrent.choker.round(&candidates, config.limits.upload_slots as usize, config.optimistic_rounds, stance);
         for candidate in &candidates {
             self.set_choking(candidate.connection, !unchoked.contains(&candidate.connection));
         }
@@ -167,6 +192,9 @@ impl Engine {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.set_choking(now, choking) {
+            if choking {
+                self.suggested_in_vain(id);
+            }
             self.mark_dirty(id);
         }
     }

@@ -205,6 +205,12 @@ impl Connection {
         changed
     }
 
+    /// It has nothing to ask us for, or may ask and does not: a new piece of ours may change that.
+    pub(crate) fn waits_for_haves(&self) -> bool {
+        let asks = self.upload.as_ref().is_some_and(|upload| upload.pending() > 0);
+        !self.peer_interested || (!self.am_choking && !asks)
+    }
+
     /// Bytes of payload that came since the connection stands.
     pub(crate) fn downloaded(&self) -> u64 {
         self.download.as_ref().map_or(0, |download| download.total)

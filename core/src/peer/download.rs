@@ -183,6 +183,11 @@ impl Download {
         self.total.saturating_sub(before)
     }
 
+    /// Whether any byte came in this choke round or in the last one.
+    pub(crate) fn came_lately(&self) -> bool {
+        self.total > self.total_at_round[1]
+    }
+
     /// A part of a block has come: slow is not silent.
     pub(crate) fn progressed(&mut self, now: Instant) {
         self.progress = now;
@@ -253,6 +258,26 @@ impl Download {
         (!self.outstanding.is_empty()).then(|| silent.min(slow))
     }
 
+    /// How long it will take until the peer has sent what it owes us, and how many of the latest blocks others could have sent by then: half of
+    /// all, and none that is due within `soon`. `None` if it was asked just now and nobody can say.
+    pub(crate) fn backlog(&self, now: Instant, soon: Duration) -> Option<(Duration, usize)> {
+        let blocks = self.outstanding.len() as u64;
+        let (wait, due) = match self.meter.rate(now) {
+            0 if now.since(self.last_block) < RAMP_STEP * 2 => return None,
+            0 => (Duration::from_secs(3600), 0),
+            rate => {
+                let block_time = u64::from(BLOCK_LENGTH) * 1_000_000 / rate;
+                (Duration::from_micros(blocks * block_time), soon.as_micros() as u64 / block_time.max(1) + 1)
+            }
+        };
+        Some((wait, blocks.saturating_sub(due).min(blocks / 2) as usize))
+    }
+
+    /// The blocks that the peer owes us, those first that it was asked for last.
+    pub(crate) fn latest(&self) -> impl Iterator<Item = Block> {
+        self.outstanding.iter().rev().copied()
+    }
+
     /// Blocks that the peer owes us.
     pub(crate) fn outstanding(&self) -> usize {
         self.outstanding.len()
@@ -303,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_grows_with_each_block_and_then_holds_three_seconds_of_the_rate() {
+    fn the_window_grows_with_each_block_and_then_holds_a_second_of_the_rate() {
         let config = Config::default();
         let mut download = Download::new(&config);
         assert_eq!(download.room(&config), 16);
@@ -312,7 +337,7 @@ mod tests {
             download.requested(at(0), &[block(number)]);
             assert_eq!(download.arrived(at(u64::from(number) * 1000 / 64), block(number), &config), Arrival::Expected);
         }
-        assert!((180..=200).contains(&download.room(&config)), "{}", download.room(&config));
+        assert!((60..=66).contains(&download.room(&config)), "{}", download.room(&config));
     }
 
     #[test]

@@ -106,7 +106,7 @@ form! { struct Config {
     choke_interval, optimistic_rounds, snub_timeout, block_timeout, reject_timeout, reject_interval, allowed_fast_pieces,
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,
-    random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay,
+    random_first_pieces, endgame_requests, begun_limit, block_budget, have_delay, have_patience,
     peer_exchange_delay, checking_jobs, checking_bytes, resume_interval, tracker_timeout, tracker_body_limit, event_limit, web_seed,
 } }
 

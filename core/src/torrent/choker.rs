@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 pub struct Candidate {
     /// Who.
     pub connection: ConnectionId,
-    /// Bytes that it sent us in the last two rounds.
+    /// What it did for us in the last two rounds: bytes that it sent us, or pieces that it passed on ([`Stance::First`]).
     pub received: u64,
     /// It is unchoked now.
     pub unchoked: bool,
@@ -18,6 +18,17 @@ pub struct Candidate {
     pub snubbed: bool,
     /// It connected less than three optimistic rounds ago: three times as likely to be the optimistic one (BEP 3).
     pub new: bool,
+}
+
+/// What we want from those who download from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stance {
+    /// That they send us something in return.
+    Leeching,
+    /// Nothing: everybody has a turn.
+    Seeding,
+    /// That they pass on what nobody else has: we have the only copy, or the only one of some pieces.
+    First,
 }
 
 /// What a torrent's choker remembers from round to round.
@@ -38,18 +49,24 @@ impl Choker {
     ///
     /// While leeching, slots go to those that sent us most, and the last one to an optimistic unchoke that stays for
     /// `optimistic_rounds` rounds. While seeding, slots go round: whoever holds one keeps it for `optimistic_rounds` rounds, then
-    /// it goes to the one who has waited longest.
-    pub fn round(&mut self, candidates: &[Candidate], slots: usize, optimistic_rounds: u32, seeding: bool) -> Vec<ConnectionId> {
+    /// it goes to the one who has waited longest. With the only copy, all slots but one may go to those who pass on most, and the rest
+    /// go round.
+    pub fn round(&mut self, candidates: &[Candidate], slots: usize, optimistic_rounds: u32, stance: Stance) -> Vec<ConnectionId> {
         let turn = self.round.is_multiple_of(optimistic_rounds.max(1));
         self.round = self.round.wrapping_add(1);
-        if candidates.len() <= slots || slots == 0 {
+        let strangers = !candidates.iter().any(|candidate| candidate.received > 0);
+        if slots == 0 || (candidates.len() <= slots && (stance != Stance::Leeching || strangers)) {
             self.optimistic = None;
             return candidates.iter().take(slots).map(|candidate| candidate.connection).collect();
         }
-        if seeding {
-            return round_robin(candidates, slots, turn);
+        match stance {
+            Stance::Leeching => {}
+            Stance::Seeding => return round_robin(candidates, slots, turn),
+            Stance::First => return first_copy(candidates, slots, turn),
         }
-        let mut chosen: Vec<&Candidate> = candidates.iter().filter(|candidate| !candidate.snubbed).collect();
+        let gives = |candidate: &&Candidate| candidate.received > 0;
+        let mut chosen: Vec<&Candidate> =
+            candidates.iter().filter(|candidate| !candidate.snubbed && (strangers || gives(candidate))).collect();
         // Equal rates are broken by who holds a slot already, so that nobody is choked for nothing.
         chosen.sort_by_key(|candidate| (core::cmp::Reverse((candidate.received, candidate.unchoked)), candidate.connection));
         chosen.truncate(slots.saturating_sub(1));
@@ -81,6 +98,17 @@ impl Choker {
     pub fn optimistic(&self) -> Option<ConnectionId> {
         self.optimistic
     }
+}
+
+/// Those who pass on most keep their slots; the others have their turns in what is left.
+fn first_copy(candidates: &[Candidate], slots: usize, turn: bool) -> Vec<ConnectionId> {
+    let (mut passing, others): (Vec<Candidate>, Vec<Candidate>) = candidates.iter().partition(|candidate| candidate.received > 0);
+    passing.sort_by_key(|candidate| (core::cmp::Reverse((candidate.received, candidate.unchoked)), candidate.connection));
+    let kept = passing.len().min(slots.saturating_sub(1));
+    let rest: Vec<Candidate> = passing.split_off(kept).into_iter().chain(others).collect();
+    let mut chosen: Vec<ConnectionId> = passing.iter().map(|candidate| candidate.connection).collect();
+    chosen.extend(round_robin(&rest, slots - kept, turn));
+    chosen
 }
 
 fn round_robin(candidates: &[Candidate], slots: usize, turn: bool) -> Vec<ConnectionId> {
@@ -124,7 +152,7 @@ mod tests {
     #[test]
     fn the_best_uploaders_are_unchoked_and_one_other_on_trial() {
         let peers: Vec<_> = (0..10).map(|number| peer(number, number * 100)).collect();
-        let unchoked = choker().round(&peers, 4, 3, false);
+        let unchoked = choker().round(&peers, 4, 3, Stance::Leeching);
         assert_eq!(unchoked[..3], [Key::from_bits(9), Key::from_bits(8), Key::from_bits(7)]);
         assert_eq!(unchoked.len(), 4);
         assert!(unchoked[3].to_bits() < 7);
@@ -136,7 +164,7 @@ mod tests {
         let mut choker = choker();
         let mut seen = alloc::collections::BTreeSet::new();
         for _ in 0..60 {
-            let trial: Vec<_> = (0..3).map(|_| choker.round(&peers, 2, 3, false)[1]).collect();
+            let trial: Vec<_> = (0..3).map(|_| choker.round(&peers, 2, 3, Stance::Leeching)[1]).collect();
             assert!(trial.iter().all(|one| *one == trial[0]));
             seen.insert(trial[0]);
         }
@@ -149,7 +177,7 @@ mod tests {
         peers[0].received = 1;
         peers[1].new = true;
         let mut choker = choker();
-        let hits = (0..1000).filter(|_| choker.round(&peers, 2, 1, false)[1] == Key::from_bits(1)).count();
+        let hits = (0..1000).filter(|_| choker.round(&peers, 2, 1, Stance::Leeching)[1] == Key::from_bits(1)).count();
         assert!((550..650).contains(&hits), "{hits} of 1000, 600 expected");
     }
 
@@ -157,7 +185,7 @@ mod tests {
     fn a_snubbing_peer_has_no_regular_slot() {
         let mut peers: Vec<_> = (0..4).map(|number| peer(number, number * 100)).collect();
         peers[3].snubbed = true;
-        let unchoked = choker().round(&peers, 3, 3, false);
+        let unchoked = choker().round(&peers, 3, 3, Stance::Leeching);
         assert_eq!(unchoked[..2], [Key::from_bits(2), Key::from_bits(1)]);
     }
 
@@ -167,7 +195,7 @@ mod tests {
         let mut choker = choker();
         let mut turns = [0; 9];
         for round in 0..27u64 {
-            let unchoked = choker.round(&peers, 3, 3, true);
+            let unchoked = choker.round(&peers, 3, 3, Stance::Seeding);
             assert_eq!(unchoked.len(), 3);
             for (at, peer) in peers.iter_mut().enumerate() {
                 let now = unchoked.contains(&peer.connection);

@@ -14,6 +14,7 @@ pub mod picker;
 mod resume;
 mod selection;
 mod state;
+mod suggest;
 pub mod super_seed;
 mod web_source;
 
@@ -30,4 +31,5 @@ pub use peer_source::{PeerSource, PeerSources};
 pub use resume::{Resume, ResumeError, ResumePeer};
 pub(crate) use selection::{Selection, priorities};
 pub(crate) use state::{Earlier, Ending, Phase, Torrent};
+pub(crate) use suggest::{Suggesting, Suggestions};
 pub(crate) use web_source::WebSource;

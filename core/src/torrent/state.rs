@@ -1,6 +1,6 @@
 use super::{
     Assembly, Blame, Checking, Geometry, GoalWatch, PeerExchange, PeerList, PeerSource, PeerSources, Resume, ResumePeer, Selection,
-    SourceId, WebSource, choker::Choker, picker::Picker, super_seed::SuperSeed,
+    SourceId, WebSource, choker::Choker, picker::Picker, suggest::Suggesting, super_seed::SuperSeed,
 };
 use crate::{
     choices::{Choices, Priority},
@@ -78,6 +78,8 @@ pub(crate) struct Torrent {
     /// How much of the log peers may be told: it moves in steps, so that haves go out together.
     pub(crate) have_announced: u32,
     pub(crate) have_due: Option<Instant>,
+    /// When the rest hears of what is announced.
+    pub(crate) have_rest_due: Option<Instant>,
 
     pub(crate) connections: BTreeSet<ConnectionId>,
     /// Those of them that have shaken hands.
@@ -95,6 +97,8 @@ pub(crate) struct Torrent {
     pub(crate) choke_due: Option<Instant>,
     /// There while we pose as a peer that has nothing (BEP 16).
     pub(crate) super_seed: Option<Box<SuperSeed<ConnectionId>>>,
+    /// What peers are told to fetch, while we alone have it (BEP 6).
+    pub(crate) suggesting: Suggesting,
     pub(crate) announcer: Announcer,
 
     pub(crate) resume: Option<Resume>,

@@ -93,6 +93,22 @@ impl Bitfield {
             .flat_map(|(at, byte)| (0..8).filter(move |bit| byte & (0x80 >> bit) != 0).map(move |bit| at as u32 * 8 + bit))
     }
 
+    /// The first piece held from `index` on.
+    pub fn first_from(&self, index: u32) -> Option<u32> {
+        let at = index as usize / 8;
+        let masked = |(place, byte): (usize, &u8)| (place, if place == at { byte & (0xff >> (index % 8)) } else { *byte });
+        let (place, byte) = self.bytes.iter().enumerate().skip(at).map(masked).find(|(_, byte)| *byte != 0)?;
+        Some(place as u32 * 8 + byte.leading_zeros())
+    }
+
+    /// Takes every piece away that `other` holds.
+    pub fn remove_all(&mut self, other: &Bitfield) {
+        for (ours, theirs) in self.bytes.iter_mut().zip(&other.bytes) {
+            *ours &= !theirs;
+        }
+        self.count = self.bytes.iter().map(|byte| byte.count_ones()).sum();
+    }
+
     /// Whether `other` holds a piece that this one does not.
     pub fn lacks_any_of(&self, other: &Bitfield) -> bool {
         self.bytes.iter().zip(&other.bytes).any(|(ours, theirs)| theirs & !ours != 0)

@@ -28,6 +28,12 @@ fn seeding(content: &Content) -> (World, Peer) {
     (world, peer)
 }
 
+/// A seed that is not the only one.
+fn seeds_with_others(world: &World, content: &Content) {
+    world.seeds(content);
+    world.joins_fast(content, "10.9.9.9:5000").says(Message::HaveAll);
+}
+
 /// A leecher, and a seed with the fast extension that has unchoked it. The requests wait to be heard.
 fn leeching(content: &Content) -> (World, Peer) {
     let world = World::new();
@@ -256,7 +262,7 @@ fn a_choke_comes_before_the_rejects_that_it_causes_and_spares_nothing_else() {
 #[test]
 fn a_newcomer_is_granted_the_canonical_set_and_gets_it_while_choked() {
     let (world, content) = (World::with(|config| config.limits.upload_slots = 0), content());
-    world.seeds(&content);
+    seeds_with_others(&world, &content);
     let peer = world.joins_fast(&content, "10.0.0.1:5000");
     assert_eq!(peer.hears(), [Message::HaveAll], "nothing is granted before it is known what the peer has");
     peer.says_all([Message::HaveNone, Message::Interested]);
@@ -273,7 +279,7 @@ fn a_newcomer_is_granted_the_canonical_set_and_gets_it_while_choked() {
 #[test]
 fn a_granted_piece_can_be_had_twice_but_not_for_ever() {
     let (world, content) = (World::with(|config| config.limits.upload_slots = 0), content());
-    world.seeds(&content);
+    seeds_with_others(&world, &content);
     let peer = world.joins_fast(&content, "10.0.0.1:5000");
     peer.says(Message::HaveNone);
     let block = content.blocks(peer.hears_allowed_fast()[0])[0];
@@ -287,7 +293,7 @@ fn a_granted_piece_can_be_had_twice_but_not_for_ever() {
 #[test]
 fn who_has_ten_pieces_is_no_newcomer() {
     let (world, content) = (World::with(|config| config.limits.upload_slots = 0), content());
-    world.seeds(&content);
+    seeds_with_others(&world, &content);
     let rich = world.joins_fast(&content, "10.0.0.1:5000");
     rich.says(content.bitfield(0..10));
     assert_eq!(rich.hears_allowed_fast(), []);

@@ -28,6 +28,7 @@ mod resume;
 mod seeding_goals;
 mod selection;
 mod shapes;
+mod sharing;
 mod super_seeding;
 mod trackers;
 mod turnover;

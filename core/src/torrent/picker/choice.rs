@@ -48,6 +48,9 @@ impl PeerCursor {
 /// Words of a peer's own pieces that are searched at once.
 const WINDOW: usize = 16;
 
+/// Pieces looked at in search of one that nobody else holds.
+const ALONE_PROBES: u32 = 16;
+
 /// Blocks that are looked at in one pick in endgame, from a random begun piece on.
 const ENDGAME_LOOKS: usize = 4096;
 
@@ -59,7 +62,8 @@ impl<P: Copy + Ord> Picker<P> {
     ///
     /// 1. the piece that this peer was last asked for, so that a piece comes from few peers and in order,
     /// 2. pieces that are kept for this peer ([`Picker::restrict`]),
-    /// 3. begun pieces that peers of the same speed fetch or nobody does; the nearest to completion first,
+    /// 3. begun pieces that peers of the same speed fetch or nobody does; the nearest to completion first. But if others hold the next of
+    ///    these as well, and there is a fresh one that only this peer holds: that one, within the limits on begun pieces,
     /// 4. a fresh piece: random while only a few pieces are verified, then the rarest of the best priority, any of equally rare
     ///    ones; or the first, when sequential. Not if the limits on begun pieces are reached,
     /// 5. other begun pieces,
@@ -107,18 +111,23 @@ impl<P: Copy + Ord> Picker<P> {
                 return first;
             }
         }
-        let mut other = None;
+        let (mut open, mut other) = (None, None);
         for (_, _, piece) in &self.open {
             *steps += 1;
             if !source.has.contains(*piece) {
                 continue;
             }
             if self.begun.get(piece).is_some_and(|begun| begun.suits(source.speed)) {
-                return Some(*piece);
+                open = Some(*piece);
+                break;
             }
             other = other.or(Some(*piece));
         }
         let within_limits = self.begun_bytes < self.config.begun_limit && (self.open.len() as u64) < u64::from(self.config.open_limit);
+        if let Some(open) = open {
+            let alone = if within_limits { self.choose_alone(open, source, rng, steps) } else { None };
+            return alone.or(Some(open));
+        }
         if within_limits && let Some(fresh) = self.choose_fresh(source, cursor, rng, steps) {
             return Some(fresh);
         }
@@ -141,6 +150,19 @@ impl<P: Copy + Ord> Picker<P> {
         incomplete
             .take(self.config.open_limit as usize)
             .any(|(piece, begun)| source.has.contains(*piece) && may_help(begun, source.peer) && self.wants(*piece))
+    }
+
+    /// A fresh piece that of all peers only this one holds, to be begun before `open` is gone on with, which others hold as well: while
+    /// the one spends its time on what all could send, all wait for the one.
+    fn choose_alone(&mut self, open: u32, source: &Source<'_, P>, rng: &mut Rng, steps: &mut u32) -> Option<u32> {
+        let shared = self.availability(open) > 1;
+        if !shared || self.sequential || self.fresh_count == 0 || self.seeds > u32::from(source.has.is_all()) {
+            return None;
+        }
+        let (seeds, priority, order) = (self.seeds, self.priority(open), self.order());
+        let piece = order.rarest(&source.has, ALONE_PROBES, rng, steps)?;
+        let alone = seeds + order.level(piece) == 1;
+        (alone && self.priority(piece) <= priority).then_some(piece)
     }
 
     /// A piece to begin.
