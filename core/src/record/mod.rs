@@ -49,7 +49,7 @@ const MAGIC: &[u8; 8] = b"RusTor\x0d\x0a";
 
 /// Raised whenever an older recording would be read differently: a field more in [`Config`] is enough. Numbers of new variants
 /// are not.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Writes down what an engine is told. Whoever holds it appends what it writes to a file or a buffer.
 #[derive(Clone, Debug)]
