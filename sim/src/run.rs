@@ -5,7 +5,7 @@ use crate::{
     network::Link,
     node::Brain,
     payload::Payload,
-    report::{Member, Report, Sample},
+    report::{Member, Report, Sample, Stopwatch},
     scenario::{Role, Scenario, Step, TrackerKind, Trouble},
     units::Rate,
     world::{FOLDER, Happening, NodeId, Options, World},
@@ -63,7 +63,7 @@ impl Scenario {
 
 impl Run<'_> {
     fn complete(mut self, mut watch: impl FnMut(&Sample)) -> Report {
-        let started = std::time::Instant::now();
+        let stopwatch = Stopwatch::start();
         let run = &mut self;
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut seen = 0;
@@ -79,7 +79,7 @@ impl Run<'_> {
         } else {
             run.finish();
         }
-        run.report(started.elapsed())
+        run.report(&stopwatch)
     }
 }
 
@@ -328,7 +328,7 @@ impl<'a> Run<'a> {
 
     fn sample(&mut self) {
         let now = self.world.now();
-        let mut sample = Sample { at: now.as_micros(), ..Sample::default() };
+        let mut sample = Sample { at: now.as_micros(), capacity: Some(0), ..Sample::default() };
         let pieces = u64::from(self.payload.pieces());
         let mut held = 0;
         let mut leaving = Vec::new();
@@ -340,6 +340,10 @@ impl<'a> Run<'a> {
             sample.here += u32::from(state.alive);
             sample.finished += u32::from(state.finished.is_some());
             sample.uploaded += state.transferred().0;
+            if state.alive && group.gives() {
+                let up = self.world.network.link(node).up;
+                sample.capacity = sample.capacity.zip(up).map(|(capacity, up)| capacity + up.0);
+            }
             if let (Some(finished), Some(leaves), true) = (state.finished, group.leaves, state.alive)
                 && now.since(finished) >= leaves.duration()
             {
@@ -415,19 +419,18 @@ impl<'a> Run<'a> {
     }
 
     /// What came of it.
-    pub(crate) fn report(&self, took: Duration) -> Report {
+    pub(crate) fn report(&self, stopwatch: &Stopwatch) -> Report {
         let mut members = Vec::new();
-        for ((group, _, node), details) in self.leechers() {
+        for ((group, _, node), _) in self.leechers() {
             let Some(node) = node.map(|node| &self.world.nodes[node]) else { continue };
             let (sent, received) = node.transferred();
-            let (started, finished) = (node.started.unwrap_or_default(), node.finished);
-            let took = finished.map(|finished| finished.since(started).as_micros() as u64);
-            let up = details.link.up.map(|rate| rate.0);
-            members.push(Member { group: self.scenario.groups[*group].name.clone(), took, sent, received, up });
+            let started = node.started.unwrap_or_default().as_micros();
+            let finished = node.finished.map(Instant::as_micros);
+            members.push(Member { group: *group, started, finished, sent, received });
         }
         let world = &self.world;
         let peers = world.nodes.len();
-        Report::new(self.scenario, members, self.samples.clone(), world, peers, took)
+        Report::new(self.scenario, members, self.samples.clone(), world, peers, stopwatch)
     }
 }
 

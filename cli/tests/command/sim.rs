@@ -39,3 +39,22 @@ fn drawn_scenarios_are_run() {
     let lab = Lab::new();
     lab.succeed(&["sim", "random", "--seeds", "5", "--first", "7"]);
 }
+
+#[test]
+fn many_seeds_give_means_and_intervals_and_a_failure_its_seed() {
+    let lab = Lab::new();
+    lab.file("small.toml", SCENARIO.as_bytes());
+    let study: Value = serde_json::from_str(&lab.succeed(&["sim", "run", "small.toml", "--seeds", "3", "--jobs", "2", "--json"])).unwrap();
+    assert_eq!((&study["first"], &study["seeds"]), (&3.into(), &3.into()));
+    let last = &study["measures"][1];
+    assert_eq!((&last["name"], &last["count"]), (&"last leecher, s".into(), &3.into()));
+    assert!(last["least"].as_f64().unwrap() <= last["mean"].as_f64().unwrap() && last["margin"].is_f64(), "{study}");
+    let text = lab.succeed(&["sim", "run", "small.toml", "--seeds", "3"]);
+    assert!(text.contains("seeds 3 to 5") && text.contains("95 % interval"), "{text}");
+
+    let late = SCENARIO.replace("seed = 3", "seed = 3\nfinish-within = \"1 ms\"");
+    lab.file("late.toml", late.as_bytes());
+    let failed = lab.run(&["sim", "run", "late.toml", "--seeds", "3"]);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.stdout.contains("FAILED") && failed.stderr.contains("late.toml --seed 3"), "{failed:?}");
+}
