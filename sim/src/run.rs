@@ -6,7 +6,7 @@ use crate::{
     node::Brain,
     payload::Payload,
     report::{Member, Report, Sample, Stopwatch},
-    scenario::{Role, Scenario, Step, TrackerKind, Trouble},
+    scenario::{Role, Scenario, ScenarioError, Step, TrackerKind, Trouble},
     units::Rate,
     world::{FOLDER, Happening, NodeId, Options, World},
 };
@@ -51,6 +51,26 @@ impl Scenario {
         Run::new(self).complete(watch)
     }
 
+    /// The same, and what the engine of one node was told, for [`rustor_core::record::Replay`]: `leechers/3`. If the node dies on the way,
+    /// its last life is what is told of.
+    ///
+    /// # Errors
+    ///
+    /// If the scenario has no such node with an engine, or if it did not come before the end.
+    pub fn run_recording(&self, node: &str, watch: impl FnMut(&Sample)) -> Result<(Report, Vec<u8>), ScenarioError> {
+        let engine = |member: &usize| !matches!(self.group_of(*member).role, Role::Adversary(_));
+        let [member] = self.named(node)[..] else { return Err(ScenarioError::new(format!("\"{node}\" names no single node"))) };
+        if !engine(&member) {
+            return Err(ScenarioError::new(format!("\"{node}\" has no engine")));
+        }
+        let mut run = Run::new(self);
+        let group = self.group_of(member);
+        run.world.options.record_node = Some(if node == group.name { format!("{node}/0") } else { node.to_owned() });
+        let report = run.complete(watch);
+        let recording = run.world.finish_recording();
+        Ok((report, recording.ok_or_else(|| ScenarioError::new(format!("\"{node}\" had not come when the run ended")))?))
+    }
+
     /// Runs it with engines that make a mistake.
     #[cfg(feature = "planted-bugs")]
     pub fn run_planted(&self, bug: crate::planted::PlantedBug) -> Report {
@@ -62,9 +82,9 @@ impl Scenario {
 }
 
 impl Run<'_> {
-    fn complete(mut self, mut watch: impl FnMut(&Sample)) -> Report {
+    fn complete(&mut self, mut watch: impl FnMut(&Sample)) -> Report {
         let stopwatch = Stopwatch::start();
-        let run = &mut self;
+        let run = self;
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut seen = 0;
             while run.advance() {
@@ -89,6 +109,7 @@ impl<'a> Run<'a> {
         let power = |trouble: &Trouble| matches!(trouble, Trouble::PowerFailure(_));
         let options = Options {
             record: false,
+            record_node: None,
             keep_events: false,
             shuffle_ties: scenario.shuffle_ties,
             network: scenario.network.clone(),

@@ -29,6 +29,9 @@ pub(crate) struct Run {
     /// found by bisection
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["json", "plot", "seeds"])]
     until: Option<u64>,
+    /// Write down what the engine of a node such as leechers/3 is told, for 'rustor replay'
+    #[arg(long, num_args = 2, value_names = ["NODE", "FILE"], conflicts_with_all = ["seeds", "until"])]
+    record: Option<Vec<String>>,
     /// Draw the swarm over time into this file, as SVG
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     plot: Option<PathBuf>,
@@ -49,7 +52,15 @@ impl Run {
         if let Some(seeds) = self.seeds {
             return self.study(&scenario, seeds, output);
         }
-        let report = watch(&scenario, output);
+        let report = match self.record.as_deref() {
+            Some([node, file]) => {
+                let (report, recording) = watch(&scenario, output, |watch| scenario.run_recording(node, watch))
+                    .map_err(|error| Failure::about(self.scenario.display(), error))?;
+                fs::write(file, recording).map_err(|error| Failure::about(file, error))?;
+                report
+            }
+            _ => watch(&scenario, output, |watch| scenario.run_with(watch)),
+        };
         if let Some(path) = &self.plot {
             fs::write(path, report.plot()).map_err(|error| Failure::about(path.display(), error))?;
         }
@@ -83,21 +94,21 @@ impl Run {
 }
 
 /// Runs a scenario with a bar that moves, where one can.
-fn watch(scenario: &Scenario, output: &Output) -> Report {
+fn watch<T>(scenario: &Scenario, output: &Output, run: impl FnOnce(&mut dyn FnMut(&Sample)) -> T) -> T {
     if !output.is_live() {
-        return scenario.run();
+        return run(&mut |_| {});
     }
     let bar = indicatif::ProgressBar::new(1000).with_message(scenario.name.clone());
     bar.set_style(bar_style(output, "{msg} {bar} {prefix}"));
     let bar = output.bars().add(bar);
     let held = Cell::new(0);
-    let report = scenario.run_with(|sample: &Sample| {
+    let result = run(&mut |sample| {
         held.set(held.get().max((sample.held * 1000.0) as u64));
         bar.set_position(held.get());
         bar.set_prefix(format!("{:.0} s, {} of {} finished", sample.at as f64 / 1e6, sample.finished, sample.here));
     });
     bar.finish_and_clear();
-    report
+    result
 }
 
 /// Writes a report for people or for programs.

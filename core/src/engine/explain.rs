@@ -1,5 +1,9 @@
 //! Why things are as they are: for people who look at a running engine, or at one that a recording has brought to a moment.
 
+mod piece;
+
+pub use piece::{PickOrder, PieceExplanation, PieceState};
+
 use super::Engine;
 use crate::{
     id::TorrentId,
@@ -17,6 +21,8 @@ pub struct Explanation {
     pub torrent: Vec<TorrentReason>,
     /// Every peer that has shaken hands.
     pub peers: Vec<PeerExplanation>,
+    /// Time to the next choke round, if one is planned.
+    pub next_choke_round: Option<Duration>,
 }
 
 /// Why a torrent fetches, or does not.
@@ -78,7 +84,7 @@ pub enum TorrentReason {
 }
 
 /// Why a peer is treated as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerExplanation {
     /// Which peer.
     pub remote: SocketAddr,
@@ -86,6 +92,10 @@ pub struct PeerExplanation {
     pub upload: UploadReason,
     /// Why we fetch from it, or do not.
     pub download: DownloadReason,
+    /// Pieces that it has and we want.
+    pub interesting: u32,
+    /// The pieces of which it owes us blocks, and how many, in the order in which they were asked for.
+    pub owes: Vec<(u32, u32)>,
 }
 
 /// Why a peer may, or may not, fetch from us.
@@ -95,6 +105,8 @@ pub enum UploadReason {
     WantsNothing,
     /// It has one of the slots.
     HasSlot,
+    /// It has the slot that goes round, to find out what it gives for it.
+    Optimistic,
     /// It wants something, and others that give more, or have waited longer, have all the slots.
     NoSlot {
         /// Interested peers that have a slot.
@@ -131,21 +143,25 @@ impl Engine {
     /// Why a torrent and its peers are as they are now; `None` if there is no such torrent.
     pub fn explain(&self, torrent: TorrentId) -> Option<Explanation> {
         let torrent = self.torrents.get(torrent)?;
-        let open: Vec<&Connection> =
-            torrent.connections.iter().filter_map(|id| self.connections.get(*id)).filter(|open| open.is_open()).collect();
+        let connections = || torrent.connections.iter().filter_map(|id| Some((id, self.connections.get(*id)?)));
+        let open: Vec<&Connection> = connections().map(|(_, open)| open).filter(|open| open.is_open()).collect();
         let slots = self.config.limits.upload_slots;
         let taken = open.iter().filter(|open| open.peer_interested && !open.am_choking).count() as u32;
-        let peers = open.iter().map(|open| PeerExplanation {
+        let peers = connections().filter(|(_, open)| open.is_open()).map(|(id, open)| PeerExplanation {
             remote: open.remote,
             upload: match (open.peer_interested, open.am_choking) {
                 (false, _) => UploadReason::WantsNothing,
+                (true, false) if torrent.choker.optimistic() == Some(*id) => UploadReason::Optimistic,
                 (true, false) => UploadReason::HasSlot,
                 (true, true) if taken >= slots => UploadReason::NoSlot { taken, slots },
                 (true, true) => UploadReason::Waits,
             },
             download: download_reason(open),
+            interesting: open.interesting,
+            owes: open.download.as_ref().map(|download| download.owed()).unwrap_or_default(),
         });
-        Some(Explanation { peers: peers.collect(), torrent: self.torrent_reasons(torrent, &open) })
+        let next_choke_round = torrent.choke_due.map(|at| at.since(self.now));
+        Some(Explanation { peers: peers.collect(), torrent: self.torrent_reasons(torrent, &open), next_choke_round })
     }
 
     fn torrent_reasons(&self, torrent: &Torrent, open: &[&Connection]) -> Vec<TorrentReason> {
@@ -245,6 +261,7 @@ impl fmt::Display for UploadReason {
         match self {
             UploadReason::WantsNothing => f.write_str("wants nothing from us"),
             UploadReason::HasSlot => f.write_str("may fetch from us"),
+            UploadReason::Optimistic => f.write_str("may fetch from us on trial"),
             UploadReason::NoSlot { taken, slots } => write!(f, "choked: {taken} of {slots} slots are taken"),
             UploadReason::Waits => f.write_str("choked until the next round"),
         }

@@ -30,6 +30,7 @@
 
 mod form;
 mod replay;
+mod rerun;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ mod transcript;
 mod vocabulary;
 
 pub use replay::{Entry, Replay, ReplayError, Told};
+pub use rerun::Rerun;
 pub use transcript::Transcript;
 
 use crate::{action::Action, command::Command, config::Config, event::Event, input::Input, rng::Seed, time::Instant};

@@ -352,6 +352,12 @@ impl fmt::Display for ScenarioError {
     }
 }
 
+impl ScenarioError {
+    pub(crate) fn new(text: String) -> ScenarioError {
+        ScenarioError(text)
+    }
+}
+
 impl std::error::Error for ScenarioError {}
 
 impl FromStr for Scenario {
@@ -413,6 +419,16 @@ impl Scenario {
         let faults = self.faults.iter().map(|fault| fault.at.0 + fault.lasts.map_or(0, |span| span.0));
         let arrivals = self.groups.iter().map(|group| group.arrives.0 + group.every.0 * u64::from(group.count.saturating_sub(1)));
         faults.chain(arrivals).max().unwrap_or_default()
+    }
+
+    /// The group of a member of the cast.
+    pub(crate) fn group_of(&self, member: usize) -> &Group {
+        let mut end = 0;
+        let holds = |group: &&Group| {
+            end += group.count as usize;
+            member < end
+        };
+        self.groups.iter().find(holds).expect("whoever is in the cast is in a group")
     }
 
     /// The nodes that a name stands for, as indices into the cast: group by group, each in order.
