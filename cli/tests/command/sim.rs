@@ -41,13 +41,13 @@ fn the_node_of_a_scenario_is_recorded_and_explained() {
     lab.succeed(&["sim", "run", "small.toml", "--record", "leechers/1", "session"]);
     let end = lab.succeed(&["replay", "session"]);
     assert!(end.contains("it has everything") && end.contains("1 checkpoints agree"), "{end}");
-    let moment: Value = serde_json::from_str(&lab.succeed(&["replay", "session", "--at", "0.4s", "--json", "--piece", "3"])).unwrap();
+    let moment: Value = serde_json::from_str(&lab.succeed(&["replay", "session", "--at", "0.2s", "--json", "--piece", "3"])).unwrap();
     let (torrent, piece) = (&moment["torrents"][0], &moment["torrents"][0]["piece"]);
     assert!(piece["state"].is_string() && piece["order"].is_string() && moment["next_told"].is_f64(), "{moment}");
     let peer = torrent["peers"][0]["peer"].as_str().unwrap();
-    let text = lab.succeed(&["replay", "session", "--at", "0.4s", "--peer", peer, "--piece", "3"]);
+    let text = lab.succeed(&["replay", "session", "--at", "0.2s", "--peer", peer, "--piece", "3"]);
     assert!(text.contains("from it: ") && text.contains("to it: ") && text.contains("piece 3: "), "{text}");
-    let nobody = lab.succeed(&["replay", "session", "--at", "0.4s", "--peer", "1.2.3.4"]);
+    let nobody = lab.succeed(&["replay", "session", "--at", "0.2s", "--peer", "1.2.3.4"]);
     assert!(nobody.contains("1.2.3.4: not connected at that time"), "{nobody}");
     lab.run(&["sim", "run", "small.toml", "--record", "nobody", "session"]).is_one_line(1, "names no single node");
 }
