@@ -2,7 +2,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use rustor_tokio::core::{
-    engine::{Engine, Explanation, PeerExplanation, PieceExplanation, UploadReason},
+    engine::{Engine, Explanation, PeerExplanation, PieceExplanation, PieceState, UploadReason},
     event::Event,
     record::{Replay as Recording, ReplayError, Rerun},
     status::{PeerStatus, TorrentStatus},
@@ -122,10 +122,10 @@ impl Replay {
         }
         let now = rerun.now();
         if let Some(deadline) = engine.next_deadline() {
-            output.result(format_args!("by itself it does something next in {:.1} s", deadline.since(now).as_secs_f64()))?;
+            output.result(format_args!("unless something happens, it acts next in {:.1} s", deadline.since(now).as_secs_f64()))?;
         }
         if let Some(next) = rerun.next_at() {
-            output.result(format_args!("it is told something next in {:.6} s", next.since(now).as_secs_f64()))?;
+            output.result(format_args!("the next that happens is in {:.6} s", next.since(now).as_secs_f64()))?;
         }
         let transcript = rerun.transcript();
         let (entries, checkpoints) = (Count(transcript.entries()), Count(rerun.checkpoints()));
@@ -203,14 +203,14 @@ fn tell_peer(peer: &PeerExplanation, status: &PeerStatus, why: &Explanation, pee
 
 fn tell_piece(why: &PieceExplanation, peers: usize, output: &Output) -> Result<(), Failure> {
     output.result(format_args!("  piece {}: {}", why.piece, why.state))?;
-    output.result(format_args!("    {} of {peers} peers have it; {}", why.availability, rarest(why)))?;
+    if why.state == PieceState::Verified {
+        return Ok(());
+    }
+    let (with, rarest) = (why.rarest.availability, Count(why.rarest.pieces.into()));
+    output
+        .result(format_args!("    held by {} of {peers} connected; the rarest are held by {with} ({rarest} of them)", why.availability))?;
     output.result(format_args!("    {}", why.order))?;
-    why.asked.iter().try_for_each(|(remote, blocks)| output.result(format_args!("    {remote} owes {blocks} blocks of it")))
-}
-
-fn rarest(why: &PieceExplanation) -> String {
-    let pieces = Count(why.rarest.pieces.into());
-    format!("the rarest pieces of all are with {} ({pieces} of them)", why.rarest.availability)
+    why.asked.iter().try_for_each(|(remote, blocks)| output.result(format_args!("    {remote} owes us {blocks} of its blocks")))
 }
 
 fn peer_to_json(peer: &PeerExplanation, status: &PeerStatus) -> Value {

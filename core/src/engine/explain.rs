@@ -11,7 +11,7 @@ use crate::{
     time::{Duration, Instant},
     torrent::{Phase, Torrent},
 };
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use core::{fmt, net::SocketAddr};
 
 /// Why a torrent does what it does, and each of its peers.
@@ -226,6 +226,11 @@ fn download_reason(connection: &Connection) -> DownloadReason {
     }
 }
 
+/// So many of something, as people say it.
+fn count(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for TorrentReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -233,9 +238,11 @@ impl fmt::Display for TorrentReason {
             TorrentReason::Failed => f.write_str("it failed, and waits for its owner"),
             TorrentReason::Ending => f.write_str("it says goodbye"),
             TorrentReason::Checking => f.write_str("what is on disk is being looked at"),
-            TorrentReason::Metadata { peers } => write!(f, "it asks for its metadata; {peers} peers are connected"),
+            TorrentReason::Metadata { peers } => write!(f, "it asks for its metadata; connected peers: {peers}"),
             TorrentReason::Complete => f.write_str("it has everything"),
-            TorrentReason::Fetching { blocks, peers } => write!(f, "{peers} peers owe it {blocks} blocks"),
+            TorrentReason::Fetching { blocks, peers } => {
+                write!(f, "it is owed {} by {}", count(*blocks, "block"), count(*peers, "peer"))
+            }
             TorrentReason::WebSeeds { active: 1 } => f.write_str("a web seed sends"),
             TorrentReason::WebSeeds { active } => write!(f, "{active} web seeds send"),
             TorrentReason::NobodyKnown { next_announce: Some(wait) } => {
@@ -243,13 +250,13 @@ impl fmt::Display for TorrentReason {
             }
             TorrentReason::NobodyKnown { next_announce: None } => f.write_str("it knows no peer, and has no tracker to ask"),
             TorrentReason::NobodyConnected { known, next_attempt: Some(wait) } => {
-                write!(f, "none of {known} known peers is connected; the next is tried in {} s", wait.as_secs())
+                write!(f, "none of {} is connected; the next is tried in {} s", count(*known, "known peer"), wait.as_secs())
             }
             TorrentReason::NobodyConnected { known, next_attempt: None } => {
-                write!(f, "none of {known} known peers has answered yet")
+                write!(f, "none of {} has answered yet", count(*known, "known peer"))
             }
-            TorrentReason::NobodyHasMore { peers } => write!(f, "none of {peers} peers has a piece that is missing"),
-            TorrentReason::AllChoke { peers } => write!(f, "all {peers} peers that have something choke us"),
+            TorrentReason::NobodyHasMore { peers } => write!(f, "none of {} has a piece that is missing", count(*peers, "peer")),
+            TorrentReason::AllChoke { peers } => write!(f, "whoever has something chokes us: {}", count(*peers, "peer")),
             TorrentReason::RateLimit => f.write_str("peers would send faster than its rate limit"),
             TorrentReason::DiskBehind => f.write_str("the disk is behind: reading from peers waits for it"),
         }
@@ -273,8 +280,8 @@ impl fmt::Display for DownloadReason {
         match self {
             DownloadReason::HasNothing => f.write_str("has nothing that we want"),
             DownloadReason::ChokesUs => f.write_str("chokes us"),
-            DownloadReason::Snubs { blocks } => write!(f, "owes us {blocks} blocks and sends none"),
-            DownloadReason::Owes { blocks } => write!(f, "owes us {blocks} blocks"),
+            DownloadReason::Snubs { blocks } => write!(f, "owes us {} and sends none", count(*blocks, "block")),
+            DownloadReason::Owes { blocks } => write!(f, "owes us {}", count(*blocks, "block")),
             DownloadReason::AskedElsewhere => f.write_str("all that it has was asked of others"),
         }
     }

@@ -115,7 +115,7 @@ impl fmt::Display for PieceState {
             PieceState::NotWanted => f.write_str("not wanted"),
             PieceState::Storing => f.write_str("all of it came; the disk hashes and writes it"),
             PieceState::Begun { blocks, received, requested } => {
-                write!(f, "{received} of {blocks} blocks came, {requested} are asked for")
+                write!(f, "{received} of {blocks} blocks came, asked for: {requested}")
             }
             PieceState::NobodyHasIt => f.write_str("nobody who is connected has it"),
             PieceState::HoldersChoke => f.write_str("everybody who has it chokes us"),
@@ -127,7 +127,7 @@ impl fmt::Display for PieceState {
 impl fmt::Display for PickOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PickOrder::Random { left } => write!(f, "the next {left} pieces come at random, then the rarest first"),
+            PickOrder::Random { left } => write!(f, "the first pieces come at random (still {left}), then the rarest first"),
             PickOrder::RarestFirst => f.write_str("the rarest piece comes first"),
             PickOrder::Sequential => f.write_str("the first piece comes first, as its owner wants"),
             PickOrder::Endgame => f.write_str("all that is missing is asked for; the last blocks are asked of several peers"),
