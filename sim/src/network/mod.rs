@@ -10,10 +10,12 @@
 mod datagrams;
 mod fluid;
 mod link;
+mod nat;
 mod streams;
 mod turns;
 
 pub use link::Link;
+pub use nat::{Nat, NatKind};
 pub use streams::{End, StreamKey};
 
 use crate::{agenda::Agenda, units::Size};
@@ -99,6 +101,7 @@ struct Place {
     /// Datagrams: when the way out is free again, and how many more are lost in a row.
     datagrams_free: Instant,
     burst_left: u32,
+    mappings: nat::Mappings,
 }
 
 /// No bytes get from any of `from` to any of `to`.
@@ -130,6 +133,8 @@ pub enum Event {
     Datagram {
         /// At this node.
         to: usize,
+        /// Where it was sent to.
+        at: SocketAddr,
         /// From where, as it says.
         from: SocketAddr,
         /// What it says.
@@ -231,6 +236,7 @@ impl Network {
             inbound_free: Instant::ZERO,
             datagrams_free: Instant::ZERO,
             burst_left: 0,
+            mappings: nat::Mappings::default(),
         });
     }
 
@@ -290,7 +296,7 @@ impl Network {
             Event::Flowed(key, side, stamp) => self.flowed(key, side, stamp, agenda),
             Event::Settle => self.settle(agenda),
             Event::Reset(key, side) => self.reset(key, side, StreamError::Reset),
-            Event::Datagram { to, from, payload } => self.datagram_arrives(to, from, payload),
+            Event::Datagram { to, at, from, payload } => self.datagram_arrives(to, at, from, payload, agenda.now()),
         }
     }
 

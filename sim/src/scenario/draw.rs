@@ -4,7 +4,7 @@ use super::{Fault, Group, Policy, Role, Scenario, Torrent, TrackerKind, Trouble}
 use crate::{
     adversary::Mischief,
     disk::{self, DiskFault},
-    network::{self, Level, Link},
+    network::{self, Level, Link, Nat, NatKind},
     services::TrackerFault,
     units::{Rate, Size, Span},
 };
@@ -102,7 +102,15 @@ impl Draw {
             reorder: self.one_of(&[0, 0, 20]),
             duplicate: self.one_of(&[0, 0, 20]),
             largest_datagram: None,
-            reachable: true,
+            nat: None,
+        }
+    }
+
+    fn nat(&mut self) -> Nat {
+        Nat {
+            kind: self.one_of(&[NatKind::FullCone, NatKind::PortRestricted, NatKind::Symmetric]),
+            udp_idle: Span::seconds(self.between(10, 300)),
+            tcp_idle: Span::seconds(self.one_of(&[30, 60, 300, 7440])),
         }
     }
 
@@ -153,7 +161,7 @@ impl Draw {
                 knows: self.maybe(50, |_| vec!["seed".to_owned()]).unwrap_or_default(),
                 magnet: self.chance(20),
                 v6: self.chance(10) && both_families,
-                link: Link { reachable: self.chance(85), ..self.link() },
+                link: Link { nat: self.maybe(25, Draw::nat), ..self.link() },
                 disk: self.disk(),
                 policy: self.policy(),
                 ..Group::default()

@@ -4,7 +4,7 @@ use super::{Group, Policy, Scenario};
 use crate::{
     checks::Violation,
     disk,
-    network::{self, Link},
+    network::{self, Link, Nat},
     units::{Size, Span},
 };
 
@@ -91,9 +91,10 @@ impl Scenario {
             group(&|group| group.policy = Policy::default());
             group(&|group| group.disk = disk::Settings::default());
             group(&|group| group.disk = disk::Settings { crash_at: group.disk.crash_at, ..disk::Settings::default() });
-            group(&|group| group.link = Link { reachable: group.link.reachable, ..Link::default() });
+            group(&|group| group.link = Link { nat: group.link.nat.clone(), ..Link::default() });
             group(&|group| group.link = Link { up: group.link.up, down: group.link.down, ..plain.link.clone() });
-            group(&|group| group.link.reachable = true);
+            group(&|group| group.link.nat = None);
+            group(&|group| group.link.nat = group.link.nat.as_ref().map(|_| Nat::default()));
             group(&|group| (group.arrives, group.every) = (Span::ZERO, Span::ZERO));
             group(&|group| group.magnet = false);
             group(&|group| group.v6 = false);
