@@ -69,5 +69,5 @@ pub use payload::Payload;
 pub use report::{Cost, Distribution, Report, Sample};
 pub use run::Run;
 pub use scenario::{Scenario, ScenarioError};
-pub use services::TrackerFault;
+pub use services::{NameFault, TrackerFault, WebFault, WebSeed};
 pub use world::{NodeId, Options, Statistics, World};

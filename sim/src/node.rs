@@ -7,7 +7,10 @@ use rustor_core::{
     record::{Recorder, Transcript},
     time::Instant,
 };
-use std::net::SocketAddr;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 /// One participant: who it is, where, and what thinks for it.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) mutations: u64,
     /// It knows its torrents by their magnet links only.
     pub(crate) magnet: bool,
+    /// Whom its tracker, or its owner, has told it of.
+    pub(crate) named: BTreeSet<IpAddr>,
     /// It died of its disk, and will be back.
     pub(crate) returns: bool,
 }

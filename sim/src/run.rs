@@ -100,6 +100,8 @@ impl<'a> Run<'a> {
         if scenario.torrent.tracker != TrackerKind::None {
             world.add_tracker_with(scenario.torrent.interval);
         }
+        let payload = scenario.payload();
+        scenario.web_seeds.iter().for_each(|seed| world.add_web_seed(seed, &payload));
         for (index, (group, number, _)) in cast.iter().enumerate() {
             let group = &scenario.groups[*group];
             let at = Duration::from_micros(group.arrives.0 + group.every.0 * u64::from(*number));
@@ -115,7 +117,6 @@ impl<'a> Run<'a> {
         let sample_interval = Duration::from_micros((ideal / 40).clamp(500_000, 30_000_000));
         world.agenda.after(sample_interval, Happening::Step(Step::Sample));
         let end = scenario.ends.map_or(scenario.settled() + scenario.bound(), |ends| ends.0);
-        let payload = scenario.payload();
         let (samples, links, end) = (Vec::new(), Vec::new(), Instant::from_micros(end));
         Run {
             scenario,
@@ -260,6 +261,8 @@ impl<'a> Run<'a> {
                 }
             }
             Trouble::Tracker(fault) => self.set_tracker(Some(*fault)),
+            Trouble::Names(fault) => self.world.set_name_fault(Some(*fault)),
+            Trouble::Web { server, fault } => self.world.set_web_fault(server, Some(*fault)),
         }
     }
 
@@ -287,6 +290,8 @@ impl<'a> Run<'a> {
             }
             Trouble::Disk { nodes, .. } => self.nodes(nodes).into_iter().for_each(|node| self.world.nodes[node].disk.set_fault(None)),
             Trouble::Tracker(_) => self.set_tracker(None),
+            Trouble::Names(_) => self.world.set_name_fault(None),
+            Trouble::Web { server, .. } => self.world.set_web_fault(server, None),
             Trouble::Sever(_) | Trouble::Rot { .. } => {}
         }
     }
@@ -404,7 +409,7 @@ impl<'a> Run<'a> {
         held.flat_map(|verified| verified.iter()).for_each(|piece| {
             missing.remove(&piece);
         });
-        missing.is_empty()
+        missing.is_empty() || self.world.web_seed_serves()
     }
 
     /// The longest time that an honest leecher took, in microseconds.

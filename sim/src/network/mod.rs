@@ -256,6 +256,18 @@ impl Network {
         self.places[node].dark = dark;
     }
 
+    /// Whether a node's link is off.
+    pub(crate) fn is_dark(&self, node: usize) -> bool {
+        self.places[node].dark
+    }
+
+    /// Books room on a node's way in for what comes from beyond the network; when it is all there.
+    pub(crate) fn book_inbound(&mut self, node: usize, bytes: u64, now: Instant) -> Instant {
+        let place = &mut self.places[node];
+        place.inbound_free = now.max(place.inbound_free) + transmission(bytes, place.link.down);
+        place.inbound_free
+    }
+
     /// Lets a node refuse all that connect, or not any more.
     pub fn set_deaf(&mut self, node: usize, deaf: bool) {
         self.places[node].deaf = deaf;
@@ -301,7 +313,7 @@ impl Network {
     }
 
     /// Whether bytes get from one node to the other now.
-    fn passable(&self, from: usize, to: usize) -> bool {
+    pub(crate) fn passable(&self, from: usize, to: usize) -> bool {
         let cut = |cut: &Cut| cut.from.contains(&from) && cut.to.contains(&to);
         !self.places[from].dark && !self.places[to].dark && !self.cuts.iter().any(cut)
     }

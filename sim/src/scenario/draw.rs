@@ -5,7 +5,7 @@ use crate::{
     adversary::Mischief,
     disk::{self, DiskFault},
     network::{self, Level, Link, Nat, NatKind},
-    services::TrackerFault,
+    services::{NameFault, TrackerFault, WebFault, WebSeed},
     units::{Rate, Size, Span},
 };
 use rustor_core::rng::{Purpose, Rng, Seed};
@@ -28,6 +28,7 @@ impl Scenario {
             torrent,
             network: draw.network(),
             groups,
+            web_seeds: draw.web_seeds(),
             faults: Vec::new(),
         };
         for _ in 0..draw.below(5) {
@@ -188,13 +189,39 @@ impl Draw {
         groups
     }
 
+    fn web_seeds(&mut self) -> Vec<WebSeed> {
+        let count = self.one_of(&[0, 0, 0, 1, 2]);
+        let seed = |number| WebSeed {
+            name: format!("web-{number}"),
+            up: self.maybe(80, |draw| Rate(draw.between(64, 4096) << 10)),
+            delay: Span(self.between(0, 150_000)),
+        };
+        (0..count).map(seed).collect()
+    }
+
+    fn web_fault(&mut self) -> WebFault {
+        match self.below(11) {
+            0 => WebFault::Absent,
+            1 => WebFault::Silent,
+            2 => WebFault::Slow(Span::seconds(self.between(1, 60))),
+            3 => WebFault::WrongBytes,
+            4 => WebFault::Missing,
+            5 => WebFault::Busy { retry: self.one_of(&[0, 5, 600]) },
+            6 => WebFault::IgnoresRanges,
+            7 => WebFault::Truncated,
+            8 => WebFault::Endless,
+            9 => WebFault::WrongLength,
+            _ => WebFault::Moved,
+        }
+    }
+
     fn fault(&mut self, scenario: &Scenario) -> Fault {
         let victims: Vec<String> =
             scenario.groups.iter().filter(|group| !matches!(group.role, Role::Adversary(_))).map(|group| group.name.clone()).collect();
         let leechers: Vec<String> = victims.iter().filter(|name| *name != "seed").cloned().collect();
         let (at, mut lasts) = (Span(self.below(60_000_000)), Some(Span(self.between(1000, 200_000_000))));
         let anybody = self.one_of(&victims);
-        let trouble = match self.below(11) {
+        let trouble = match self.below(if scenario.web_seeds.is_empty() { 12 } else { 14 }) {
             0 => Trouble::Crash(anybody),
             1 => Trouble::PowerFailure(self.one_of(&leechers)),
             2 => Trouble::Dark(anybody),
@@ -210,6 +237,16 @@ impl Draw {
                 lasts = None;
                 Trouble::Rot { nodes: self.one_of(&leechers), bits: self.between(1, 20) as u32 }
             }
+            11 => Trouble::Names(match self.below(4) {
+                0 => NameFault::Absent,
+                1 => NameFault::Slow(Span::seconds(self.between(1, 30))),
+                2 => NameFault::Unknown,
+                _ => NameFault::Wrong,
+            }),
+            12 | 13 => {
+                let server = self.one_of(&scenario.web_seeds).name;
+                Trouble::Web { server, fault: self.web_fault() }
+            }
             _ => {
                 let slow = TrackerFault::Slow(Span::seconds(self.between(1, 60)));
                 Trouble::Tracker(self.one_of(&[
@@ -218,6 +255,11 @@ impl Draw {
                     TrackerFault::Garbage,
                     TrackerFault::Lying,
                     TrackerFault::Refusing,
+                    TrackerFault::Moved,
+                    TrackerFault::Status(503),
+                    TrackerFault::Truncated,
+                    TrackerFault::Huge,
+                    TrackerFault::NoAddress,
                 ]))
             }
         };

@@ -47,7 +47,7 @@ use crate::{
     disk::{self, DiskFault},
     network::{self, Link},
     payload::Payload,
-    services::TrackerFault,
+    services::{NameFault, TrackerFault, WebFault, WebSeed},
     units::{Size, Span},
 };
 use rustor_core::config::Config;
@@ -83,6 +83,9 @@ pub struct Scenario {
     /// Who is there.
     #[serde(rename = "group")]
     pub groups: Vec<Group>,
+    /// Web servers that have the files, too.
+    #[serde(default, rename = "web-seed", skip_serializing_if = "Vec::is_empty")]
+    pub web_seeds: Vec<WebSeed>,
     /// What goes wrong.
     #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -324,6 +327,15 @@ pub enum Trouble {
     },
     /// The tracker does not do what it should.
     Tracker(TrackerFault),
+    /// Name servers do not do what they should.
+    Names(NameFault),
+    /// A web server does not do what it should.
+    Web {
+        /// Its name.
+        server: String,
+        /// What is wrong.
+        fault: WebFault,
+    },
 }
 
 /// What a scenario has on the agenda.
@@ -398,7 +410,8 @@ impl Scenario {
             TrackerKind::Udp => "udp://tracker.sim:6969/announce",
             TrackerKind::None => "",
         };
-        Payload::with_files("payload", &lengths, self.torrent.piece.0 as usize, self.seed, tracker, self.torrent.private)
+        let (piece, web_seeds): (_, Vec<String>) = (self.torrent.piece.0 as usize, self.web_seeds.iter().map(WebSeed::url).collect());
+        Payload::with_web_seeds("payload", &lengths, piece, self.seed, tracker, self.torrent.private, &web_seeds)
     }
 
     /// All bytes of the torrent.
@@ -432,6 +445,10 @@ impl Scenario {
                 }
             }
             all += up * count;
+        }
+        for server in &self.web_seeds {
+            let up = server.up.map_or(unlimited, |rate| u128::from(rate.0));
+            (seeds, all) = (seeds + up, all + up);
         }
         let length = u128::from(self.length()) * 1_000_000;
         let seconds = [length / seeds.max(1), length / slowest.max(1), leechers * length / all.max(1)];
@@ -482,7 +499,19 @@ impl Scenario {
                 return Err(format!("\"{}\" has a link that carries nothing", group.name));
             }
         }
+        for (index, server) in self.web_seeds.iter().enumerate() {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            let others = &self.web_seeds[..index];
+            if server.name.is_empty() || !server.name.chars().all(plain) || others.iter().any(|other| other.name == server.name) {
+                return Err(format!("web seed {} needs a name of its own, of a to z, 0 to 9 and -", index + 1));
+            }
+        }
         for fault in &self.faults {
+            if let Trouble::Web { server, .. } = &fault.trouble
+                && !self.web_seeds.iter().any(|known| known.name == *server)
+            {
+                return Err(format!("a fault concerns the web seed \"{server}\", which is not there"));
+            }
             if let Some(unknown) = fault.trouble.names().into_iter().find(|name| self.named(name).is_empty() && !self.is_empty_group(name))
             {
                 return Err(format!("a fault concerns \"{unknown}\", which is not there"));
@@ -505,7 +534,7 @@ impl Trouble {
                 vec![nodes]
             }
             Trouble::Partition { from, to, .. } => vec![from, to],
-            Trouble::Tracker(_) => Vec::new(),
+            Trouble::Tracker(_) | Trouble::Names(_) | Trouble::Web { .. } => Vec::new(),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A failing scenario is made smaller as long as it fails in the same way.
 
-use super::{Group, Policy, Scenario};
+use super::{Group, Policy, Scenario, Trouble};
 use crate::{
     checks::Violation,
     disk,
     network::{self, Link, Nat},
+    services::WebSeed,
     units::{Size, Span},
 };
 
@@ -66,6 +67,14 @@ impl Scenario {
                 scenario.faults.retain(|fault| !fault.trouble.names().contains(&name.as_str()));
                 scenario.groups.iter_mut().for_each(|group| group.knows.retain(|known| known != name));
             });
+        }
+        for index in 0..self.web_seeds.len() {
+            let name = &self.web_seeds[index].name;
+            with(&|scenario| {
+                scenario.web_seeds.remove(index);
+                scenario.faults.retain(|fault| !matches!(&fault.trouble, Trouble::Web { server, .. } if server == name));
+            });
+            with(&|scenario| scenario.web_seeds[index] = WebSeed { name: name.clone(), ..WebSeed::default() });
         }
         for index in 0..self.groups.len() {
             let count = self.groups[index].count;
