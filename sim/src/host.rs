@@ -1,7 +1,10 @@
 //! A host around an engine: tells it what happens, does what it wants, and looks at both with the checks.
 
 use crate::{
-    checks::{Invariant, check},
+    checks::{
+        Invariant, check,
+        limits::{DOWN, UP},
+    },
     network::Notice,
     node::{Brain, Node},
     world::{Happening, World},
@@ -59,10 +62,20 @@ impl World {
             recorder.input(now, &input, recording);
         }
         host.contract.input(&input);
+        let mut came = match &input {
+            Input::FetchBody { result: Ok(buffer), .. } => buffer.data.len() as u64,
+            _ => 0,
+        };
         if let Input::Read { connection, result: Ok(buffer) } = &input
             && let Some(line) = host.contract.line(*connection)
         {
+            let [before, _] = line.witness.payload();
             line.witness.reads(&buffer.data, pieces);
+            came += line.witness.payload()[0] - before;
+        }
+        if host.limits.any() {
+            let over = host.limits.pass(DOWN, came, now);
+            self.checks.hold(now, &state.name, Invariant::RateLimits, over.is_none(), || format!("{over:?} bytes too many came in"));
         }
         #[cfg(feature = "planted-bugs")]
         let input = match &mut host.tamper {
@@ -169,12 +182,14 @@ impl World {
             }
             Action::Write { connection, mut buffers } => {
                 let Some(line) = host.contract.line(connection) else { return };
-                let mut finding = line.witness.writes(&buffers, config);
-                if self.garbled && matches!(finding, Err((Invariant::RequestsEndOnce, _))) {
-                    // What was garbled on the way, neither side can be held to.
-                    finding = Ok(());
-                }
+                let [_, before] = line.witness.payload();
+                let finding = line.witness.writes(&buffers, config);
+                let [_, after] = line.witness.payload();
                 let end = line.end;
+                if host.limits.any() {
+                    let over = host.limits.pass(UP, after - before, now);
+                    self.checks.hold(now, name, Invariant::RateLimits, over.is_none(), || format!("{over:?} bytes too many went out"));
+                }
                 if private {
                     // With the number 0 it is taken back.
                     let offer = |window: &[u8]| window.starts_with(b"ut_pexi") && window[7] != b'0';
@@ -309,6 +324,12 @@ impl World {
                 format!("the engine counts {ours:?}, on the wire went {theirs:?}")
             });
             self.checks.take(now, name, Invariant::Recount, finding);
+            if let Some(availability) = host.availability(*torrent) {
+                let held: Vec<u32> = (0..pieces).map(|piece| lines.iter().filter(|line| line.witness.has(piece)).count() as u32).collect();
+                self.checks.hold(now, name, Invariant::Availability, availability == held, || {
+                    format!("the engine counts {availability:?}, peers said {held:?}")
+                });
+            }
             let (counted, said): (usize, usize) =
                 (peers.iter().map(|peer| peer.requests as usize).sum(), lines.iter().map(|line| line.witness.asked()).sum());
             // What is about to be cancelled counts no more; and by the fast extension, nor does what is about to be rejected.

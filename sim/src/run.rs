@@ -183,10 +183,13 @@ impl<'a> Run<'a> {
                 let id = self.world.engine_node(name, link, config, disk, details.v6);
                 self.world.nodes[id.0].magnet = details.magnet;
                 self.world.nodes[id.0].mutations = details.mutations.into();
-                self.world.garbled |= details.mutations > 0;
                 #[cfg(feature = "planted-bugs")]
                 if let (Some(bug), Some(host)) = (self.bug, self.world.nodes[id.0].host_mut()) {
                     host.tamper = Some(crate::planted::Tamper::new(bug));
+                    if bug == crate::planted::PlantedBug::IgnoresLimits {
+                        let limits = rustor_core::config::Limits { rates: Default::default(), ..host.engine.config().limits };
+                        self.world.command(id, rustor_core::command::Command::SetLimits(limits));
+                    }
                 }
                 let disk = &mut self.world.nodes[id.0].disk;
                 match role {

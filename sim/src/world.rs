@@ -1,7 +1,7 @@
 use crate::{
     adversary::{Adversary, Mischief},
     agenda::Agenda,
-    checks::{Checks, Invariant, contract::Contract},
+    checks::{Checks, Invariant, contract::Contract, limits::Limits},
     disk::{self, Disk},
     network::{self, End, Link, Network, Traffic},
     node::{Brain, Host, Node},
@@ -48,8 +48,6 @@ pub struct World {
     /// What was said by engines that are gone.
     past: Sha1,
     pub(crate) statistics: Statistics,
-    /// Some node's writes go out changed.
-    pub(crate) garbled: bool,
     /// What is wrong with name servers.
     pub(crate) names: Option<NameFault>,
     pub(crate) web_servers: Vec<WebServer>,
@@ -143,7 +141,6 @@ impl World {
             options,
             past: Sha1::new(),
             statistics: Statistics::default(),
-            garbled: false,
             names: None,
             web_servers: Vec::new(),
             tracker: None,
@@ -419,6 +416,7 @@ impl World {
         Host {
             engine: Engine::new(config.clone(), seed, now),
             contract: Contract::default(),
+            limits: Limits::new(config.limits.rates, now),
             transcript: Transcript::new(seed, config, now),
             recording: recorder.map(|recorder| (recorder, recording)),
             events: Vec::new(),

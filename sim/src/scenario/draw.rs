@@ -142,6 +142,8 @@ impl Draw {
             resume_interval: self.maybe(30, |draw| Span::millis(draw.between(100, 10_000))),
             half_open_limit: self.maybe(10, |draw| draw.between(1, 5) as u32),
             snub_timeout: self.maybe(10, |draw| Span::seconds(draw.between(5, 60))),
+            download_limit: self.maybe(10, |draw| Rate(draw.between(16, 1024) << 10)),
+            upload_limit: self.maybe(10, |draw| Rate(draw.between(16, 1024) << 10)),
             ..Policy::default()
         }
     }

@@ -48,7 +48,7 @@ use crate::{
     network::{self, Link},
     payload::Payload,
     services::{NameFault, TrackerFault, WebFault, WebSeed},
-    units::{Size, Span},
+    units::{Rate, Size, Span},
 };
 use rustor_core::config::Config;
 use serde::{Deserialize, Serialize};
@@ -253,6 +253,10 @@ policy! {
     have_delay: Span => |config, value| config.have_delay = value.duration();
     /// Time between saves of resume data.
     resume_interval: Span => |config, value| config.resume_interval = value.duration();
+    /// The most that is received, from all peers together.
+    download_limit: Rate => |config, value| config.limits.rates.download = Some(value.0);
+    /// The most that is sent, to all peers together.
+    upload_limit: Rate => |config, value| config.limits.rates.upload = Some(value.0);
     /// Try a peer again after this.
     reconnect_interval: Span => |config, value| config.reconnect_interval = value.duration();
     /// Connections being opened at once.
@@ -495,7 +499,7 @@ impl Scenario {
             if let Some(unknown) = group.knows.iter().find(|name| self.named(name).is_empty() && !self.is_empty_group(name)) {
                 return Err(format!("\"{}\" knows \"{unknown}\", which is not there", group.name));
             }
-            if [group.link.up, group.link.down].contains(&Some(crate::units::Rate(0))) {
+            if [group.link.up, group.link.down].contains(&Some(Rate(0))) {
                 return Err(format!("\"{}\" has a link that carries nothing", group.name));
             }
         }
