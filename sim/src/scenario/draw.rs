@@ -170,6 +170,15 @@ impl Draw {
                 ..Group::default()
             });
         }
+        if self.chance(10) {
+            groups.push(Group {
+                name: "free-riders".into(),
+                count: self.between(1, 2) as u32,
+                link: self.link(),
+                policy: Policy { upload_slots: Some(0), ..self.policy() },
+                ..Group::default()
+            });
+        }
         if self.chance(15) {
             groups.push(Group {
                 name: "mutants".into(),
