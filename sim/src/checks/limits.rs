@@ -26,7 +26,7 @@ impl Limits {
     pub(crate) fn new(rates: RateLimits, now: Instant) -> Limits {
         let way = |rate: Option<u64>, burst: fn(u64) -> u64| Way { limit: rate.map(|rate| (rate, burst(rate))), level: 0, since: now };
         // An engine saves up a quarter of a second's worth, lets web seeds begin with half a second's, and pays for reads before anything comes.
-        Limits { ways: [way(rates.download, |rate| rate + 2 * BLOCK), way(rates.upload, |rate| rate / 4 + BLOCK)] }
+        Limits { ways: [way(rates.download, |rate| rate * 3 / 4 + 2 * BLOCK), way(rates.upload, |rate| rate / 4 + BLOCK)] }
     }
 
     /// Whether anything is limited.

@@ -195,6 +195,12 @@ impl Disk {
         self.fault = fault;
     }
 
+    /// Lets the disk work from now on.
+    pub(crate) fn heal(&mut self) {
+        self.fault = None;
+        (self.settings.errors, self.settings.misdirected) = (0, 0);
+    }
+
     /// Takes a job in. It is due after the delay that is returned; the second says whether the node dies of it.
     pub fn begin(&mut self, job: DiskJobId, torrent: TorrentId, operation: DiskOperation, rng: &mut Rng) -> (Duration, bool) {
         self.jobs += 1;

@@ -283,6 +283,15 @@ impl Network {
         self.cuts.retain(|cut| cut.name != name);
     }
 
+    /// Lets everything through again between these nodes; what they are cut off from otherwise, they still are.
+    pub fn heal(&mut self, nodes: &[usize]) {
+        for Cut { name, from, to } in std::mem::take(&mut self.cuts) {
+            let (inner, outer) = from.into_iter().partition(|node| nodes.contains(node));
+            let beyond = to.iter().copied().filter(|node| !nodes.contains(node)).collect();
+            self.cuts.extend([Cut { name, from: outer, to }, Cut { name, from: inner, to: beyond }]);
+        }
+    }
+
     /// What a node is to be told next.
     pub fn notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()

@@ -274,7 +274,9 @@ impl Draw {
                 ]))
             }
         };
-        Fault { at, lasts, trouble }
+        // Some are for good.
+        let for_good = trouble.lasts() && self.chance(15);
+        Fault { at, lasts: lasts.filter(|_| !for_good), trouble }
     }
 }
 

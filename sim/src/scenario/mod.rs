@@ -349,6 +349,8 @@ pub(crate) enum Step {
     Arrive(usize),
     /// A node that died comes back.
     Revive(usize),
+    /// Everything that was to happen has happened.
+    Heal,
     /// A fault begins, or is over.
     Begin(usize),
     End(usize),
@@ -530,6 +532,11 @@ impl Scenario {
 }
 
 impl Trouble {
+    /// Whether it goes on until somebody ends it.
+    pub(crate) fn lasts(&self) -> bool {
+        !matches!(self, Trouble::Sever(_) | Trouble::Rot { .. })
+    }
+
     /// The nodes that it names.
     pub(crate) fn names(&self) -> Vec<&str> {
         match self {

@@ -189,6 +189,12 @@ impl World {
         self.web_servers.iter_mut().for_each(|server| server.downloads.retain(|(of, _), _| *of != node));
     }
 
+    /// What those send that do what they should, in bytes a second.
+    pub(crate) fn web_rate(&self) -> u64 {
+        let sound = self.web_servers.iter().filter(|server| server.fault.is_none() && !server.lied);
+        sound.map(|server| server.settings.up.map_or(u64::from(u32::MAX), |rate| rate.0)).sum()
+    }
+
     /// Whether some web server has everything and does what it should.
     pub(crate) fn web_seed_serves(&self) -> bool {
         self.web_servers.iter().any(|server| server.fault.is_none() && !server.lied)
