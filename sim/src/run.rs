@@ -31,6 +31,8 @@ pub struct Run<'a> {
     cast: Vec<(usize, u32, Option<usize>)>,
     samples: Vec<Sample>,
     sample_interval: Duration,
+    /// Which group each node is of.
+    groups: BTreeMap<usize, usize>,
     /// Faults that have begun and not ended.
     active: BTreeSet<usize>,
     /// Nodes with which something is wrong.
@@ -139,6 +141,7 @@ impl<'a> Run<'a> {
             cast,
             samples: Vec::new(),
             sample_interval,
+            groups: BTreeMap::new(),
             active: BTreeSet::new(),
             changed: BTreeSet::new(),
             healed: Vec::new(),
@@ -224,6 +227,7 @@ impl<'a> Run<'a> {
             }
         };
         self.cast[member].2 = Some(node);
+        self.groups.insert(node, group);
     }
 
     /// The addresses that nodes of a group know when they come: those of the groups that they are said to know; adversaries know
@@ -347,7 +351,7 @@ impl<'a> Run<'a> {
 
     /// Which group a node is of.
     fn group_of(&self, node: usize) -> Option<usize> {
-        self.cast.iter().find(|(_, _, here)| *here == Some(node)).map(|(group, _, _)| *group)
+        self.groups.get(&node).copied()
     }
 
     /// Honest leechers, here or to come.

@@ -39,7 +39,7 @@ impl Run<'_> {
         self.world.network.heal(&core.members);
         core.members.iter().for_each(|node| self.world.nodes[*node].disk.heal());
         self.refresh();
-        self.end = now + if core.is_whole { Duration::from_micros(self.bound(&core)) } else { IN_VAIN };
+        self.end = now + if core.is_whole && !core.leechers.is_empty() { Duration::from_micros(self.bound(&core)) } else { IN_VAIN };
         self.core = Some(core);
     }
 
@@ -137,7 +137,7 @@ impl Run<'_> {
             (up, rate(link.down, limits.rates.download))
         };
         let length = u128::from(self.scenario.length());
-        let slowest = core.leechers.iter().map(|node| rates(*node).1).min().unwrap_or(1);
+        let slowest = core.leechers.iter().map(|node| rates(*node).1).min().unwrap_or(u128::MAX);
         let all: u128 = core.members.iter().map(|node| rates(*node).0).sum();
         let mut least = (length / slowest.max(1)).max(length * core.leechers.len() as u128 * 1_000_000 / all.max(1) / 1_000_000);
         if !self.world.web_seed_serves() {
@@ -166,7 +166,7 @@ impl Scenario {
         let back_off = self.settled().min(1_800_000_000);
         // A tracker that names nobody is asked again after its interval. Whoever is silent is given up after two or three minutes, a few
         // of them one after the other.
-        self.torrent.interval.0 + back_off + 600_000_000
+        self.torrent.interval.0 + back_off + 300_000_000
     }
 
     /// The latest that the run may be healed, for who wants to know beforehand.

@@ -122,7 +122,8 @@ impl Draw {
             sector: Size(self.one_of(&[512, 4096])),
             write_back: Span::seconds(self.between(0, 30)),
             errors: self.one_of(&[0, 0, 0, 0, 20]),
-            misdirected: 0,
+            short_reads: self.one_of(&[0, 0, 100]),
+            misdirected: if self.chance(5) { 20 } else { 0 },
             crash_at: self.maybe(15, |draw| draw.between(1, 60)),
         }
     }
@@ -151,7 +152,7 @@ impl Draw {
     /// One group with everything that can be reached, leechers of some kinds, and mostly somebody who means ill.
     fn groups(&mut self, both_families: bool) -> Vec<Group> {
         let link = self.link();
-        let sound = disk::Settings { errors: 0, crash_at: None, ..self.disk() };
+        let sound = disk::Settings { errors: 0, misdirected: 0, crash_at: None, ..self.disk() };
         let mut groups =
             vec![Group { name: "seed".into(), role: Role::Seed, link, disk: sound, policy: self.policy(), ..Group::default() }];
         for number in 0..self.between(1, 3) {
@@ -243,7 +244,7 @@ impl Draw {
                 lasts = None;
                 Trouble::Sever(anybody)
             }
-            8 => Trouble::Disk { nodes: anybody, fault: self.one_of(&[DiskFault::Full, DiskFault::Broken]) },
+            8 => Trouble::Disk { nodes: anybody, fault: self.one_of(&[DiskFault::Full, DiskFault::Broken, DiskFault::Short]) },
             9 => {
                 lasts = None;
                 Trouble::Rot { nodes: self.one_of(&leechers), bits: self.between(1, 20) as u32 }

@@ -13,6 +13,7 @@ pub use web::{WebFault, WebSeed};
 use crate::{
     network::Notice,
     node::Brain,
+    payload::Payload,
     world::{Happening, World},
 };
 use rustor_core::{
@@ -38,7 +39,8 @@ impl World {
             Action::Http { request, url, timeout_millis, .. } => {
                 let timeout = Duration::from_millis(timeout_millis.into());
                 let (delay, result) = self.get(node, &url, timeout);
-                if let Ok(HttpReply { status, body }) = &result
+                if self.something_is_private()
+                    && let Ok(HttpReply { status, body }) = &result
                     && let Ok(answer) = http::decode_announce(*status, body, usize::MAX)
                 {
                     self.nodes[node].named.extend(answer.peers.iter().map(|peer| peer.address.ip()));
@@ -57,6 +59,11 @@ impl World {
             _ => return,
         };
         self.agenda.after(delay, Happening::Input(node, life, Box::new(input)));
+    }
+
+    /// Only of private torrents it matters of whom a tracker has told.
+    fn something_is_private(&self) -> bool {
+        self.payloads.iter().any(Payload::is_private)
     }
 
     /// What a GET brings, and how long it takes.
@@ -98,6 +105,7 @@ impl World {
     /// A node is told by datagram of peers.
     pub(crate) fn told(&mut self, node: usize, from: SocketAddr, payload: &[u8]) {
         if from.ip() == IpAddr::from(TRACKER_ADDRESS)
+            && self.something_is_private()
             && let Some((udp::Response::Announce(answer), _)) = udp::Response::decode(payload, false, usize::MAX)
         {
             self.nodes[node].named.extend(answer.peers.iter().map(|peer| peer.address.ip()));
