@@ -31,6 +31,8 @@ pub(super) struct Stream {
     ways: [Way; 2],
     /// How often the first packet was sent.
     knocks: u32,
+    /// When something last got through, for routers that forget.
+    used: Instant,
 }
 
 /// What one end sees of a stream.
@@ -101,7 +103,8 @@ impl Network {
         };
         let socket = |node: usize, name| Socket { node: node as u32, name, reading: None, broken: None };
         let sockets = [socket(node, Some(name)), socket(target, None)];
-        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), knocks: 0 });
+        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), knocks: 0, used: agenda.now() });
+        self.nat_connects(node, to.ip(), agenda.now());
         let delay = self.delay(node, target);
         agenda.after(delay, Event::Knock(stream).into());
         Some(End { stream, side: 0 })
@@ -218,7 +221,7 @@ impl Network {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.knocks += 1;
         let knocks = stream.knocks;
-        if !self.places[to].link.reachable || !self.passable(from, to) {
+        if !self.passable(from, to) || !self.nat_lets_in(to, from, agenda.now()) {
             // As operating systems do: again after 1, 3, 7, 15 … seconds.
             if knocks < 6 {
                 agenda.after(Duration::from_secs(1 << (knocks - 1)), Event::Knock(key).into());
@@ -343,7 +346,14 @@ impl Network {
     pub(super) fn due<W: From<Event>>(&mut self, key: StreamKey, side: usize, agenda: &mut Events<W>) {
         let now = agenda.now();
         let Some([from, to]) = self.nodes_of(key, side) else { return };
-        let through = self.passable(from, to) && !self.lost(from);
+        let Some(used) = self.streams.get(key).map(|stream| stream.used) else { return };
+        let passable = self.passable(from, to);
+        if passable && self.nat_forgot(from, used, now) {
+            // The router takes it for a new stream, and the other end knows of none.
+            let delay = self.delay(from, to);
+            return agenda.after(delay, Event::Reset(key, side).into());
+        }
+        let through = passable && !self.nat_forgot(to, used, now) && !self.lost(from);
         let Some(stream) = self.streams.get_mut(key) else { return };
         let way = &mut stream.ways[side];
         let Some(segment) = way.flying.front_mut() else { return };
@@ -356,6 +366,7 @@ impl Network {
             return agenda.after(wait, Event::Due(key, side).into());
         }
         way.stalled = None;
+        stream.used = now;
         if !segment.booked && self.settings.level == Level::Streams && self.places[to].link.down.is_some() {
             segment.booked = true;
             let place = &mut self.places[to];
