@@ -2,6 +2,8 @@
 //!
 //! - **Streams** are reliable and ordered. Each direction is a `Way`: what was written waits there, leaves in segments as the sender's
 //!   link has room, flies, and is read. At most [`Settings::window`] bytes fly or lie unread, which holds back the writer.
+//! - **Long segments** stand for trains of packets: a link that lies idle passes them on as they come, not once they are complete; and
+//!   short messages need not wait until a long segment has left.
 //! - **When a segment leaves** is for the [`Level`] to say: link by link, in turns, or all flows of the world at their fair shares.
 //! - **Datagrams** stand in one queue for the way out, and may be lost, doubled, late, or too long.
 //!
@@ -16,7 +18,7 @@ mod turns;
 pub use link::Link;
 pub use streams::{End, StreamKey};
 
-use crate::{agenda::Agenda, units::Size};
+use crate::{agenda::Agenda, payload::Framed, units::Size};
 use bytes::Bytes;
 use fluid::Fluid;
 use rustor_core::{
@@ -44,6 +46,8 @@ pub struct Network {
     rng: Rng,
     /// What the nodes have not been told yet.
     notices: VecDeque<Notice>,
+    /// What streams mostly carry.
+    framed: Vec<Framed>,
     traffic: Traffic,
     /// A planted bug: so many segments are still to be lost without a trace.
     #[cfg(feature = "planted-bugs")]
@@ -198,6 +202,9 @@ pub struct Traffic {
     pub lost: u64,
 }
 
+/// Messages up to this length do not wait for long segments.
+const NEGLIGIBLE: u64 = 1024;
+
 /// Where the network puts what it waits for.
 pub(crate) type Events<W> = Agenda<W>;
 
@@ -213,6 +220,7 @@ impl Network {
             cuts: Vec::new(),
             rng,
             notices: VecDeque::new(),
+            framed: Vec::new(),
             traffic: Traffic::default(),
             #[cfg(feature = "planted-bugs")]
             leaks: 0,
@@ -232,6 +240,11 @@ impl Network {
             datagrams_free: Instant::ZERO,
             burst_left: 0,
         });
+    }
+
+    /// Blocks of this payload, sent as slices of it behind their heads, are read together with them, without a copy.
+    pub(crate) fn knows(&mut self, framed: Framed) {
+        self.framed.push(framed);
     }
 
     /// A node's link.
