@@ -52,8 +52,11 @@ impl Engine {
                 }
                 return;
             }
+            if torrent.next_connect() > self.now {
+                break;
+            }
             let Some(remote) = torrent.peers.next(self.now, finished) else { break };
-            replaces = false;
+            (torrent.connected_at, replaces) = (Some(self.now), false);
             let connection = self.connections.insert(Connection::outgoing(self.now, remote, id));
             torrent.connections.insert(connection);
             self.half_open += 1;
