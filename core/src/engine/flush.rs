@@ -42,6 +42,7 @@ impl Engine {
         let now = self.now;
         let Some((connection, torrent)) = self.pair(id) else { return 0 };
         if connection.writing {
+            connection.unsaid = true;
             return 0;
         }
         let silent = now.since(connection.last_sent) >= keep_alive_interval;
@@ -83,6 +84,7 @@ impl Engine {
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
             let geometry = torrent.geometry;
+            connection.unsaid = connection.have_cursor < torrent.have_announced;
             sent = blocks(connection, now, room, &mut encoder, |block| {
                 if let Some(seed) = &mut torrent.super_seed {
                     seed.sent(now, id, block.piece, block.length.into(), geometry.piece_size(block.piece).into());
@@ -124,9 +126,12 @@ impl Engine {
     pub(super) fn on_written(&mut self, id: ConnectionId, result: Result<(), StreamError>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.writing = false;
+        let waits = connection.upload.as_ref().is_some_and(|upload| upload.pending() > 0 || upload.is_cut());
         match result {
             Ok(()) => {
-                self.mark_dirty(id);
+                if core::mem::take(&mut connection.unsaid) || waits {
+                    self.mark_dirty(id);
+                }
                 self.listen_on(id);
             }
             Err(error) => self.close(id, CloseReason::Stream(error)),
