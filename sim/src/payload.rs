@@ -84,6 +84,19 @@ impl Payload {
 
     /// A torrent of files of these lengths: one file of this name, or a folder of this name with files `0`, `1` and so on.
     pub fn with_files(name: &str, lengths: &[usize], piece_length: usize, seed: u64, tracker: &str, private: bool) -> Payload {
+        Payload::with_web_seeds(name, lengths, piece_length, seed, tracker, private, &[])
+    }
+
+    /// The same, which web servers have, too, at these URLs.
+    pub fn with_web_seeds(
+        name: &str,
+        lengths: &[usize],
+        piece_length: usize,
+        seed: u64,
+        tracker: &str,
+        private: bool,
+        web_seeds: &[String],
+    ) -> Payload {
         let mut data = vec![0; lengths.iter().sum()];
         Rng::new(Seed::from_u64(seed)).fork(Purpose::Simulation, 0).fill(&mut data);
         let mut torrent = b"d".to_vec();
@@ -109,7 +122,13 @@ impl Payload {
         if private {
             torrent.extend(b"7:privatei1e");
         }
-        torrent.extend(b"ee");
+        torrent.extend(b"e");
+        if !web_seeds.is_empty() {
+            torrent.extend(b"8:url-listl");
+            web_seeds.iter().for_each(|url| torrent.extend(format!("{}:{url}", url.len()).bytes()));
+            torrent.extend(b"e");
+        }
+        torrent.extend(b"e");
         let metainfo = Metainfo::parse(torrent.into()).expect("a torrent made here is well-formed");
         let mut start = 0;
         let files = lengths.iter().enumerate().map(|(number, length)| {
@@ -123,11 +142,12 @@ impl Payload {
         Payload { metainfo, framed: Framed::new(&data, piece_length), data, files }
     }
 
-    /// The torrent's magnet link, with its trackers.
+    /// The torrent's magnet link, with its trackers and web seeds.
     pub fn magnet(&self) -> Magnet {
         let hash: String = self.metainfo.info_hash().0.iter().map(|byte| format!("{byte:02x}")).collect();
         let trackers: String = self.metainfo.trackers.iter().flatten().map(|tracker| format!("&tr={tracker}")).collect();
-        format!("magnet:?xt=urn:btih:{hash}{trackers}").parse().expect("a link made here is well-formed")
+        let web_seeds: String = self.metainfo.web_seeds.iter().map(|url| format!("&ws={url}")).collect();
+        format!("magnet:?xt=urn:btih:{hash}{trackers}{web_seeds}").parse().expect("a link made here is well-formed")
     }
 
     /// Peers come from its trackers alone (BEP 27).

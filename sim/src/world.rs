@@ -1,28 +1,32 @@
 use crate::{
     adversary::{Adversary, Mischief},
     agenda::Agenda,
-    checks::{Checks, Invariant, contract::Contract},
+    checks::{Checks, Invariant, contract::Contract, limits::Limits},
     disk::{self, Disk},
     network::{self, End, Link, Network, Traffic},
     node::{Brain, Host, Node},
     payload::Payload,
     scenario::Step,
-    services::{TRACKER_ADDRESS, Tracker},
+    services::{NameFault, TRACKER_ADDRESS, Tracker, WebServer},
     units::Span,
 };
+use bytes::Bytes;
 use rustor_core::{
     command::{AddTorrent, Command, Reply, TorrentSource},
     config::Config,
     engine::Engine,
     event::Event,
-    id::{DiskJobId, TorrentId},
+    id::{DiskJobId, FetchId, TorrentId},
     input::Input,
     record::{Recorder, Transcript},
     rng::{Purpose, Rng, Seed},
     time::{Duration, Instant},
 };
 use sha1::{Digest, Sha1};
-use std::net::{Ipv6Addr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv6Addr, SocketAddr},
+};
 
 /// Which node of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +48,9 @@ pub struct World {
     /// What was said by engines that are gone.
     past: Sha1,
     pub(crate) statistics: Statistics,
-    /// Some node's writes go out changed.
-    pub(crate) garbled: bool,
+    /// What is wrong with name servers.
+    pub(crate) names: Option<NameFault>,
+    pub(crate) web_servers: Vec<WebServer>,
     /// Which node is the tracker.
     pub(crate) tracker: Option<usize>,
     /// Steps that the agenda has come to, for whoever runs the scenario.
@@ -57,6 +62,8 @@ pub struct World {
 pub struct Options {
     /// Keep what each engine is told, to replay it.
     pub record: bool,
+    /// Keep what the engine of the node with this name is told.
+    pub record_node: Option<String>,
     /// Keep the events that engines tell.
     pub keep_events: bool,
     /// Draw the order of what happens at the same microsecond.
@@ -87,6 +94,10 @@ pub(crate) enum Happening {
     /// An engine is to be woken.
     Wake(usize, u32),
     Disk(usize, u32, DiskJobId),
+    /// What a node wanted to read of a file on the web is there.
+    Fetched(usize, u32, FetchId),
+    /// A tracker's answer goes out.
+    Reply(usize, SocketAddr, Bytes),
     /// A node's owner lets a failed torrent go on.
     Resume(usize, u32, TorrentId),
     /// An adversary's time has come.
@@ -108,7 +119,14 @@ pub(crate) const FOLDER: &str = "downloads";
 
 impl Default for Options {
     fn default() -> Options {
-        Options { record: false, keep_events: true, shuffle_ties: false, network: network::Settings::default(), power_may_fail: false }
+        Options {
+            record: false,
+            record_node: None,
+            keep_events: true,
+            shuffle_ties: false,
+            network: network::Settings::default(),
+            power_may_fail: false,
+        }
     }
 }
 
@@ -132,7 +150,8 @@ impl World {
             options,
             past: Sha1::new(),
             statistics: Statistics::default(),
-            garbled: false,
+            names: None,
+            web_servers: Vec::new(),
             tracker: None,
             due: Vec::new(),
         }
@@ -158,7 +177,7 @@ impl World {
 
     /// Adds a node with an engine.
     pub(crate) fn engine_node(&mut self, name: String, link: Link, config: Config, disk: disk::Settings, v6: bool) -> NodeId {
-        let host = self.start(&config);
+        let host = self.start(&name, &config);
         let node = self.join(name, link, Brain::Engine(Box::new(host)), config, disk, v6);
         let address = self.nodes[node].address;
         self.tell(node, Input::Listening(address));
@@ -216,6 +235,7 @@ impl World {
             mutations: 0,
             returns: false,
             magnet: false,
+            named: BTreeSet::new(),
         });
         number
     }
@@ -283,6 +303,16 @@ impl World {
         self.host(node).recording.as_ref().map(|(_, recording)| recording.as_slice())
     }
 
+    /// The recording of the last life of the node that [`Options::record_node`] names, with a checkpoint at its end. There is none if no
+    /// such node with an engine ever came.
+    pub(crate) fn finish_recording(&mut self) -> Option<Vec<u8>> {
+        let name = self.options.record_node.clone()?;
+        let node = self.nodes.iter_mut().find(|node| node.name == name)?;
+        let (recorder, recording) = node.host_mut()?.recording.as_mut()?;
+        recorder.checkpoint(recording);
+        Some(std::mem::take(recording))
+    }
+
     fn host(&self, node: NodeId) -> &Host {
         self.nodes[node.0].host().expect("the node has an engine")
     }
@@ -293,6 +323,7 @@ impl World {
         let now = self.now();
         let node = node.0;
         self.nodes[node].started.get_or_insert(now);
+        self.nodes[node].named.extend(peers.iter().map(SocketAddr::ip));
         let source: TorrentSource = if self.nodes[node].magnet { payload.magnet().into() } else { payload.metainfo.clone().into() };
         let resume = self.nodes[node].disk.resume(FOLDER);
         let add = AddTorrent { resume, peers: peers.to_vec(), ..AddTorrent::new(source, FOLDER) };
@@ -348,6 +379,7 @@ impl World {
         for end in ends {
             if power { self.network.vanish(end, &mut self.agenda) } else { self.network.close(end, &mut self.agenda) }
         }
+        self.end_fetches(node);
         self.network.set_dark(node, power);
         self.network.set_deaf(node, true);
         let (torrents, payloads) = (&self.nodes[node].torrents.clone(), &self.payloads);
@@ -361,8 +393,9 @@ impl World {
         self.network.set_dark(node, false);
         self.network.set_deaf(node, false);
         let config = self.nodes[node].config.clone();
+        let name = self.nodes[node].name.clone();
         #[allow(unused_mut, reason = "only a planted bug changes it")]
-        let mut new = self.start(&config);
+        let mut new = self.start(&name, &config);
         let state = &mut self.nodes[node];
         (state.alive, state.life) = (true, state.life + 1);
         state.torrents.clear();
@@ -396,13 +429,15 @@ impl World {
         }
     }
 
-    fn start(&mut self, config: &Config) -> Host {
+    fn start(&mut self, name: &str, config: &Config) -> Host {
         let (seed, now) = (Seed::from_u64(self.rng.next_u64()), self.now());
         let mut recording = Vec::new();
-        let recorder = self.options.record.then(|| Recorder::new(seed, config, now, &mut recording));
+        let wanted = self.options.record || self.options.record_node.as_deref() == Some(name);
+        let recorder = wanted.then(|| Recorder::new(seed, config, now, &mut recording));
         Host {
             engine: Engine::new(config.clone(), seed, now),
             contract: Contract::default(),
+            limits: Limits::new(config.limits.rates, now),
             transcript: Transcript::new(seed, config, now),
             recording: recorder.map(|recorder| (recorder, recording)),
             events: Vec::new(),
@@ -456,6 +491,8 @@ impl World {
                     self.tell(node, Input::Timeout);
                 }
             }
+            Happening::Fetched(node, life, fetch) if self.lives(node, life) => self.fetched(node, fetch),
+            Happening::Reply(node, to, payload) => self.network.send_datagram(node, to, payload, &mut self.agenda),
             Happening::Disk(node, life, job) if self.lives(node, life) => self.disk_done(node, job),
             Happening::Resume(node, life, torrent) if self.lives(node, life) => {
                 let failed = |host: &Host| host.engine.torrent(torrent).is_some_and(|status| status.error.is_some());

@@ -237,7 +237,9 @@ impl Download {
     /// The peer owes us blocks, and for so long sent none, or only parts, that others shall fetch them. Returns the blocks; they are cancelled, and
     /// until one comes only a single request at a time goes out.
     pub(crate) fn snub(&mut self, now: Instant) -> Vec<Block> {
-        let blocks = self.release();
+        // What is yet to be cancelled stays so: the peer has not heard of it.
+        let blocks: Vec<Block> = self.outstanding.drain(..).collect();
+        self.forgiven = self.forgiven.saturating_add(blocks.len() as u32);
         self.cancels.extend(&blocks);
         self.snubbed = true;
         self.ramp = Ramp::Done;
@@ -256,6 +258,23 @@ impl Download {
     /// Blocks that the peer owes us.
     pub(crate) fn outstanding(&self) -> usize {
         self.outstanding.len()
+    }
+
+    /// The pieces of which it owes us blocks, and how many, in the order in which they were asked for.
+    pub(crate) fn owed(&self) -> Vec<(u32, u32)> {
+        let mut owed: Vec<(u32, u32)> = Vec::new();
+        for block in &self.outstanding {
+            match owed.iter_mut().find(|(piece, _)| *piece == block.piece) {
+                Some((_, blocks)) => *blocks = blocks.saturating_add(1),
+                None => owed.push((block.piece, 1)),
+            }
+        }
+        owed
+    }
+
+    /// Blocks of `piece` that it owes us.
+    pub(crate) fn owed_of(&self, piece: u32) -> u32 {
+        self.outstanding.iter().filter(|block| block.piece == piece).count() as u32
     }
 
     /// Bytes a second that come from the peer.

@@ -31,6 +31,8 @@ pub(super) struct Stream {
     ways: [Way; 2],
     /// How often the first packet was sent.
     knocks: u32,
+    /// When something last got through, for routers that forget.
+    used: Instant,
 }
 
 /// What one end sees of a stream.
@@ -106,7 +108,8 @@ impl Network {
         };
         let socket = |node: usize, name| Socket { node: node as u32, name, reading: None, broken: None };
         let sockets = [socket(node, Some(name)), socket(target, None)];
-        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), knocks: 0 });
+        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), knocks: 0, used: agenda.now() });
+        self.nat_connects(node, to.ip(), agenda.now());
         let delay = self.delay(node, target);
         agenda.after(delay, Event::Knock(stream).into());
         Some(End { stream, side: 0 })
@@ -223,7 +226,7 @@ impl Network {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.knocks += 1;
         let knocks = stream.knocks;
-        if !self.places[to].link.reachable || !self.passable(from, to) {
+        if !self.passable(from, to) || !self.nat_lets_in(to, from, agenda.now()) {
             // As operating systems do: again after 1, 3, 7, 15 … seconds.
             if knocks < 6 {
                 agenda.after(Duration::from_secs(1 << (knocks - 1)), Event::Knock(key).into());
@@ -350,14 +353,22 @@ impl Network {
     pub(super) fn due<W: From<Event>>(&mut self, key: StreamKey, side: usize, agenda: &mut Events<W>) {
         let now = agenda.now();
         let Some([from, to]) = self.nodes_of(key, side) else { return };
+        let Some(used) = self.streams.get(key).map(|stream| stream.used) else { return };
         let passable = self.passable(from, to);
+        if passable && self.nat_forgot(from, used, now) {
+            // The router takes it for a new stream, and the other end knows of none.
+            let delay = self.delay(from, to);
+            return agenda.after(delay, Event::Reset(key, side).into());
+        }
+        let reachable = passable && !self.nat_forgot(to, used, now);
         let mut next = None;
         while next.is_none() {
             let Some(way) = self.streams.get(key).map(|stream| &stream.ways[side]) else { return };
             let Some(Segment { booked, bytes, .. }) = way.flying.front() else { break };
             if !booked {
-                let (bytes, through) = (*bytes, passable && !self.lost(from));
-                let Some(way) = self.streams.get_mut(key).map(|stream| &mut stream.ways[side]) else { return };
+                let (bytes, through) = (*bytes, reachable && !self.lost(from));
+                let Some(stream) = self.streams.get_mut(key) else { return };
+                let way = &mut stream.ways[side];
                 if !through {
                     let since = *way.stalled.get_or_insert(now);
                     if now.since(since) >= GIVE_UP {
@@ -367,6 +378,7 @@ impl Network {
                     continue;
                 }
                 way.stalled = None;
+                stream.used = now;
                 let passed = self.passes(to, bytes, now);
                 if passed > now {
                     next = Some(passed);
