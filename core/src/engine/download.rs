@@ -6,6 +6,7 @@ use crate::{
     id::{ConnectionId, TorrentId},
     peer::{Arrival, Connection, Download, ProtocolError},
     storage::{DiskOperation, Fingerprint},
+    time::Duration,
     torrent::{
         Source, SourceId,
         picker::{self, PeerPieces, Received, Speed},
@@ -16,6 +17,9 @@ use alloc::{boxed::Box, vec::Vec};
 
 /// Blocks that a peer with nothing else to do is asked for although others were.
 const ENDGAME_BATCH: usize = 16;
+
+/// How long a peer that can do nothing with them waits for haves.
+const HAVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A fast peer sends a piece in ten seconds, a slow one takes longer than a minute.
 pub(super) fn speed(rate: u64, piece_length: u32) -> Speed {
@@ -166,7 +170,8 @@ impl Engine {
         torrent.verified_bytes += u64::from(length);
         torrent.selection.piece_verified(piece, length);
         torrent.have_log.push(piece);
-        torrent.have_due.get_or_insert(now + self.config.have_delay);
+        let have_due = now + self.config.have_delay;
+        torrent.have_due = Some(torrent.have_due.map_or(have_due, |at| at.min(have_due)));
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(now + self.config.resume_interval);
         let guilty = if fingerprints.is_empty() { Vec::new() } else { torrent.blame.good_copy(piece, fingerprints) };
@@ -251,20 +256,31 @@ impl Engine {
         open.filter(|(_, connection)| able(connection)).max_by_key(|(id, connection)| (connection.downloaded(), *id)).map(|(id, _)| id)
     }
 
-    /// Lets peers be told of the pieces that have come since they were last told.
+    /// Lets peers be told of the pieces that have come since they were last told: at once, or with whatever else is said to them, if that
+    /// is soon.
     pub(super) fn announce_haves(&mut self, id: TorrentId) {
+        let now = self.now;
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.have_due = None;
         let from = torrent.have_announced as usize;
         torrent.have_announced = torrent.have_log.len() as u32;
         let news: Vec<u32> = torrent.have_log.get(from..).unwrap_or_default().to_vec();
+        if torrent.have_patience.is_some_and(|at| at <= now) {
+            torrent.have_patience = None;
+            torrent.have_insisted = torrent.have_announced;
+        }
         let mut told = Vec::new();
         for id in &torrent.connections {
             let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
-            told.push(*id);
+            if connection.is_eager() || connection.have_cursor < torrent.have_insisted {
+                told.push(*id);
+            } else if connection.have_cursor < torrent.have_announced {
+                torrent.have_patience.get_or_insert(now + HAVE_PATIENCE);
+            }
             let held = news.iter().filter(|piece| torrent.selection.wants(**piece) && connection.holdings.has(**piece)).count() as u32;
             connection.interesting = connection.interesting.saturating_sub(held);
         }
+        torrent.have_due = torrent.have_patience;
         told.into_iter().for_each(|connection| self.mark_dirty(connection));
     }
 

@@ -83,8 +83,12 @@ impl Engine {
                 encoder.push(Message::Cancel(block));
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
+            if !encoder.is_empty() {
+                // What goes along costs next to nothing.
+                haves(connection, torrent, poses, &mut encoder);
+            }
+            connection.unsaid = connection.is_eager() && connection.have_cursor < torrent.have_announced;
             let geometry = torrent.geometry;
-            connection.unsaid = connection.have_cursor < torrent.have_announced;
             sent = blocks(connection, now, room, &mut encoder, |block| {
                 if let Some(seed) = &mut torrent.super_seed {
                     seed.sent(now, id, block.piece, block.length.into(), geometry.piece_size(block.piece).into());
@@ -182,6 +186,17 @@ fn greet(connection: &mut Connection, torrent: &Torrent, poses: bool, config: &C
     for piece in connection.fast_mut().into_iter().flat_map(|fast| fast.tell()) {
         encoder.push(Message::AllowedFast(piece));
     }
+    if connection.is_eager() || connection.have_cursor < torrent.have_insisted {
+        haves(connection, torrent, poses, encoder);
+    }
+    if connection.told_interested != connection.am_interested {
+        connection.told_interested = connection.am_interested;
+        encoder.push(if connection.am_interested { Message::Interested } else { Message::NotInterested });
+    }
+}
+
+/// The pieces that have come since the peer was last told. If we pose as one who has nothing it is told of none here.
+fn haves(connection: &mut Connection, torrent: &Torrent, poses: bool, encoder: &mut Encoder) {
     let announced = torrent.have_log.get(..torrent.have_announced as usize).unwrap_or(&torrent.have_log);
     let news = announced.get(connection.have_cursor as usize..).filter(|_| !poses).unwrap_or_default();
     for piece in news.iter().take(HAVE_BATCH) {
@@ -190,10 +205,6 @@ fn greet(connection: &mut Connection, torrent: &Torrent, poses: bool, config: &C
         if !connection.holdings.has(*piece) {
             encoder.push(Message::Have(*piece));
         }
-    }
-    if connection.told_interested != connection.am_interested {
-        connection.told_interested = connection.am_interested;
-        encoder.push(if connection.am_interested { Message::Interested } else { Message::NotInterested });
     }
 }
 

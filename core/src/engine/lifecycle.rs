@@ -109,6 +109,8 @@ impl Engine {
             have_log: Vec::new(),
             have_announced: 0,
             have_due: None,
+            have_insisted: 0,
+            have_patience: None,
             connections: Default::default(),
             open: 0,
             peers,
@@ -270,6 +272,7 @@ impl Engine {
         torrent.have_log = Vec::new();
         torrent.have_announced = 0;
         torrent.have_due = None;
+        (torrent.have_insisted, torrent.have_patience) = (0, None);
         self.settle(id);
     }
 
@@ -357,6 +360,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| !torrent.connections.is_empty()) else { return };
         torrent.have_log = torrent.verified.iter().collect();
         torrent.have_announced = torrent.have_log.len() as u32;
+        torrent.have_insisted = torrent.have_announced;
         for id in &torrent.connections {
             let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
             torrent.picker.peer_joined(connection.holdings.view());

@@ -40,6 +40,7 @@ impl Engine {
         let Some(seed) = torrent.super_seed.take() else { return };
         torrent.have_log = (0..torrent.geometry.piece_count()).collect();
         torrent.have_announced = torrent.have_log.len() as u32;
+        torrent.have_insisted = torrent.have_announced;
         for id in &torrent.connections {
             if let Some(connection) = self.connections.get_mut(*id) {
                 connection.have_cursor = if seed.poses_to(*id) { 0 } else { torrent.have_announced };

@@ -199,6 +199,12 @@ impl Connection {
         self.upload.get_or_insert_default()
     }
 
+    /// Whether it may ask for a piece as soon as it hears of it, or wants nothing of us and might. Whom we choke although it wants something
+    /// can do nothing with the news.
+    pub(crate) fn is_eager(&self) -> bool {
+        !self.am_choking || !self.told_choking || !self.peer_interested
+    }
+
     /// Chokes or unchokes from now on; `true` if that is a change.
     pub(crate) fn set_choking(&mut self, now: Instant, choking: bool) -> bool {
         let changed = self.am_choking != choking;

@@ -78,6 +78,9 @@ pub(crate) struct Torrent {
     /// How much of the log peers may be told: it moves in steps, so that haves go out together.
     pub(crate) have_announced: u32,
     pub(crate) have_due: Option<Instant>,
+    /// How much of it every peer is to be told now, and when that will be all that may be told.
+    pub(crate) have_insisted: u32,
+    pub(crate) have_patience: Option<Instant>,
 
     pub(crate) connections: BTreeSet<ConnectionId>,
     /// Those of them that have shaken hands.
