@@ -19,6 +19,9 @@ use core::net::SocketAddr;
 /// Two connections to the same peer that were begun within this time of each other crossed on the way.
 const CROSSING: Duration = Duration::from_secs(5);
 
+/// Fewer connections than these are too few to leave room for others.
+const HANDFUL: u32 = 8;
+
 impl Engine {
     // Opening
 
@@ -27,7 +30,8 @@ impl Engine {
         let limits = self.config.limits;
         // If everybody called others until they have as many as they may, newcomers would find no room with anybody but newcomers, and
         // whoever lacks one would call all the others in turn.
-        let enough = limits.connections_per_torrent.saturating_sub(limits.connections_per_torrent / 4) as usize;
+        let enough =
+            (limits.connections_per_torrent - limits.connections_per_torrent / 4).max(limits.connections_per_torrent.min(HANDFUL)) as usize;
         let mut replaces = false;
         while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.takes_peers()) {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {

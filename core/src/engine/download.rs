@@ -43,6 +43,15 @@ impl Engine {
         download.hurried = torrent.choices.sequential;
         let told = connection.extended.as_ref().and_then(|extended| extended.request_queue).unwrap_or(u32::MAX);
         let mut room = download.room(config).min((told as usize).saturating_sub(download.outstanding()));
+        if room > 0 && !connection.peer_choking && torrent.picker.endgame() && download.outstanding() == 0 {
+            self.relieve(id, room, out);
+            if !out.is_empty() {
+                return self.note_requests(id, out);
+            }
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
+        let Some(download) = &mut connection.download else { return };
         if room > 0 && !connection.peer_choking && torrent.picker.endgame() {
             // Rather than that something comes twice, a web seed gives up what it would have come to last.
             give_way(torrent, connection.holdings.view());
@@ -75,12 +84,18 @@ impl Engine {
             torrent.picker.pick(&source, cursor, room, &mut torrent.picker_rng, out);
         }
         if out.is_empty() && download.outstanding() == 0 && !connection.peer_choking {
-            self.relieve(id, room, speed, out);
+            self.relieve(id, room, out);
         }
+        self.note_requests(id, out);
+    }
+
+    /// `blocks` are asked of a peer now.
+    fn note_requests(&mut self, id: ConnectionId, blocks: &[Block]) {
+        let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else { return };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get_mut(torrent)) else { return };
         let Some(download) = &mut connection.download else { return };
-        download.requested(now, out);
+        download.requested(now, blocks);
         // Peers with nothing to do are looked at again when the last free blocks are gone: they may now be asked for others' blocks.
         let endgame = torrent.picker.endgame();
         let begins = endgame && !core::mem::replace(&mut torrent.endgame, endgame);
@@ -91,11 +106,12 @@ impl Engine {
 
     /// A peer lets us ask, and of all that it has everything is asked of others: it gets the latter half of what the one owes us that
     /// will take longest, for the more peers send at once the sooner we and those whom we serve have it.
-    fn relieve(&mut self, id: ConnectionId, room: usize, speed: Speed, out: &mut Vec<Block>) {
+    fn relieve(&mut self, id: ConnectionId, room: usize, out: &mut Vec<Block>) {
         let now = self.now;
         let Some(connection) = self.connections.get(id) else { return };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get(torrent)) else { return };
         let Some(download) = &connection.download else { return };
+        let speed = speed(download.rate(now), torrent.geometry.piece_length());
         let of_use = |block: &Block| connection.holdings.has(block.piece) && !download.refused().contains(&block.piece);
         let wait = |other: &ConnectionId| {
             let download = self.connections.get(*other)?.download.as_ref()?;
@@ -111,11 +127,11 @@ impl Engine {
         debug_assert!(cancelled);
         self.mark_dirty(slowest);
         let Some((connection, torrent)) = self.pair(id) else { return };
-        for block in blocks {
-            torrent.picker.released(SourceId::Peer(slowest), block);
+        for block in &blocks {
+            torrent.picker.released(SourceId::Peer(slowest), *block);
         }
         let source = picker::Source { peer: SourceId::Peer(id), has: connection.holdings.view(), speed };
-        torrent.picker.pick(&source, &mut connection.cursor, room, &mut torrent.picker_rng, out);
+        torrent.picker.pick(&source, &mut connection.cursor, blocks.len(), &mut torrent.picker_rng, out);
     }
 
     /// A block has come from a peer.
@@ -205,7 +221,8 @@ impl Engine {
         torrent.verified_bytes += u64::from(length);
         torrent.selection.piece_verified(piece, length);
         torrent.have_log.push(piece);
-        torrent.have_due.get_or_insert(now + self.config.have_delay);
+        let have_due = now + self.config.have_delay;
+        torrent.have_due = Some(torrent.have_due.map_or(have_due, |at| at.min(have_due)));
         torrent.resume_changed = true;
         torrent.resume_due.get_or_insert(now + self.config.resume_interval);
         let guilty = if fingerprints.is_empty() { Vec::new() } else { torrent.blame.good_copy(piece, fingerprints) };
@@ -292,6 +309,7 @@ impl Engine {
 
     /// Lets peers be told of the pieces that have come since they were last told: at once those whom that may give something to do.
     pub(super) fn announce_haves(&mut self, id: TorrentId) {
+        let now = self.now;
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.have_due = None;
         let from = torrent.have_announced as usize;
@@ -310,7 +328,7 @@ impl Engine {
             connection.interesting = connection.interesting.saturating_sub(held);
         }
         if rest {
-            torrent.have_rest_due.get_or_insert(self.now + self.config.have_patience);
+            torrent.have_rest_due.get_or_insert(now + self.config.have_patience);
         }
         told.into_iter().for_each(|connection| self.mark_dirty(connection));
     }

@@ -42,6 +42,7 @@ impl Engine {
         let now = self.now;
         let Some((connection, torrent)) = self.pair(id) else { return 0 };
         if connection.writing {
+            connection.unsaid = true;
             return 0;
         }
         let silent = now.since(connection.last_sent) >= keep_alive_interval;
@@ -84,6 +85,11 @@ impl Engine {
                 encoder.push(Message::Cancel(block));
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));
+            if !encoder.is_empty() {
+                // What goes along costs next to nothing.
+                haves(connection, torrent, poses, &mut encoder);
+            }
+            connection.unsaid = connection.have_cursor < torrent.have_announced;
             let geometry = torrent.geometry;
             sent = blocks(connection, now, room, &mut encoder, |block| {
                 if let Some(seed) = &mut torrent.super_seed {
@@ -131,9 +137,12 @@ impl Engine {
     pub(super) fn on_written(&mut self, id: ConnectionId, result: Result<(), StreamError>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.writing = false;
+        let waits = connection.upload.as_ref().is_some_and(|upload| upload.pending() > 0 || upload.is_cut());
         match result {
             Ok(()) => {
-                self.mark_dirty(id);
+                if core::mem::take(&mut connection.unsaid) || waits {
+                    self.mark_dirty(id);
+                }
                 self.listen_on(id);
             }
             Err(error) => self.close(id, CloseReason::Stream(error)),
@@ -184,6 +193,15 @@ fn greet(connection: &mut Connection, torrent: &Torrent, poses: bool, config: &C
     for piece in connection.fast_mut().into_iter().flat_map(|fast| fast.tell()) {
         encoder.push(Message::AllowedFast(piece));
     }
+    haves(connection, torrent, poses, encoder);
+    if connection.told_interested != connection.am_interested {
+        connection.told_interested = connection.am_interested;
+        encoder.push(if connection.am_interested { Message::Interested } else { Message::NotInterested });
+    }
+}
+
+/// The pieces that have come since the peer was last told. If we pose as one who has nothing it is told of none here.
+fn haves(connection: &mut Connection, torrent: &Torrent, poses: bool, encoder: &mut Encoder) {
     let announced = torrent.have_log.get(..torrent.have_announced as usize).unwrap_or(&torrent.have_log);
     let news = announced.get(connection.have_cursor as usize..).filter(|_| !poses).unwrap_or_default();
     for piece in news.iter().take(HAVE_BATCH) {
@@ -192,10 +210,6 @@ fn greet(connection: &mut Connection, torrent: &Torrent, poses: bool, config: &C
         if !connection.holdings.has(*piece) {
             encoder.push(Message::Have(*piece));
         }
-    }
-    if connection.told_interested != connection.am_interested {
-        connection.told_interested = connection.am_interested;
-        encoder.push(if connection.am_interested { Message::Interested } else { Message::NotInterested });
     }
 }
 

@@ -103,7 +103,7 @@ impl Engine {
         for id in &torrent.connections {
             let Some(connection) = self.connections.get(*id).filter(|connection| connection.is_open()) else { continue };
             let gives = connection.download.as_ref().is_some_and(|download| download.came_lately());
-            givers += usize::from(gives && leeching);
+            givers += usize::from(gives && leeching && connection.peer_interested);
             match (connection.peer_interested, connection.am_choking) {
                 (true, true) => waiting.push((connection.choke_changed, *id, gives)),
                 (true, false) => {

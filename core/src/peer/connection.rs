@@ -60,6 +60,8 @@ pub(crate) struct Connection {
     pub(crate) last_useful: Instant,
     /// A write is under way; it was handed out at `last_sent`.
     pub(crate) writing: bool,
+    /// There may be something to say that could not go into the last write.
+    pub(crate) unsaid: bool,
     pub(crate) reading: bool,
     /// Why nothing is read now, if that is our doing.
     pub(crate) withheld: Option<Withheld>,
@@ -144,6 +146,7 @@ impl Connection {
             last_sent: now,
             last_useful: now,
             writing: false,
+            unsaid: false,
             reading: false,
             withheld: None,
             read_granted: 0,

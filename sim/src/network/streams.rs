@@ -308,7 +308,9 @@ impl Network {
         way.scheduled = false;
         // Less than was decided, if the stream was broken meanwhile.
         let bytes = bytes.min(way.unsent);
-        let (mut buffers, mut left) = (VecDeque::with_capacity(2), bytes as usize);
+        // Mostly all that was written leaves, or arrives, or is read at once: then its room goes with it, and idle streams take none.
+        let all = bytes == way.unsent;
+        let (mut buffers, mut left) = if all { (mem::take(&mut way.waiting), 0) } else { (VecDeque::new(), bytes as usize) };
         while left > 0
             && let Some(mut buffer) = way.waiting.pop_front()
         {
@@ -391,6 +393,9 @@ impl Network {
             let Some(stream) = self.streams.get_mut(key) else { return };
             let way = &mut stream.ways[side];
             let Some(segment) = way.flying.pop_front() else { break };
+            if way.flying.is_empty() {
+                way.flying = VecDeque::new();
+            }
             next = way.flying.front().map(|next| next.arrives).filter(|at| *at > now);
             way.ended |= segment.last;
             if stream.sockets[1 - side].name.is_none() {
@@ -399,6 +404,8 @@ impl Network {
                 self.traffic.lost += segment.bytes;
                 let delay = self.delay(to, from);
                 agenda.after(delay, Event::Reset(key, side).into());
+            } else if way.arrived.is_empty() {
+                way.arrived = segment.buffers;
             } else {
                 way.arrived.extend(segment.buffers);
             }
@@ -432,6 +439,9 @@ impl Network {
         socket.reading = None;
         let node = socket.node as usize;
         let data = take(&mut way.arrived, limit as usize, &self.settings, &self.framed, &mut self.rng);
+        if way.arrived.is_empty() {
+            way.arrived = VecDeque::new();
+        }
         let was_full = way.unread >= window;
         way.unread -= data.len() as u64;
         self.traffic.read += data.len() as u64;
