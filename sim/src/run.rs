@@ -1,6 +1,8 @@
 //! A scenario is run: its cast comes and goes, its faults begin and end, and what can be seen of it is written down.
 
 mod liveness;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     checks::Invariant,

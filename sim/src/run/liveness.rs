@@ -18,7 +18,7 @@ pub(super) struct Core {
     /// All of them.
     members: Vec<usize>,
     /// The leechers among them.
-    leechers: Vec<usize>,
+    pub(super) leechers: Vec<usize>,
     /// They have everything between them.
     is_whole: bool,
 }
