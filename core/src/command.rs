@@ -6,7 +6,6 @@ use crate::{
     id::TorrentId,
     metainfo::{InfoHash, Magnet, Metainfo},
     storage::Allocation,
-    time::Duration,
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
 use bytes::Bytes;
@@ -61,9 +60,6 @@ pub struct AddTorrent {
     pub folder: String,
     /// What an earlier session saved.
     pub resume: Option<Bytes>,
-    /// How long ago that was, if the host knows. Only then trackers that wanted to hear nothing for some time are left alone for the
-    /// rest of it.
-    pub resume_age: Option<Duration>,
     /// Peers to try at once.
     pub peers: Vec<SocketAddr>,
     /// How files get their length.
@@ -81,7 +77,6 @@ impl AddTorrent {
             source: source.into(),
             folder: folder.into(),
             resume: None,
-            resume_age: None,
             peers: Vec::new(),
             allocation: Allocation::default(),
             paused: false,

@@ -11,7 +11,6 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// Longer files are not resume files.
@@ -85,11 +84,6 @@ fn folder_of(path: &Path) -> &Path {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     }
-}
-
-/// How long ago what is at `path` was saved; `None` if nothing is there, or the clock was set back since.
-pub(crate) fn age(path: &Path) -> Option<Duration> {
-    fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
 }
 
 /// Beside the file, because a rename does not cross file systems; always the same, so that crashes do not pile up rubbish.

@@ -103,6 +103,9 @@ impl World {
         let mut actions = 0;
         while let Some(action) = self.nodes[node].host_mut().and_then(|host| host.engine.poll_action()) {
             actions += 1;
+            if let Some((recorder, _)) = self.nodes[node].host_mut().and_then(|host| host.recording.as_mut()) {
+                recorder.action(&action);
+            }
             #[cfg(feature = "planted-bugs")]
             if let Some(tamper) = self.nodes[node].host_mut().and_then(|host| host.tamper.as_mut()) {
                 let tampered = tamper.action(action);
@@ -114,6 +117,9 @@ impl World {
         }
         self.statistics.actions += actions as u64;
         while let Some(event) = self.nodes[node].host_mut().and_then(|host| host.engine.poll_event()) {
+            if let Some((recorder, _)) = self.nodes[node].host_mut().and_then(|host| host.recording.as_mut()) {
+                recorder.event(&event);
+            }
             self.note(node, event);
         }
         let life = self.nodes[node].life;

@@ -1,11 +1,15 @@
 use crate::{
     checks::{Invariant, Violation},
     network::Traffic,
-    scenario::Scenario,
+    scenario::{Bound, Role, Scenario},
     world::World,
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// What came of a run. Times are in seconds, lengths in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -24,9 +28,16 @@ pub struct Report {
     pub completion: Option<Distribution>,
     /// The same, group by group.
     pub groups: BTreeMap<String, Distribution>,
-    /// The time that the links alone would need: Kumar and Ross (2006).
-    pub ideal_seconds: f64,
-    /// What part of their upload rate leechers used, from when they held a tenth of everything until they held nine.
+    /// From the arrival of the first leecher until the last one had everything, if all have.
+    pub distribution_seconds: Option<f64>,
+    /// What theory says that this takes at least, and how many times as long it took.
+    pub bounds: Vec<Multiple>,
+    /// Groups with the same link that came at the same time: which of them was done earlier.
+    pub comparisons: Vec<Comparison>,
+    /// The upload utilisation of leechers after ramp-up: payload that they sent, as a part of what their uplinks could have carried. It is
+    /// taken from the first sample at which they hold a tenth of everything on average to the last one before they hold nine tenths, or
+    /// the first of them has finished: as long as everybody wants something, so that nobody's uplink need be idle. Free riders' uplinks
+    /// do not count. `None` if there is no such time, or an uplink without limit.
     pub upload_utilisation: Option<f64>,
     /// Jain's index over what each leecher sent for what it received: 1 if all gave equally.
     pub fairness: f64,
@@ -57,6 +68,8 @@ pub struct Report {
 pub struct Cost {
     /// Real time.
     pub seconds: f64,
+    /// Time of a processor, where the system tells.
+    pub cpu_seconds: Option<f64>,
     /// Happenings, inputs and actions in a second of real time.
     pub events_a_second: f64,
     /// Memory of the whole process for each node, where the system tells.
@@ -80,6 +93,29 @@ pub struct Distribution {
     pub last: f64,
 }
 
+/// How long the distribution took, compared with what theory says.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Multiple {
+    /// What theory says.
+    #[serde(flatten)]
+    pub bound: Bound,
+    /// How many times as long it took; `None` if not all have finished.
+    pub multiple: Option<f64>,
+}
+
+/// Two groups of leechers that could have been equally fast.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The one whose members mostly were done first.
+    pub earlier: String,
+    /// The other.
+    pub later: String,
+    /// Of all pairs of a member of the one and a member of the other, in so many the former was done first; ties count half.
+    pub part: f64,
+    /// Every member of the one was done before every member of the other.
+    pub entirely: bool,
+}
+
 /// The swarm at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Sample {
@@ -93,16 +129,26 @@ pub struct Sample {
     pub finished: u32,
     /// Payload that leechers have sent so far.
     pub uploaded: u64,
+    /// Bytes a second that the uplinks carry of leechers that are here and unchoke others; `None` if one has no limit.
+    pub capacity: Option<u64>,
 }
 
 /// One honest leecher at the end.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
-    pub(crate) group: String,
-    pub(crate) took: Option<u64>,
+    /// Its place in the scenario's list.
+    pub(crate) group: usize,
+    /// In microseconds.
+    pub(crate) started: u64,
+    pub(crate) finished: Option<u64>,
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    pub(crate) up: Option<u64>,
+}
+
+impl Member {
+    fn seconds(&self) -> Option<f64> {
+        Some((self.finished? - self.started) as f64 / 1e6)
+    }
 }
 
 impl Report {
@@ -112,17 +158,22 @@ impl Report {
         samples: Vec<Sample>,
         world: &World,
         peers: usize,
-        took: Duration,
+        stopwatch: &Stopwatch,
     ) -> Report {
-        let times = |members: &[&Member]| members.iter().filter_map(|member| member.took).map(|micros| micros as f64 / 1e6).collect();
-        let mut groups: BTreeMap<String, Vec<&Member>> = BTreeMap::new();
-        members.iter().for_each(|member| groups.entry(member.group.clone()).or_default().push(member));
-        let groups = groups.into_iter().filter_map(|(name, members)| Some((name, Distribution::of(times(&members))?))).collect();
-        let all: Vec<&Member> = members.iter().collect();
+        let mut groups: BTreeMap<usize, Vec<Option<f64>>> = BTreeMap::new();
+        members.iter().for_each(|member| groups.entry(member.group).or_default().push(member.seconds()));
+        let distribution = |times: &[Option<f64>]| Distribution::of(times.iter().flatten().copied().collect());
+        let name = |group: &usize| scenario.groups[*group].name.clone();
+        let comparisons = comparisons(scenario, &groups);
+        let groups = groups.iter().filter_map(|(group, times)| Some((name(group), distribution(times)?))).collect();
+        let last = members.iter().map(|member| member.finished).collect::<Option<Vec<u64>>>().and_then(|all| all.into_iter().max());
+        let first = members.iter().map(|member| member.started).min();
+        let distribution_seconds = last.zip(first).map(|(last, first)| (last - first) as f64 / 1e6);
+        let multiple = |bound: Bound| Multiple { bound, multiple: distribution_seconds.map(|seconds| seconds / bound.seconds) };
         let statistics = world.statistics();
-        let seconds = took.as_secs_f64();
+        let seconds = stopwatch.started.elapsed().as_secs_f64();
         let received: u64 = members.iter().map(|member| member.received).sum();
-        let finished = members.iter().filter(|member| member.took.is_some()).count();
+        let finished = members.iter().filter(|member| member.finished.is_some()).count();
         let needed = scenario.length() * finished as u64;
         let everyone = finished == members.len() && needed > 0;
         let events = statistics.happenings + statistics.inputs + statistics.actions;
@@ -132,10 +183,12 @@ impl Report {
             seconds: world.now().as_micros() as f64 / 1e6,
             leechers: members.len(),
             finished,
-            completion: Distribution::of(times(&all)),
+            completion: Distribution::of(members.iter().filter_map(Member::seconds).collect()),
             groups,
-            ideal_seconds: scenario.ideal() as f64 / 1e6,
-            upload_utilisation: utilisation(&members, &samples),
+            distribution_seconds,
+            bounds: scenario.bounds().into_iter().map(multiple).collect(),
+            comparisons,
+            upload_utilisation: utilisation(&samples),
             fairness: jain(members.iter().map(|member| member.sent as f64 / member.received.max(1) as f64)),
             waste: if everyone { received as f64 / needed as f64 - 1.0 } else { 0.0 },
             hash: world.hash(),
@@ -148,6 +201,7 @@ impl Report {
             samples,
             cost: Cost {
                 seconds,
+                cpu_seconds: stopwatch.cpu_seconds(),
                 events_a_second: events as f64 / seconds.max(1e-9),
                 bytes_a_peer: resident().map(|bytes| bytes / peers.max(1) as u64),
             },
@@ -178,13 +232,72 @@ fn jain(numbers: impl Iterator<Item = f64> + Clone) -> f64 {
     if squares == 0.0 { 1.0 } else { sum * sum / (count * squares) }
 }
 
-/// What part of their upload rate leechers used while the swarm was in full swing.
-fn utilisation(members: &[Member], samples: &[Sample]) -> Option<f64> {
-    let capacity: u64 = members.iter().map(|member| member.up).sum::<Option<u64>>()?;
-    let first = samples.iter().find(|sample| sample.held >= 0.1)?;
-    let last = samples.iter().rev().find(|sample| sample.held <= 0.9 && sample.at > first.at)?;
-    let seconds = (last.at - first.at) as f64 / 1e6;
-    Some((last.uploaded - first.uploaded) as f64 / (capacity as f64 * seconds))
+/// Each pair of groups of leechers with the same link that come at the same time.
+fn comparisons(scenario: &Scenario, groups: &BTreeMap<usize, Vec<Option<f64>>>) -> Vec<Comparison> {
+    let leechers = |number: &usize| matches!(scenario.groups[*number].role, Role::Leecher);
+    let mut comparisons = Vec::new();
+    for (one, ones) in groups.iter().filter(|(number, _)| leechers(number)) {
+        for (other, others) in groups.range(one + 1..).filter(|(number, _)| leechers(number)) {
+            let (a, b) = (&scenario.groups[*one], &scenario.groups[*other]);
+            if a.link == b.link && (a.arrives, a.every) == (b.arrives, b.every) {
+                let part = part_earlier(ones, others);
+                let (earlier, later, part) = if part < 0.5 { (b, a, 1.0 - part) } else { (a, b, part) };
+                let (earlier, later) = (earlier.name.clone(), later.name.clone());
+                comparisons.push(Comparison { earlier, later, part, entirely: part == 1.0 });
+            }
+        }
+    }
+    comparisons
+}
+
+/// Of all pairs, in so many the one's time is shorter than the other's. Who has not finished is later than who has.
+fn part_earlier(ones: &[Option<f64>], others: &[Option<f64>]) -> f64 {
+    let time = |time: &Option<f64>| time.unwrap_or(f64::INFINITY);
+    let mut sorted: Vec<f64> = others.iter().map(time).collect();
+    sorted.sort_by(f64::total_cmp);
+    // Twice the number, as ties count half.
+    let earlier =
+        |one: f64| sorted.len() * 2 - sorted.partition_point(|other| *other < one) - sorted.partition_point(|other| *other <= one);
+    let total: usize = ones.iter().map(time).map(earlier).sum();
+    total as f64 / (2 * ones.len() * sorted.len()).max(1) as f64
+}
+
+/// See [`Report::upload_utilisation`].
+fn utilisation(samples: &[Sample]) -> Option<f64> {
+    let from = samples.iter().position(|sample| sample.held >= 0.1)?;
+    let rest = &samples[from..];
+    let end = rest.iter().position(|sample| sample.held > 0.9 || sample.finished > 0).unwrap_or(rest.len());
+    let window = &rest[..end];
+    let mut capacity = 0.0;
+    for pair in window.windows(2) {
+        capacity += pair[0].capacity? as f64 * (pair[1].at - pair[0].at) as f64 / 1e6;
+    }
+    let sent = window.last()?.uploaded - window.first()?.uploaded;
+    (capacity > 0.0).then(|| sent as f64 / capacity)
+}
+
+/// What a run costs, from its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch {
+    started: Instant,
+    cpu: Option<Duration>,
+}
+
+impl Stopwatch {
+    /// A run begins, on this thread.
+    pub(crate) fn start() -> Stopwatch {
+        Stopwatch { started: Instant::now(), cpu: cpu_time() }
+    }
+
+    fn cpu_seconds(&self) -> Option<f64> {
+        Some((cpu_time()? - self.cpu?).as_secs_f64())
+    }
+}
+
+/// What this thread had of the processor, where the system tells.
+fn cpu_time() -> Option<Duration> {
+    let status = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    status.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// Memory of this process that is in use, where the system tells.
@@ -202,7 +315,17 @@ impl fmt::Display for Report {
             let Distribution { first, median, percentile_95, last, .. } = times;
             writeln!(f, "  {name:<13} first {first:.1} s, half {median:.1} s, 95 % {percentile_95:.1} s, last {last:.1} s")?;
         }
-        writeln!(f, "  links' bound  {:.1} s", self.ideal_seconds)?;
+        for Multiple { bound, multiple } in &self.bounds {
+            write!(f, "  bound         {:.1} s: {} ({})", bound.seconds, bound.formula, bound.source)?;
+            match multiple {
+                Some(multiple) => writeln!(f, "; took {multiple:.2} times as long")?,
+                None => writeln!(f)?,
+            }
+        }
+        for Comparison { earlier, later, part, entirely } in &self.comparisons {
+            let of_all = if *entirely { "each before each" } else { "not each before each" };
+            writeln!(f, "  same links    {earlier} before {later} in {:.1} % of pairs, {of_all}", part * 100.0)?;
+        }
         if let Some(utilisation) = self.upload_utilisation {
             writeln!(f, "  upload used   {:.1} %", utilisation * 100.0)?;
         }

@@ -8,8 +8,8 @@ use crate::{
     checks::Invariant,
     node::Brain,
     payload::Payload,
-    report::{Member, Report, Sample},
-    scenario::{Role, Scenario, Step, TrackerKind, Trouble},
+    report::{Member, Report, Sample, Stopwatch},
+    scenario::{Role, Scenario, ScenarioError, Step, TrackerKind, Trouble},
     units::Rate,
     world::{FOLDER, Happening, NodeId, Options, World},
 };
@@ -67,6 +67,26 @@ impl Scenario {
         Run::new(self).complete(watch)
     }
 
+    /// The same, and what the engine of one node was told, for [`rustor_core::record::Replay`]: `leechers/3`. If the node dies on the way,
+    /// its last life is what is told of.
+    ///
+    /// # Errors
+    ///
+    /// If the scenario has no such node with an engine, or if it did not come before the end.
+    pub fn run_recording(&self, node: &str, watch: impl FnMut(&Sample)) -> Result<(Report, Vec<u8>), ScenarioError> {
+        let engine = |member: &usize| !matches!(self.group_of(*member).role, Role::Adversary(_));
+        let [member] = self.named(node)[..] else { return Err(ScenarioError::new(format!("\"{node}\" names no single node"))) };
+        if !engine(&member) {
+            return Err(ScenarioError::new(format!("\"{node}\" has no engine")));
+        }
+        let mut run = Run::new(self);
+        let group = self.group_of(member);
+        run.world.options.record_node = Some(if node == group.name { format!("{node}/0") } else { node.to_owned() });
+        let report = run.complete(watch);
+        let recording = run.world.finish_recording();
+        Ok((report, recording.ok_or_else(|| ScenarioError::new(format!("\"{node}\" had not come when the run ended")))?))
+    }
+
     /// Runs it with engines that make a mistake.
     #[cfg(feature = "planted-bugs")]
     pub fn run_planted(&self, bug: crate::planted::PlantedBug) -> Report {
@@ -78,9 +98,9 @@ impl Scenario {
 }
 
 impl Run<'_> {
-    fn complete(mut self, mut watch: impl FnMut(&Sample)) -> Report {
-        let started = std::time::Instant::now();
-        let run = &mut self;
+    fn complete(&mut self, mut watch: impl FnMut(&Sample)) -> Report {
+        let stopwatch = Stopwatch::start();
+        let run = self;
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut seen = 0;
             while run.advance() {
@@ -95,7 +115,7 @@ impl Run<'_> {
         } else {
             run.finish();
         }
-        run.report(started.elapsed())
+        run.report(&stopwatch)
     }
 }
 
@@ -105,6 +125,7 @@ impl<'a> Run<'a> {
         let power = |trouble: &Trouble| matches!(trouble, Trouble::PowerFailure(_));
         let options = Options {
             record: false,
+            record_node: None,
             keep_events: false,
             shuffle_ties: scenario.shuffle_ties,
             network: scenario.network.clone(),
@@ -378,7 +399,7 @@ impl<'a> Run<'a> {
 
     fn sample(&mut self) {
         let now = self.world.now();
-        let mut sample = Sample { at: now.as_micros(), ..Sample::default() };
+        let mut sample = Sample { at: now.as_micros(), capacity: Some(0), ..Sample::default() };
         let pieces = u64::from(self.payload.pieces());
         let mut held = 0;
         let mut leaving = Vec::new();
@@ -390,6 +411,10 @@ impl<'a> Run<'a> {
             sample.here += u32::from(state.alive);
             sample.finished += u32::from(state.finished.is_some());
             sample.uploaded += state.transferred().0;
+            if state.alive && group.gives() {
+                let up = self.world.network.link(node).up;
+                sample.capacity = sample.capacity.zip(up).map(|(capacity, up)| capacity + up.0);
+            }
             if let (Some(finished), Some(leaves), true) = (state.finished, group.leaves, state.alive)
                 && now.since(finished) >= leaves.duration()
             {
@@ -435,19 +460,18 @@ impl<'a> Run<'a> {
     }
 
     /// What came of it.
-    pub(crate) fn report(&self, took: Duration) -> Report {
+    pub(crate) fn report(&self, stopwatch: &Stopwatch) -> Report {
         let mut members = Vec::new();
-        for ((group, _, node), details) in self.leechers() {
+        for ((group, _, node), _) in self.leechers() {
             let Some(node) = node.map(|node| &self.world.nodes[node]) else { continue };
             let (sent, received) = node.transferred();
-            let (started, finished) = (node.started.unwrap_or_default(), node.finished);
-            let took = finished.map(|finished| finished.since(started).as_micros() as u64);
-            let up = details.link.up.map(|rate| rate.0);
-            members.push(Member { group: self.scenario.groups[*group].name.clone(), took, sent, received, up });
+            let started = node.started.unwrap_or_default().as_micros();
+            let finished = node.finished.map(Instant::as_micros);
+            members.push(Member { group: *group, started, finished, sent, received });
         }
         let world = &self.world;
         let peers = world.nodes.len();
-        Report::new(self.scenario, members, self.samples.clone(), world, peers, took)
+        Report::new(self.scenario, members, self.samples.clone(), world, peers, stopwatch)
     }
 }
 

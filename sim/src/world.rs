@@ -62,6 +62,8 @@ pub struct World {
 pub struct Options {
     /// Keep what each engine is told, to replay it.
     pub record: bool,
+    /// Keep what the engine of the node with this name is told.
+    pub record_node: Option<String>,
     /// Keep the events that engines tell.
     pub keep_events: bool,
     /// Draw the order of what happens at the same microsecond.
@@ -117,7 +119,14 @@ pub(crate) const FOLDER: &str = "downloads";
 
 impl Default for Options {
     fn default() -> Options {
-        Options { record: false, keep_events: true, shuffle_ties: false, network: network::Settings::default(), power_may_fail: false }
+        Options {
+            record: false,
+            record_node: None,
+            keep_events: true,
+            shuffle_ties: false,
+            network: network::Settings::default(),
+            power_may_fail: false,
+        }
     }
 }
 
@@ -168,7 +177,7 @@ impl World {
 
     /// Adds a node with an engine.
     pub(crate) fn engine_node(&mut self, name: String, link: Link, config: Config, disk: disk::Settings, v6: bool) -> NodeId {
-        let host = self.start(&config);
+        let host = self.start(&name, &config);
         let node = self.join(name, link, Brain::Engine(Box::new(host)), config, disk, v6);
         let address = self.nodes[node].address;
         self.tell(node, Input::Listening(address));
@@ -294,6 +303,16 @@ impl World {
         self.host(node).recording.as_ref().map(|(_, recording)| recording.as_slice())
     }
 
+    /// The recording of the last life of the node that [`Options::record_node`] names, with a checkpoint at its end. There is none if no
+    /// such node with an engine ever came.
+    pub(crate) fn finish_recording(&mut self) -> Option<Vec<u8>> {
+        let name = self.options.record_node.clone()?;
+        let node = self.nodes.iter_mut().find(|node| node.name == name)?;
+        let (recorder, recording) = node.host_mut()?.recording.as_mut()?;
+        recorder.checkpoint(recording);
+        Some(std::mem::take(recording))
+    }
+
     fn host(&self, node: NodeId) -> &Host {
         self.nodes[node.0].host().expect("the node has an engine")
     }
@@ -374,8 +393,9 @@ impl World {
         self.network.set_dark(node, false);
         self.network.set_deaf(node, false);
         let config = self.nodes[node].config.clone();
+        let name = self.nodes[node].name.clone();
         #[allow(unused_mut, reason = "only a planted bug changes it")]
-        let mut new = self.start(&config);
+        let mut new = self.start(&name, &config);
         let state = &mut self.nodes[node];
         (state.alive, state.life) = (true, state.life + 1);
         state.torrents.clear();
@@ -409,10 +429,11 @@ impl World {
         }
     }
 
-    fn start(&mut self, config: &Config) -> Host {
+    fn start(&mut self, name: &str, config: &Config) -> Host {
         let (seed, now) = (Seed::from_u64(self.rng.next_u64()), self.now());
         let mut recording = Vec::new();
-        let recorder = self.options.record.then(|| Recorder::new(seed, config, now, &mut recording));
+        let wanted = self.options.record || self.options.record_node.as_deref() == Some(name);
+        let recorder = wanted.then(|| Recorder::new(seed, config, now, &mut recording));
         Host {
             engine: Engine::new(config.clone(), seed, now),
             contract: Contract::default(),

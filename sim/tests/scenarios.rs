@@ -1,12 +1,12 @@
 //! The named scenarios, and what each must show.
 
-use rustor_sim::{Report, Scenario};
-use std::fs;
+use rustor_sim::{Report, Scenario, Study};
+use std::{fs, num::NonZeroUsize};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
 
 /// Too large for every test run; see `BENCHMARKS.md`.
-const LARGE: &[&str] = &["flash crowd", "ten thousand"];
+const LARGE: &[&str] = &["flash crowd", "unequal links", "ten thousand"];
 
 fn scenario(name: &str) -> Scenario {
     let text = fs::read_to_string(format!("{FOLDER}/{name}.toml")).expect("the scenario is there");
@@ -38,6 +38,9 @@ fn half_of_the_contributors_finish_before_half_of_the_free_riders() {
     let (contributors, free_riders) = (&report.groups["contributors"], &report.groups["free-riders"]);
     // Not yet every contributor before every free rider.
     assert!(contributors.median < free_riders.median && contributors.last < free_riders.last, "{report}");
+    let comparison = &report.comparisons[0];
+    assert_eq!((comparison.earlier.as_str(), comparison.later.as_str()), ("contributors", "free-riders"));
+    assert!(comparison.part > 0.8, "{report}");
 }
 
 #[test]
@@ -62,12 +65,48 @@ fn a_leecher_that_dies_at_any_disk_job_goes_on_and_finishes() {
     assert!(job > 50, "there were only {job} jobs");
 }
 
+/// The large scenarios with fewer leechers and a smaller file.
+fn smaller(name: &str, length: &str) -> Scenario {
+    let mut scenario = scenario(name);
+    scenario.torrent.files = vec![length.parse().expect("a size")];
+    scenario.groups.iter_mut().for_each(|group| group.count = group.count.div_ceil(25));
+    scenario
+}
+
 #[test]
-fn unequal_links_and_equal_ones_finish_near_the_bound_of_their_links() {
-    let mut scenario = scenario("flash-crowd");
-    scenario.torrent.files = vec!["25 MiB".parse().expect("a size")];
-    scenario.groups[1].count = 30;
-    let report = run(&scenario);
-    let last = report.completion.expect("all finished").last;
-    assert!(last < 2.5 * report.ideal_seconds, "{report}");
+fn equal_and_unequal_links_finish_near_what_theory_allows() {
+    for (name, bounds) in [("flash-crowd", 2), ("unequal-links", 1)] {
+        let report = run(&smaller(name, "25 MiB"));
+        let multiples: Vec<f64> = report.bounds.iter().filter_map(|bound| bound.multiple).collect();
+        assert_eq!(multiples.len(), bounds, "{report}");
+        assert!(multiples.iter().all(|multiple| (1.0..2.5).contains(multiple)), "{report}");
+        let used = report.upload_utilisation.expect("all have limits");
+        assert!((0.4..=1.0).contains(&used), "{report}");
+    }
+}
+
+#[test]
+fn a_study_measures_the_same_however_many_threads_it_has() {
+    let study =
+        |jobs| smaller("flash-crowd", "6 MiB").study(3, NonZeroUsize::new(jobs).expect("a number"), |_| {}).expect("everything holds");
+    let (alone, together) = (study(1), study(3));
+    let without_cpu = |study: &Study| study.measures.iter().filter(|measure| measure.name != "CPU, s").cloned().collect::<Vec<_>>();
+    assert_eq!(without_cpu(&alone), without_cpu(&together));
+    let hashes = |study: &Study| study.runs.iter().map(|run| (run.seed, run.hash.clone())).collect::<Vec<_>>();
+    assert_eq!(hashes(&alone), hashes(&together));
+    assert_eq!(alone.runs.iter().map(|run| run.seed).collect::<Vec<_>>(), [1, 2, 3]);
+    let last = alone.measure("last leecher, s").expect("it is measured");
+    assert!(last.count == 3 && last.least < last.mean && last.mean < last.greatest, "{alone}");
+}
+
+#[test]
+fn a_study_ends_with_the_first_seed_that_fails() {
+    let mut scenario = smaller("flash-crowd", "6 MiB");
+    scenario.finish_within = Some("1 s".parse().expect("a span"));
+    for jobs in [1, 3] {
+        let mut seen = 0;
+        let failed = scenario.study(20, NonZeroUsize::new(jobs).expect("a number"), |_| seen += 1).expect_err("that is too little time");
+        assert_eq!((failed.seed, failed.is_good()), (1, false));
+        assert!(seen <= jobs, "{seen} runs with {jobs} threads");
+    }
 }

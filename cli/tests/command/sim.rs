@@ -35,7 +35,44 @@ fn a_scenario_is_run_reported_and_drawn() {
 }
 
 #[test]
+fn the_node_of_a_scenario_is_recorded_and_explained() {
+    let lab = Lab::new();
+    lab.file("small.toml", SCENARIO.as_bytes());
+    lab.succeed(&["sim", "run", "small.toml", "--record", "leechers/1", "session"]);
+    let end = lab.succeed(&["replay", "session"]);
+    assert!(end.contains("it has everything") && end.contains("1 checkpoints agree"), "{end}");
+    let moment: Value = serde_json::from_str(&lab.succeed(&["replay", "session", "--at", "0.2s", "--json", "--piece", "3"])).unwrap();
+    let (torrent, piece) = (&moment["torrents"][0], &moment["torrents"][0]["piece"]);
+    assert!(piece["state"].is_string() && piece["order"].is_string() && moment["next_told"].is_f64(), "{moment}");
+    let peer = torrent["peers"][0]["peer"].as_str().unwrap();
+    let text = lab.succeed(&["replay", "session", "--at", "0.2s", "--peer", peer, "--piece", "3"]);
+    assert!(text.contains("from it: ") && text.contains("to it: ") && text.contains("piece 3: "), "{text}");
+    let nobody = lab.succeed(&["replay", "session", "--at", "0.2s", "--peer", "1.2.3.4"]);
+    assert!(nobody.contains("1.2.3.4: not connected at that time"), "{nobody}");
+    lab.run(&["sim", "run", "small.toml", "--record", "nobody", "session"]).is_one_line(1, "names no single node");
+}
+
+#[test]
 fn drawn_scenarios_are_run() {
     let lab = Lab::new();
     lab.succeed(&["sim", "random", "--seeds", "5", "--first", "7"]);
+}
+
+#[test]
+fn many_seeds_give_means_and_intervals_and_a_failure_its_seed() {
+    let lab = Lab::new();
+    lab.file("small.toml", SCENARIO.as_bytes());
+    let study: Value = serde_json::from_str(&lab.succeed(&["sim", "run", "small.toml", "--seeds", "3", "--jobs", "2", "--json"])).unwrap();
+    assert_eq!((&study["first"], &study["seeds"]), (&3.into(), &3.into()));
+    let last = &study["measures"][1];
+    assert_eq!((&last["name"], &last["count"]), (&"last leecher, s".into(), &3.into()));
+    assert!(last["least"].as_f64().unwrap() <= last["mean"].as_f64().unwrap() && last["margin"].is_f64(), "{study}");
+    let text = lab.succeed(&["sim", "run", "small.toml", "--seeds", "3"]);
+    assert!(text.contains("seeds 3 to 5") && text.contains("95 % interval"), "{text}");
+
+    let late = SCENARIO.replace("seed = 3", "seed = 3\nfinish-within = \"1 ms\"");
+    lab.file("late.toml", late.as_bytes());
+    let failed = lab.run(&["sim", "run", "late.toml", "--seeds", "3"]);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.stdout.contains("FAILED") && failed.stderr.contains("late.toml --seed 3"), "{failed:?}");
 }

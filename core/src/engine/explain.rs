@@ -1,5 +1,9 @@
 //! Why things are as they are: for people who look at a running engine, or at one that a recording has brought to a moment.
 
+mod piece;
+
+pub use piece::{PickOrder, PieceExplanation, PieceState};
+
 use super::Engine;
 use crate::{
     id::TorrentId,
@@ -7,7 +11,7 @@ use crate::{
     time::{Duration, Instant},
     torrent::{Phase, Torrent},
 };
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use core::{fmt, net::SocketAddr};
 
 /// Why a torrent does what it does, and each of its peers.
@@ -17,6 +21,8 @@ pub struct Explanation {
     pub torrent: Vec<TorrentReason>,
     /// Every peer that has shaken hands.
     pub peers: Vec<PeerExplanation>,
+    /// Time to the next choke round, if one is planned.
+    pub next_choke_round: Option<Duration>,
 }
 
 /// Why a torrent fetches, or does not.
@@ -78,7 +84,7 @@ pub enum TorrentReason {
 }
 
 /// Why a peer is treated as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerExplanation {
     /// Which peer.
     pub remote: SocketAddr,
@@ -86,6 +92,10 @@ pub struct PeerExplanation {
     pub upload: UploadReason,
     /// Why we fetch from it, or do not.
     pub download: DownloadReason,
+    /// Pieces that it has and we want.
+    pub interesting: u32,
+    /// The pieces of which it owes us blocks, and how many, in the order in which they were asked for.
+    pub owes: Vec<(u32, u32)>,
 }
 
 /// Why a peer may, or may not, fetch from us.
@@ -95,6 +105,8 @@ pub enum UploadReason {
     WantsNothing,
     /// It has one of the slots.
     HasSlot,
+    /// It has the slot that goes round, to find out what it gives for it.
+    Optimistic,
     /// It wants something, and others that give more, or have waited longer, have all the slots.
     NoSlot {
         /// Interested peers that have a slot.
@@ -131,21 +143,25 @@ impl Engine {
     /// Why a torrent and its peers are as they are now; `None` if there is no such torrent.
     pub fn explain(&self, torrent: TorrentId) -> Option<Explanation> {
         let torrent = self.torrents.get(torrent)?;
-        let open: Vec<&Connection> =
-            torrent.connections.iter().filter_map(|id| self.connections.get(*id)).filter(|open| open.is_open()).collect();
+        let connections = || torrent.connections.iter().filter_map(|id| Some((id, self.connections.get(*id)?)));
+        let open: Vec<&Connection> = connections().map(|(_, open)| open).filter(|open| open.is_open()).collect();
         let slots = self.config.limits.upload_slots;
         let taken = open.iter().filter(|open| open.peer_interested && !open.am_choking).count() as u32;
-        let peers = open.iter().map(|open| PeerExplanation {
+        let peers = connections().filter(|(_, open)| open.is_open()).map(|(id, open)| PeerExplanation {
             remote: open.remote,
             upload: match (open.peer_interested, open.am_choking) {
                 (false, _) => UploadReason::WantsNothing,
+                (true, false) if torrent.choker.optimistic() == Some(*id) => UploadReason::Optimistic,
                 (true, false) => UploadReason::HasSlot,
                 (true, true) if taken >= slots => UploadReason::NoSlot { taken, slots },
                 (true, true) => UploadReason::Waits,
             },
             download: download_reason(open),
+            interesting: open.interesting,
+            owes: open.download.as_ref().map(|download| download.owed()).unwrap_or_default(),
         });
-        Some(Explanation { peers: peers.collect(), torrent: self.torrent_reasons(torrent, &open) })
+        let next_choke_round = torrent.choke_due.map(|at| at.since(self.now));
+        Some(Explanation { peers: peers.collect(), torrent: self.torrent_reasons(torrent, &open), next_choke_round })
     }
 
     fn torrent_reasons(&self, torrent: &Torrent, open: &[&Connection]) -> Vec<TorrentReason> {
@@ -210,6 +226,11 @@ fn download_reason(connection: &Connection) -> DownloadReason {
     }
 }
 
+/// So many of something, as people say it.
+fn count(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for TorrentReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -217,9 +238,11 @@ impl fmt::Display for TorrentReason {
             TorrentReason::Failed => f.write_str("it failed, and waits for its owner"),
             TorrentReason::Ending => f.write_str("it says goodbye"),
             TorrentReason::Checking => f.write_str("what is on disk is being looked at"),
-            TorrentReason::Metadata { peers } => write!(f, "it asks for its metadata; {peers} peers are connected"),
+            TorrentReason::Metadata { peers } => write!(f, "it asks for its metadata; connected peers: {peers}"),
             TorrentReason::Complete => f.write_str("it has everything"),
-            TorrentReason::Fetching { blocks, peers } => write!(f, "{peers} peers owe it {blocks} blocks"),
+            TorrentReason::Fetching { blocks, peers } => {
+                write!(f, "it is owed {} by {}", count(*blocks, "block"), count(*peers, "peer"))
+            }
             TorrentReason::WebSeeds { active: 1 } => f.write_str("a web seed sends"),
             TorrentReason::WebSeeds { active } => write!(f, "{active} web seeds send"),
             TorrentReason::NobodyKnown { next_announce: Some(wait) } => {
@@ -227,13 +250,13 @@ impl fmt::Display for TorrentReason {
             }
             TorrentReason::NobodyKnown { next_announce: None } => f.write_str("it knows no peer, and has no tracker to ask"),
             TorrentReason::NobodyConnected { known, next_attempt: Some(wait) } => {
-                write!(f, "none of {known} known peers is connected; the next is tried in {} s", wait.as_secs())
+                write!(f, "none of {} is connected; the next is tried in {} s", count(*known, "known peer"), wait.as_secs())
             }
             TorrentReason::NobodyConnected { known, next_attempt: None } => {
-                write!(f, "none of {known} known peers has answered yet")
+                write!(f, "none of {} has answered yet", count(*known, "known peer"))
             }
-            TorrentReason::NobodyHasMore { peers } => write!(f, "none of {peers} peers has a piece that is missing"),
-            TorrentReason::AllChoke { peers } => write!(f, "all {peers} peers that have something choke us"),
+            TorrentReason::NobodyHasMore { peers } => write!(f, "none of {} has a piece that is missing", count(*peers, "peer")),
+            TorrentReason::AllChoke { peers } => write!(f, "whoever has something chokes us: {}", count(*peers, "peer")),
             TorrentReason::RateLimit => f.write_str("peers would send faster than its rate limit"),
             TorrentReason::DiskBehind => f.write_str("the disk is behind: reading from peers waits for it"),
         }
@@ -245,6 +268,7 @@ impl fmt::Display for UploadReason {
         match self {
             UploadReason::WantsNothing => f.write_str("wants nothing from us"),
             UploadReason::HasSlot => f.write_str("may fetch from us"),
+            UploadReason::Optimistic => f.write_str("may fetch from us on trial"),
             UploadReason::NoSlot { taken, slots } => write!(f, "choked: {taken} of {slots} slots are taken"),
             UploadReason::Waits => f.write_str("choked until the next round"),
         }
@@ -256,8 +280,8 @@ impl fmt::Display for DownloadReason {
         match self {
             DownloadReason::HasNothing => f.write_str("has nothing that we want"),
             DownloadReason::ChokesUs => f.write_str("chokes us"),
-            DownloadReason::Snubs { blocks } => write!(f, "owes us {blocks} blocks and sends none"),
-            DownloadReason::Owes { blocks } => write!(f, "owes us {blocks} blocks"),
+            DownloadReason::Snubs { blocks } => write!(f, "owes us {} and sends none", count(*blocks, "block")),
+            DownloadReason::Owes { blocks } => write!(f, "owes us {}", count(*blocks, "block")),
             DownloadReason::AskedElsewhere => f.write_str("all that it has was asked of others"),
         }
     }

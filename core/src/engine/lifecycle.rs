@@ -69,8 +69,7 @@ impl Engine {
         let earlier = Earlier::of(resume.as_ref());
         let mut announcer = Announcer::new(trackers, announcer_config, self.rng.fork(Purpose::Announcer, number));
         if let Some(resume) = &resume {
-            // Whoever knows nobody cannot wait for the end of a tracker's minimum interval.
-            announcer.restore(self.now, &resume.trackers, add.resume_age.filter(|_| !resume.peers.is_empty()));
+            announcer.restore(&resume.trackers);
         }
         let mut peers = PeerList::new(self.rng.fork(Purpose::PeerList, number));
         peers.set_own(self.own_addresses);
@@ -506,7 +505,7 @@ impl Engine {
             uploaded: earlier.uploaded.saturating_add(torrent.uploaded),
             downloaded: earlier.downloaded.saturating_add(torrent.downloaded),
             seeding: earlier.seeding.saturating_add(torrent.seeding_time(self.now)),
-            trackers: torrent.announcer.saved(self.now),
+            trackers: torrent.announcer.saved(),
             peers: torrent
                 .peers
                 .best()

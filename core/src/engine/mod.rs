@@ -65,7 +65,7 @@ use alloc::{
     vec::Vec,
 };
 use disk::DiskJob;
-pub use explain::{DownloadReason, Explanation, PeerExplanation, TorrentReason, UploadReason};
+pub use explain::{DownloadReason, Explanation, PeerExplanation, PickOrder, PieceExplanation, PieceState, TorrentReason, UploadReason};
 use rates::Lanes;
 use timers::Timer;
 use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};

@@ -260,6 +260,23 @@ impl Download {
         self.outstanding.len()
     }
 
+    /// The pieces of which it owes us blocks, and how many, in the order in which they were asked for.
+    pub(crate) fn owed(&self) -> Vec<(u32, u32)> {
+        let mut owed: Vec<(u32, u32)> = Vec::new();
+        for block in &self.outstanding {
+            match owed.iter_mut().find(|(piece, _)| *piece == block.piece) {
+                Some((_, blocks)) => *blocks = blocks.saturating_add(1),
+                None => owed.push((block.piece, 1)),
+            }
+        }
+        owed
+    }
+
+    /// Blocks of `piece` that it owes us.
+    pub(crate) fn owed_of(&self, piece: u32) -> u32 {
+        self.outstanding.iter().filter(|block| block.piece == piece).count() as u32
+    }
+
     /// Bytes a second that come from the peer.
     pub(crate) fn rate(&self, now: Instant) -> u64 {
         self.meter.rate(now)

@@ -30,6 +30,7 @@
 
 mod form;
 mod replay;
+mod rerun;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ mod transcript;
 mod vocabulary;
 
 pub use replay::{Entry, Replay, ReplayError, Told};
+pub use rerun::Rerun;
 pub use transcript::Transcript;
 
 use crate::{action::Action, command::Command, config::Config, event::Event, input::Input, rng::Seed, time::Instant};
@@ -49,7 +51,7 @@ const MAGIC: &[u8; 8] = b"RusTor\x0d\x0a";
 
 /// Raised whenever an older recording would be read differently: a field more in [`Config`] is enough. Numbers of new variants
 /// are not.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Writes down what an engine is told. Whoever holds it appends what it writes to a file or a buffer.
 #[derive(Clone, Debug)]

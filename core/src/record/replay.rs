@@ -1,5 +1,5 @@
 use super::{
-    DRAINED, Kind, MAGIC, Transcript, VERSION,
+    DRAINED, Kind, MAGIC, Rerun, Transcript, VERSION,
     form::{Form, Reader},
 };
 use crate::{command::Command, config::Config, engine::Engine, input::Input, rng::Seed, time::Instant};
@@ -55,37 +55,20 @@ impl Replay {
         self.start
     }
 
+    /// An engine that is told all that is left, as far as one likes.
+    pub fn rerun(self) -> Rerun {
+        Rerun::new(self)
+    }
+
     /// Tells an engine all that is left, and writes down what is said.
     ///
     /// # Errors
     ///
     /// What is wrong with the recording.
     pub fn transcript(self) -> Result<Transcript, ReplayError> {
-        let mut transcript = Transcript::new(self.seed, &self.config, self.start);
-        let mut engine = self.engine();
-        let mut now = self.start;
-        for entry in self {
-            let entry = entry?;
-            if entry.drained {
-                transcript.drain(now, &mut engine);
-            }
-            now = entry.now;
-            match entry.what {
-                Told::Input(input) => {
-                    transcript.input(now, &input);
-                    engine.handle(now, input);
-                }
-                Told::Command(command) => {
-                    transcript.command(now, &command);
-                    // That it was refused shows in what follows.
-                    let _ = engine.command(now, command);
-                }
-                Told::Checkpoint(hash) if transcript.hash() != hash => return Err(ReplayError::Diverged { entries: transcript.entries() }),
-                Told::Checkpoint(_) => {}
-            }
-        }
-        transcript.drain(now, &mut engine);
-        Ok(transcript)
+        let mut rerun = self.rerun();
+        rerun.advance(Instant::MAX, |_, _| {})?;
+        Ok(rerun.transcript().clone())
     }
 
     fn entry(&mut self) -> Result<Entry, ReplayError> {

@@ -138,16 +138,7 @@ fn command() -> impl Strategy<Value = Command> {
     let add = (torrent, text(), option::of(bytes()), peers.clone(), any::<bool>()).prop_map(|(metainfo, folder, resume, peers, paused)| {
         let allocation = if paused { Allocation::Full } else { Allocation::Sparse };
         let source = if folder.len() % 2 == 0 { TorrentSource::Metainfo(metainfo) } else { TorrentSource::Magnet(magnet()) };
-        Command::Add(Box::new(AddTorrent {
-            source,
-            folder,
-            resume_age: resume.as_ref().map(|resume| Duration::from_millis(resume.len() as u64)),
-            resume,
-            peers,
-            allocation,
-            paused,
-            choices: Choices::default(),
-        }))
+        Command::Add(Box::new(AddTorrent { source, folder, resume, peers, allocation, paused, choices: Choices::default() }))
     });
     prop_oneof![
         add,

@@ -144,7 +144,7 @@ form! { struct LocalDiscoveryConfig { interval, minimum_interval } }
 
 form! { enum Reach { 0 => OneTracker, 1 => EveryTier, 2 => EveryTracker } }
 
-form! { struct AddTorrent { source, folder, resume, resume_age, peers, allocation, paused, choices } }
+form! { struct AddTorrent { source, folder, resume, peers, allocation, paused, choices } }
 
 form! { enum TorrentSource { 0 => Metainfo(metainfo), 1 => Magnet(magnet) } }
 

@@ -134,8 +134,6 @@ impl Resume {
                         if let Some(id) = tracker.tracker_id.as_ref().filter(|id| id.len() <= TRACKER_ID) {
                             entries.key(b"id").bytes(id);
                         }
-                        // Rounded up: a tracker is not asked too soon.
-                        entries.key(b"silence").unsigned(tracker.silence.as_secs() + u64::from(tracker.silence.subsec_nanos() > 0));
                         entries.key(b"url").str(&tracker.url);
                     });
                 }
@@ -214,7 +212,7 @@ fn unfinished(list: bencode::List<'_>, layout: &Layout) -> BTreeMap<u32, Bitfiel
 fn tracker(entry: bencode::Value<'_>) -> Option<SavedTracker> {
     let url = core::str::from_utf8(entry.get(b"url")?.as_bytes()?).ok()?.into();
     let tracker_id = entry.get(b"id").and_then(|id| id.as_bytes()).filter(|id| id.len() <= TRACKER_ID).map(<[u8]>::to_vec);
-    Some(SavedTracker { url, tracker_id, silence: Duration::from_secs(entry.get(b"silence")?.as_unsigned()?) })
+    Some(SavedTracker { url, tracker_id })
 }
 
 /// An address as compact peer lists write it (BEP 23, BEP 7): the IP, then the port, big-endian. A byte behind it says that it came from

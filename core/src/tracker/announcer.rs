@@ -190,8 +190,6 @@ pub struct SavedTracker {
     pub url: String,
     /// What it asked to be told.
     pub tracker_id: Option<Vec<u8>>,
-    /// For how long, from now on, it wants to hear nothing: the rest of the minimum interval that it stated.
-    pub silence: Duration,
 }
 
 /// What an answer meant.
@@ -302,55 +300,23 @@ impl Announcer {
             tracker.failures = 0;
             tracker.due_at_once(now);
         }
-        self.hold();
     }
 
     /// What the next session should know of the trackers that answered, in the order in which they are to be tried.
-    pub fn saved(&self, now: Instant) -> Vec<SavedTracker> {
+    pub fn saved(&self) -> Vec<SavedTracker> {
         let trackers = self.order.iter().filter_map(|listed| self.trackers.get(listed.key));
-        let known = trackers.filter(|tracker| tracker.answered || tracker.tracker_id.is_some() || tracker.not_before > now);
-        known
-            .map(|tracker| SavedTracker {
-                url: tracker.url.clone(),
-                tracker_id: tracker.tracker_id.clone(),
-                silence: tracker.not_before.since(now),
-            })
-            .collect()
+        let known = trackers.filter(|tracker| tracker.answered || tracker.tracker_id.is_some());
+        known.map(|tracker| SavedTracker { url: tracker.url.clone(), tracker_id: tracker.tracker_id.clone() }).collect()
     }
 
-    /// What an earlier session knew, before the first start: who answered then is asked first, and by its tracker id. With its `age`, a
-    /// tracker that stated a minimum interval is left alone for the rest of it, and so is the rest of its tier.
-    pub fn restore(&mut self, now: Instant, saved: &[SavedTracker], age: Option<Duration>) {
+    /// What an earlier session knew, before the first start: who answered then is asked first, and by its tracker id. At once: a minimum
+    /// interval is for who is in the swarm, and that session has left it.
+    pub fn restore(&mut self, saved: &[SavedTracker]) {
         for saved in saved.iter().rev() {
             let Some(key) = self.trackers.iter().find(|(_, tracker)| tracker.url == saved.url).map(|(key, _)| key) else { continue };
             self.move_to_front(key);
-            let Some(tracker) = self.trackers.get_mut(key) else { continue };
-            tracker.tracker_id.clone_from(&saved.tracker_id);
-            let rest = age.and_then(|age| saved.silence.checked_sub(age)).unwrap_or_default().min(self.config.longest_interval);
-            if !rest.is_zero() {
-                tracker.held = Some(now + rest);
-                tracker.not_before = now + rest;
-            }
-        }
-    }
-
-    /// Lets the first announces wait for as long as the trackers asked an earlier session.
-    fn hold(&mut self) {
-        let groups: Vec<(Option<Instant>, Vec<TrackerKey>)> = self
-            .groups()
-            .map(|group| {
-                let first = group.first().and_then(|listed| self.trackers.get(listed.key));
-                (first.and_then(|tracker| tracker.held), group.iter().map(|listed| listed.key).collect())
-            })
-            .collect();
-        for (held, keys) in groups {
-            for key in keys {
-                let Some(tracker) = self.trackers.get_mut(key) else { continue };
-                tracker.held = None;
-                if let Some(held) = held {
-                    tracker.due_at_once(held);
-                    tracker.earliest = tracker.earliest.max(held);
-                }
+            if let Some(tracker) = self.trackers.get_mut(key) {
+                tracker.tracker_id.clone_from(&saved.tracker_id);
             }
         }
     }

@@ -2,11 +2,11 @@
 
 use crate::{
     BLOCK,
-    support::{Content, World},
+    support::{Content, World, only},
 };
 use rustor_core::{
     command::Command,
-    engine::{DownloadReason, TorrentReason, UploadReason},
+    engine::{DownloadReason, PickOrder, PieceState, TorrentReason, UploadReason},
     wire::Message,
 };
 
@@ -61,4 +61,37 @@ fn a_seeder_says_why_a_peer_is_choked() {
     assert_eq!(upload(0), Some(UploadReason::HasSlot));
     assert_eq!(upload(1), Some(UploadReason::NoSlot { taken: 1, slots: 1 }));
     assert_eq!(upload(2), Some(UploadReason::WantsNothing));
+    assert!(why.next_choke_round.is_some_and(|wait| wait.as_secs() == 10), "{why:?}");
+}
+
+#[test]
+fn a_piece_says_how_far_it_is_and_what_it_waits_for() {
+    let (world, content) = (World::new(), content());
+    let torrent = world.adds(&content, |add| add.choices.sequential = true);
+    let state = |piece| world.explains_piece(torrent, piece).map(|why| why.state);
+    assert_eq!((state(0), state(9), state(10)), (Some(PieceState::NobodyHasIt), Some(PieceState::NobodyHasIt), None));
+    let peer = world.joins(&content, "10.0.0.1:5000");
+    peer.says(content.bitfield([0, 1]));
+    assert_eq!((state(0), state(2)), (Some(PieceState::HoldersChoke), Some(PieceState::NobodyHasIt)));
+    peer.says(Message::Unchoke);
+    assert_eq!(state(0), Some(PieceState::Begun { blocks: 2, received: 0, requested: 2 }));
+    peer.sends(&content, &content.blocks(0)[..1]);
+    let why = world.explains_piece(torrent, 0).unwrap();
+    assert_eq!(why.state, PieceState::Begun { blocks: 2, received: 1, requested: 1 });
+    assert_eq!((why.order, why.availability, why.asked), (PickOrder::Sequential, 1, vec![(peer.remote(), 1)]));
+    assert_eq!(world.explains(torrent).peers[0].owes, [(0, 1), (1, 2)]);
+    world.disk_holds();
+    peer.sends(&content, &content.blocks(0)[1..]);
+    assert_eq!(state(0), Some(PieceState::Storing));
+    world.disk_catches_up();
+    assert_eq!(state(0), Some(PieceState::Verified));
+}
+
+#[test]
+fn a_piece_of_a_file_that_nobody_wants_says_so() {
+    let (world, content) = (World::new(), Content::files(&[("a", 2 * BLOCK as usize), ("b", 2 * BLOCK as usize)], 2 * BLOCK));
+    let torrent = world.adds(&content, |add| add.choices = only(&[1]));
+    world.seed_joins(&content, "10.0.0.1:5000");
+    let state = |piece| world.explains_piece(torrent, piece).map(|why| why.state);
+    assert_eq!((state(0), state(1)), (Some(PieceState::NotWanted), Some(PieceState::HoldersChoke)));
 }

@@ -413,74 +413,42 @@ fn statistics_add_up_over_sessions() {
     assert!(resume.uploaded > 0);
 }
 
-/// A session with a tracker that wants to hear nothing for ten minutes, and calls us `me`; it ends after one.
-fn session_with_tracker(content: &Content, peers: &[&str]) -> (World, Bytes) {
-    let world = World::new();
-    world.adds(content, |add| add.peers = peers.iter().map(|peer| peer.parse().unwrap()).collect());
-    world.tracker_says(TRACKER, Bytes::from_static(b"d8:intervali1800e12:min intervali600e5:peers0:10:tracker id2:mee"));
-    let peer = world.joins(content, "10.0.0.1:5000");
-    peer.says_all([content.bitfield([0]), Message::Unchoke]);
-    peer.serves(content);
-    world.seconds(60);
-    world.does(Command::ShutDown);
-    world.tracker_answers(TRACKER, &[]);
-    let resume = world.disk(|disk| disk.resume["folder"].clone());
-    (world, resume)
-}
-
 const TRACKER: &str = "http://one.test/announce";
 
-#[test]
-fn after_a_quick_restart_a_tracker_is_not_asked_sooner_than_it_allows() {
-    let content = Content::tracked(4 * BLOCK as usize, BLOCK, &[&["http://two.test/announce", TRACKER]]);
-    let (old, resume) = {
-        // The other tracker of the tier does not answer, whichever comes first.
-        let world = World::new();
-        world.adds(&content, |add| add.peers = vec!["10.0.0.7:6881".parse().unwrap()]);
-        if !world.announces()[0].url.starts_with(TRACKER) {
-            world.tracker_fails("http://two.test/announce");
-        }
-        world.tracker_says(TRACKER, Bytes::from_static(b"d8:intervali1800e12:min intervali600e5:peers0:10:tracker id2:mee"));
-        let peer = world.answers("10.0.0.7:6881");
-        peer.shakes_hands(&content);
-        peer.says_all([content.bitfield([0]), Message::Unchoke]);
-        peer.serves(&content);
-        world.seconds(60);
-        world.does(Command::ShutDown);
-        let resume = world.disk(|disk| disk.resume["folder"].clone());
-        (world, resume)
-    };
-    let files = old.disk(|disk| disk.files.clone());
-    let restarted = |age: Option<u64>| {
-        let world = World::new();
-        world.disk(|disk| disk.files = files.clone());
-        world.adds(&content, |add| {
-            add.resume = Some(resume.clone());
-            add.resume_age = age.map(Duration::from_secs);
-        });
-        world
-    };
-    let world = restarted(Some(40));
-    assert!(world.announces().is_empty());
-    world.seconds(495);
-    assert!(world.announces().is_empty());
-    world.seconds(10);
-    let announces = world.announces();
-    assert!(announces[0].url.starts_with(TRACKER), "who answered last is asked first: {announces:?}");
-    assert_eq!((announces[0].event(), announces[0].parameter("trackerid")), (Some("started"), Some("me")));
-    assert_eq!(restarted(Some(600)).announces().len(), 1, "its time is over");
-    assert_eq!(restarted(None).announces().len(), 1, "nobody knows");
-}
+/// What a tracker says that wants to hear nothing for ten minutes, and calls us `me`.
+const RESTS: Bytes = Bytes::from_static(b"d8:intervali1800e12:min intervali600e5:peers0:10:tracker id2:mee");
 
 #[test]
-fn who_knows_no_peers_does_not_wait_for_the_tracker() {
-    let content = Content::tracked(4 * BLOCK as usize, BLOCK, &[&[TRACKER]]);
-    let (old, resume) = session_with_tracker(&content, &[]);
-    let world = World::new();
-    let files = old.disk(|disk| disk.files.clone());
-    world.disk(|disk| disk.files = files);
-    world.adds(&content, |add| (add.resume, add.resume_age) = (Some(resume), Some(Duration::ZERO)));
-    assert_eq!(world.announces().len(), 1);
+fn whoever_starts_again_announces_at_once_whatever_trackers_and_peers_an_earlier_session_knew() {
+    let content = Content::tracked(4 * BLOCK as usize, BLOCK, &[&["http://two.test/announce", TRACKER]]);
+    for pieces in [&[0][..], &[0, 1, 2, 3]] {
+        let old = World::new();
+        old.adds(&content, |add| add.peers = vec!["10.0.0.7:6881".parse().unwrap()]);
+        // The other tracker of the tier does not answer, whichever comes first.
+        if !old.announces()[0].url.starts_with(TRACKER) {
+            old.tracker_fails("http://two.test/announce");
+        }
+        old.tracker_says(TRACKER, RESTS);
+        let peer = old.answers("10.0.0.7:6881");
+        peer.shakes_hands(&content);
+        peer.says_all([content.bitfield(pieces.iter().copied()), Message::Unchoke]);
+        peer.serves(&content);
+        old.does(Command::ShutDown);
+        let resume = old.disk(|disk| disk.resume["folder"].clone());
+        assert!(Resume::decode(&resume, content.info_hash(), &content.layout).unwrap().peers.len() == 1, "a peer is remembered");
+
+        let (world, torrent) = next(&old, &content, resume);
+        assert_eq!(world.status(torrent).pieces_verified as usize, pieces.len());
+        let announces = world.announces();
+        assert_eq!(announces.len(), 1, "{announces:?}");
+        assert!(announces[0].url.starts_with(TRACKER), "who answered last is asked first: {announces:?}");
+        assert_eq!((announces[0].event(), announces[0].parameter("trackerid")), (Some("started"), Some("me")));
+        if pieces.len() < 4 {
+            world.refuses("10.0.0.7:6881");
+            world.tracker_answers(TRACKER, &["10.0.0.8:6881"]);
+            assert_eq!(world.dials(), ["10.0.0.8:6881".parse().unwrap()], "the peer remembered is gone, another is there");
+        }
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ use rustor_core::{
     choices::{Choices, Priority},
     command::{AddTorrent, Command, CommandError, Reply},
     config::Config,
-    engine::{Engine, Explanation},
+    engine::{Engine, Explanation, PieceExplanation},
     error::{DiskErrorKind, StreamError},
     event::Event,
     id::{ConnectionId, DiskJobId, IncomingId, ResolveId, TorrentId},
@@ -212,6 +212,10 @@ impl World {
 
     pub fn explains(&self, torrent: TorrentId) -> Explanation {
         self.0.borrow().engine.explain(torrent).expect("the torrent is listed")
+    }
+
+    pub fn explains_piece(&self, torrent: TorrentId, piece: u32) -> Option<PieceExplanation> {
+        self.0.borrow().engine.explain_piece(torrent, piece)
     }
 
     pub fn our_peer_id(&self) -> PeerId {

@@ -12,6 +12,7 @@ from . import (
     local_discovery,
     limits,
     magnet,
+    record,
     selection,
     swarm,
     trackers,
@@ -20,7 +21,7 @@ from . import (
 )
 from .base import Scenario
 
-MODULES = (transfer, magnet, limits, selection, trackers, local_discovery, create, swarm, web_seeds, bad_peers, bad_input, damage, crash, adapters)
+MODULES = (transfer, magnet, limits, selection, trackers, local_discovery, create, swarm, web_seeds, bad_peers, bad_input, damage, crash, record, adapters)
 
 
 def all_scenarios(quick: bool) -> list[Scenario]:

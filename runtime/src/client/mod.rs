@@ -111,13 +111,13 @@ impl Client {
         let folder = std::path::absolute(&options.folder).unwrap_or(options.folder);
         let resume_file = self.handle.state_folder.as_ref();
         let resume_file = resume_file.map(|state| resume::resume_path(state, info_hash.0, &folder));
-        let (resume, resume_age) = match resume_file.clone().filter(|_| options.resume) {
-            Some(file) => beside(move || (resume::load(&file), resume::age(&file))).await.unwrap_or_default(),
-            None => (None, None),
+        let resume = match resume_file.clone().filter(|_| options.resume) {
+            Some(file) => beside(move || resume::load(&file)).await.unwrap_or_default(),
+            None => None,
         };
         let folder = folder.into_os_string().into_string().map_err(|folder| ClientError::Folder(folder.into()))?;
         let AddOptions { source, peers, allocation, paused, choices, .. } = options;
-        let torrent = Box::new(AddTorrent { source, folder, resume, resume_age, peers, allocation, paused, choices });
+        let torrent = Box::new(AddTorrent { source, folder, resume, peers, allocation, paused, choices });
         match self.ask(|reply| Request::Add(torrent, resume_file, reply)).await?? {
             Reply::Added(torrent) => Ok(torrent),
             Reply::Done => Err(ClientError::Stopped),

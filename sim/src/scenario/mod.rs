@@ -39,8 +39,10 @@
 
 mod draw;
 mod shrink;
+mod theory;
 
 pub use shrink::Shrunk;
+pub use theory::Bound;
 
 use crate::{
     adversary::Mischief,
@@ -368,6 +370,12 @@ impl fmt::Display for ScenarioError {
     }
 }
 
+impl ScenarioError {
+    pub(crate) fn new(text: String) -> ScenarioError {
+        ScenarioError(text)
+    }
+}
+
 impl std::error::Error for ScenarioError {}
 
 impl FromStr for Scenario {
@@ -432,35 +440,14 @@ impl Scenario {
         faults.chain(arrivals).max().unwrap_or_default()
     }
 
-    /// How long the distribution takes at best, by its links alone, in microseconds: Kumar and Ross (2006),
-    /// max{F/u_s, F/d_min, N·F/(u_s + Σu)}.
-    pub fn ideal(&self) -> u64 {
-        let (mut seeds, mut all, mut leechers) = (0u128, 0u128, 0u128);
-        let mut slowest = u128::from(u64::MAX);
-        let unlimited = u128::from(u32::MAX);
-        for group in &self.groups {
-            let count = u128::from(group.count);
-            let free_rider = group.policy.upload_slots == Some(0);
-            let up = if free_rider { 0 } else { group.link.up.map_or(unlimited, |rate| u128::from(rate.0)) };
-            match group.role {
-                Role::Adversary(_) => continue,
-                Role::Seed => seeds += up * count,
-                Role::Leecher | Role::Partial(_) => {
-                    leechers += count;
-                    slowest = slowest.min(group.link.down.map_or(unlimited, |rate| u128::from(rate.0)));
-                }
-            }
-            all += up * count;
-        }
-        for server in &self.web_seeds {
-            let up = server.up.map_or(unlimited, |rate| u128::from(rate.0));
-            (seeds, all) = (seeds + up, all + up);
-        }
-        let length = u128::from(self.length()) * 1_000_000;
-        let seconds = [length / seeds.max(1), length / slowest.max(1), leechers * length / all.max(1)];
-        // Without a seed, the partial ones have to do.
-        let seconds = if seeds == 0 { &seconds[1..] } else { &seconds[..] };
-        u64::try_from(seconds.iter().copied().max().unwrap_or_default()).unwrap_or(u64::MAX / 1000)
+    /// The group of a member of the cast.
+    pub(crate) fn group_of(&self, member: usize) -> &Group {
+        let mut end = 0;
+        let holds = |group: &&Group| {
+            end += group.count as usize;
+            member < end
+        };
+        self.groups.iter().find(holds).expect("whoever is in the cast is in a group")
     }
 
     /// The nodes that a name stands for, as indices into the cast: group by group, each in order.

@@ -32,7 +32,7 @@ fn sample() -> Resume {
         uploaded: 7,
         downloaded: 8,
         seeding: Duration::from_secs(9),
-        trackers: vec![SavedTracker { url: "http://t/a".into(), tracker_id: Some(vec![0, 255]), silence: Duration::from_secs(60) }],
+        trackers: vec![SavedTracker { url: "http://t/a".into(), tracker_id: Some(vec![0, 255]) }],
         peers: vec![peer("1.2.3.4:5", false), peer("1.2.3.4:84", true), peer("[::1]:6", true), peer("[::1]:84", false)],
         info: Some(Bytes::from_static(b"de")),
         ..Resume::new(verified)
@@ -90,14 +90,6 @@ fn numbers_that_fit_nothing_are_left_out() {
     assert_eq!(Resume::decode(&resume.encode(INFO_HASH), INFO_HASH, &layout()), Ok(expected));
 }
 
-#[test]
-fn a_trackers_silence_is_not_cut_short() {
-    let mut resume = sample();
-    resume.trackers[0].silence = Duration::from_millis(1001);
-    let decoded = Resume::decode(&resume.encode(INFO_HASH), INFO_HASH, &layout()).unwrap();
-    assert_eq!(decoded.trackers[0].silence, Duration::from_secs(2));
-}
-
 fn bits(length: u32) -> impl Strategy<Value = Bitfield> {
     prop::collection::vec(any::<bool>(), length as usize).prop_map(|bits| {
         let mut bitfield = Bitfield::new(bits.len() as u32);
@@ -125,9 +117,7 @@ fn choices() -> impl Strategy<Value = Choices> {
 fn resume() -> impl Strategy<Value = Resume> {
     let stamp = any::<(u64, i64, bool)>().prop_map(|(length, modified, aside)| FileStamp { length, modified, aside });
     let unfinished = prop::collection::btree_map(0u32..4, bits(7), 0..4);
-    let tracker = ("[a-z:/]{0,20}", any::<Option<Vec<u8>>>(), any::<u32>()).prop_map(|(url, tracker_id, seconds): (String, _, _)| {
-        SavedTracker { url, tracker_id, silence: Duration::from_secs(seconds.into()) }
-    });
+    let tracker = ("[a-z:/]{0,20}", any::<Option<Vec<u8>>>()).prop_map(|(url, tracker_id): (String, _)| SavedTracker { url, tracker_id });
     let peers = prop::collection::vec(any::<(bool, [u8; 16], u16, bool)>(), 0..9).prop_map(|peers| {
         let ip = |v4, bytes: [u8; 16]| if v4 { IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]) } else { IpAddr::from(bytes) };
         let peer = |(v4, bytes, port, from_tracker)| ResumePeer { address: SocketAddr::new(ip(v4, bytes), port), from_tracker };

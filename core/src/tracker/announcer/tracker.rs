@@ -37,10 +37,6 @@ pub(super) struct Tracker {
     /// No announce at the owner's wish before this.
     pub(super) earliest: Instant,
     pub(super) min_interval: Duration,
-    /// It said itself that it wants to hear nothing before this.
-    pub(super) not_before: Instant,
-    /// What it had said to the session before this one.
-    pub(super) held: Option<Instant>,
     pub(super) tracker_id: Option<Vec<u8>>,
     pub(super) counts: SwarmCounts,
     pub(super) last_error: Option<String>,
@@ -72,8 +68,6 @@ impl Tracker {
             due_with_few_peers: now,
             earliest: now,
             min_interval: Duration::ZERO,
-            not_before: now,
-            held: None,
             tracker_id: None,
             counts: SwarmCounts::default(),
             last_error: None,
@@ -157,9 +151,6 @@ impl Tracker {
         let min_interval = response.min_interval.unwrap_or(config.default_min_interval.min(interval));
         self.min_interval = clamp(min_interval);
         self.earliest = now + self.min_interval;
-        if response.min_interval.is_some() {
-            self.not_before = self.earliest;
-        }
         self.due_with_few_peers = now + with_jitter(self.min_interval, config, rng);
         self.due = now + with_jitter(clamp(interval).max(self.min_interval), config, rng);
         if self.owes_completed {
