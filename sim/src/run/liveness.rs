@@ -89,7 +89,9 @@ impl Run<'_> {
                 group.is_some_and(|group| matches!(group.role, Role::Leecher | Role::Partial(_)))
             };
             let leechers = members.iter().copied().filter(is_leecher).collect();
-            let is_whole = self.world.web_seed_serves() || self.holders(&members).iter().all(|holders| !holders.is_empty());
+            // A web server has files, but tells nobody what they are.
+            let served = self.world.web_seed_serves() && members.iter().any(|node| self.knows_metadata(*node));
+            let is_whole = served || self.holders(&members).iter().all(|holders| !holders.is_empty());
             let part = Core { members, leechers, is_whole };
             if (part.is_whole, part.leechers.len()) > (best.is_whole, best.leechers.len()) || best.members.is_empty() {
                 best = part;
@@ -109,6 +111,11 @@ impl Run<'_> {
             TrackerKind::None => false,
         };
         open && (told || a.named.contains(&b.address.ip()) || b.named.contains(&a.address.ip()))
+    }
+
+    fn knows_metadata(&self, node: usize) -> bool {
+        let node = &self.world.nodes[node];
+        node.torrents.first().is_some_and(|(torrent, _)| node.host().is_some_and(|host| host.engine.metainfo(*torrent).is_some()))
     }
 
     /// Who serves each piece, of some nodes, and stays.
