@@ -136,8 +136,9 @@ impl World {
         if let Some(at) = deadline
             && host.woken_at.is_none_or(|woken| at < woken)
         {
+            let at = at.max(now + Duration::from_micros(1));
             host.woken_at = Some(at);
-            self.agenda.at(at.max(now + Duration::from_micros(1)), Happening::Wake(node, life));
+            self.agenda.at(at, Happening::Wake(node, life));
         }
     }
 

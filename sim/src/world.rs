@@ -451,6 +451,7 @@ impl World {
         let hash = payload.metainfo.info_hash();
         self.payloads.iter().position(|known| known.metainfo.info_hash() == hash).unwrap_or_else(|| {
             self.payloads.push(payload.clone());
+            self.network.knows(payload.framed.clone());
             self.payloads.len() - 1
         })
     }
@@ -483,10 +484,12 @@ impl World {
             Happening::Network(event) => self.network.happen(event, &mut self.agenda),
             Happening::Input(node, life, input) if self.lives(node, life) => self.tell(node, *input),
             Happening::Wake(node, life) if self.lives(node, life) => {
-                if let Some(host) = self.nodes[node].host_mut() {
+                let now = self.agenda.now();
+                // What an earlier deadline has replaced comes to nothing.
+                if let Some(host) = self.nodes[node].host_mut().filter(|host| host.woken_at == Some(now)) {
                     host.woken_at = None;
+                    self.tell(node, Input::Timeout);
                 }
-                self.tell(node, Input::Timeout);
             }
             Happening::Fetched(node, life, fetch) if self.lives(node, life) => self.fetched(node, fetch),
             Happening::Reply(node, to, payload) => self.network.send_datagram(node, to, payload, &mut self.agenda),

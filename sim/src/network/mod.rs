@@ -2,6 +2,8 @@
 //!
 //! - **Streams** are reliable and ordered. Each direction is a `Way`: what was written waits there, leaves in segments as the sender's
 //!   link has room, flies, and is read. At most [`Settings::window`] bytes fly or lie unread, which holds back the writer.
+//! - **Long segments** stand for trains of packets: a link that lies idle passes them on as they come, not once they are complete; and
+//!   short messages need not wait until a long segment has left.
 //! - **When a segment leaves** is for the [`Level`] to say: link by link, in turns, or all flows of the world at their fair shares.
 //! - **Datagrams** stand in one queue for the way out, and may be lost, doubled, late, or too long.
 //!
@@ -18,7 +20,7 @@ pub use link::Link;
 pub use nat::{Nat, NatKind};
 pub use streams::{End, StreamKey};
 
-use crate::{agenda::Agenda, units::Size};
+use crate::{agenda::Agenda, payload::Framed, units::Size};
 use bytes::Bytes;
 use fluid::Fluid;
 use rustor_core::{
@@ -46,6 +48,8 @@ pub struct Network {
     rng: Rng,
     /// What the nodes have not been told yet.
     notices: VecDeque<Notice>,
+    /// What streams mostly carry.
+    framed: Vec<Framed>,
     traffic: Traffic,
     /// A planted bug: so many segments are still to be lost without a trace.
     #[cfg(feature = "planted-bugs")]
@@ -203,6 +207,9 @@ pub struct Traffic {
     pub lost: u64,
 }
 
+/// Messages up to this length do not wait for long segments.
+const NEGLIGIBLE: u64 = 1024;
+
 /// Where the network puts what it waits for.
 pub(crate) type Events<W> = Agenda<W>;
 
@@ -218,6 +225,7 @@ impl Network {
             cuts: Vec::new(),
             rng,
             notices: VecDeque::new(),
+            framed: Vec::new(),
             traffic: Traffic::default(),
             #[cfg(feature = "planted-bugs")]
             leaks: 0,
@@ -238,6 +246,11 @@ impl Network {
             burst_left: 0,
             mappings: nat::Mappings::default(),
         });
+    }
+
+    /// Blocks of this payload, sent as slices of it behind their heads, are read together with them, without a copy.
+    pub(crate) fn knows(&mut self, framed: Framed) {
+        self.framed.push(framed);
     }
 
     /// A node's link.

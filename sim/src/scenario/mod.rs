@@ -223,8 +223,10 @@ macro_rules! policy {
 policy! {
     /// Peers unchoked at once; 0 for a free rider.
     upload_slots: u32 => |config, value| config.limits.upload_slots = value;
-    /// Connections of the torrent.
-    connections: u32 => |config, value| config.limits.connections_per_torrent = value;
+    /// Connections, of the only torrent there is. Who has as many takes no further one in.
+    connections: u32 => |config, value| (config.limits.connections, config.limits.connections_per_torrent) = (value, value);
+    /// Peers remembered.
+    known_peers: u32 => |config, value| config.known_peers_limit = value as usize;
     /// Time between choke rounds.
     choke_interval: Span => |config, value| config.choke_interval = value.duration();
     /// Choke rounds that an optimistic unchoke lasts.
