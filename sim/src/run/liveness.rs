@@ -26,7 +26,7 @@ pub(super) struct Core {
 /// Draws of a set before all are taken who can be.
 const TRIES: usize = 8;
 /// How many times the time that links need by themselves it may take. Those who mean ill take their part of every link.
-const TIMES: u64 = 10;
+const TIMES: u64 = 4;
 /// Without anything to wait for, this much later nothing happens any more.
 const IN_VAIN: Duration = Duration::from_secs(600);
 
