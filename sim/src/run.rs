@@ -1,6 +1,8 @@
 //! A scenario is run: its cast comes and goes, its faults begin and end, and what can be seen of it is written down.
 
 mod liveness;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     checks::Invariant,
@@ -252,12 +254,13 @@ impl<'a> Run<'a> {
     }
 
     /// The addresses that nodes of a group know when they come: those of the groups that they are said to know; adversaries know
-    /// everybody if nothing is said.
+    /// everybody who is honest if nothing is said.
     fn known_to(&self, group: usize) -> Vec<SocketAddr> {
         let details = &self.scenario.groups[group];
         let here = |(other, _, node): &(usize, u32, Option<usize>)| {
             let other = &self.scenario.groups[*other];
-            let everybody = details.knows.is_empty() && matches!(details.role, Role::Adversary(_));
+            let ill = |role| matches!(role, Role::Adversary(_));
+            let everybody = details.knows.is_empty() && ill(details.role) && !ill(other.role);
             (everybody || details.knows.contains(&other.name)).then_some(*node)?
         };
         self.cast.iter().filter_map(here).map(|node| self.world.nodes[node].address).collect()

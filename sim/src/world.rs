@@ -335,6 +335,12 @@ impl World {
         torrent
     }
 
+    /// Adds a torrent to a node by its magnet link.
+    pub fn add_by_magnet(&mut self, node: NodeId, payload: &Payload, peers: &[SocketAddr]) -> TorrentId {
+        self.nodes[node.0].magnet = true;
+        self.add(node, payload, peers)
+    }
+
     /// Puts a torrent's content on a node's disk, and adds the torrent.
     pub fn add_seed(&mut self, node: NodeId, payload: &Payload) -> TorrentId {
         self.nodes[node.0].disk.put(FOLDER, payload);

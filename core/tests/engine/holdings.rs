@@ -203,3 +203,19 @@ fn seeds_are_let_go_once_we_have_everything() {
     told.sort();
     assert_eq!(told, (0..10).collect::<Vec<_>>());
 }
+
+#[test]
+fn how_many_peers_hold_each_piece_is_told_until_every_piece_is_here() {
+    let (world, content) = (World::new(), content());
+    let torrent = world.leeches(&content);
+    assert_eq!(world.availability(torrent), Some(vec![0; 10]));
+    let [some, all] = ["10.0.0.1:5000", "10.0.0.2:5000"].map(|remote| world.joins(&content, remote));
+    some.says_all([content.bitfield(0..3), Message::Have(9)]);
+    all.says(content.bitfield(0..10));
+    assert_eq!(world.availability(torrent), Some(vec![2, 2, 2, 1, 1, 1, 1, 1, 1, 2]));
+    some.breaks();
+    assert_eq!(world.availability(torrent), Some(vec![1; 10]));
+    all.says(Message::Unchoke);
+    all.serves(&content);
+    assert_eq!(world.availability(torrent), None);
+}

@@ -210,6 +210,10 @@ impl World {
         self.0.borrow().engine.peers(torrent)
     }
 
+    pub fn availability(&self, torrent: TorrentId) -> Option<Vec<u32>> {
+        self.0.borrow().engine.availability(torrent)
+    }
+
     pub fn explains(&self, torrent: TorrentId) -> Explanation {
         self.0.borrow().engine.explain(torrent).expect("the torrent is listed")
     }

@@ -400,7 +400,7 @@ impl Adversary {
                     let rest = whole.split_off(whole.len() / 2);
                     deeds.push(Deed::Write(socket, whole.into()));
                     victim.slow.extend(rest);
-                } else {
+                } else if victim.slow.len() < 1 << 20 {
                     victim.slow.extend(whole);
                 }
                 return;

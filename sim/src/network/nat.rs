@@ -104,7 +104,14 @@ impl Network {
         let place = &self.places[node];
         let Some(nat) = &place.link.nat else { return true };
         let tried = place.mappings.streams.get(&self.places[from].address.ip());
-        nat.kind != NatKind::Symmetric && tried.is_some_and(|tried| now.since(*tried) <= nat.tcp_idle.duration())
+        let from_elsewhere = self.places[from].link.nat.as_ref().is_some_and(|nat| nat.kind == NatKind::Symmetric);
+        let matches = match nat.kind {
+            NatKind::FullCone => true,
+            // Whoever has another port for everybody comes from another than was tried.
+            NatKind::PortRestricted => !from_elsewhere,
+            NatKind::Symmetric => false,
+        };
+        matches && tried.is_some_and(|tried| now.since(*tried) <= nat.tcp_idle.duration())
     }
 
     /// Whether a node's router has forgotten a stream over which nothing went since `used`.

@@ -18,7 +18,7 @@ pub(super) struct Core {
     /// All of them.
     members: Vec<usize>,
     /// The leechers among them.
-    leechers: Vec<usize>,
+    pub(super) leechers: Vec<usize>,
     /// They have everything between them.
     is_whole: bool,
 }
@@ -26,7 +26,7 @@ pub(super) struct Core {
 /// Draws of a set before all are taken who can be.
 const TRIES: usize = 8;
 /// How many times the time that links need by themselves it may take. Those who mean ill take their part of every link.
-const TIMES: u64 = 10;
+const TIMES: u64 = 4;
 /// Without anything to wait for, this much later nothing happens any more.
 const IN_VAIN: Duration = Duration::from_secs(600);
 
@@ -89,7 +89,9 @@ impl Run<'_> {
                 group.is_some_and(|group| matches!(group.role, Role::Leecher | Role::Partial(_)))
             };
             let leechers = members.iter().copied().filter(is_leecher).collect();
-            let is_whole = self.world.web_seed_serves() || self.holders(&members).iter().all(|holders| !holders.is_empty());
+            // A web server has files, but tells nobody what they are.
+            let served = self.world.web_seed_serves() && members.iter().any(|node| self.knows_metadata(*node));
+            let is_whole = served || self.holders(&members).iter().all(|holders| !holders.is_empty());
             let part = Core { members, leechers, is_whole };
             if (part.is_whole, part.leechers.len()) > (best.is_whole, best.leechers.len()) || best.members.is_empty() {
                 best = part;
@@ -109,6 +111,11 @@ impl Run<'_> {
             TrackerKind::None => false,
         };
         open && (told || a.named.contains(&b.address.ip()) || b.named.contains(&a.address.ip()))
+    }
+
+    fn knows_metadata(&self, node: usize) -> bool {
+        let node = &self.world.nodes[node];
+        node.torrents.first().is_some_and(|(torrent, _)| node.host().is_some_and(|host| host.engine.metainfo(*torrent).is_some()))
     }
 
     /// Who serves each piece, of some nodes, and stays.

@@ -181,7 +181,9 @@ impl World {
 
     /// A node gives up what it fetches.
     pub(crate) fn fetch_cancel(&mut self, node: usize, fetch: FetchId) {
-        self.web_servers.iter_mut().for_each(|server| drop(server.downloads.remove(&(node, fetch))));
+        for server in &mut self.web_servers {
+            server.downloads.remove(&(node, fetch));
+        }
     }
 
     /// A node is gone.

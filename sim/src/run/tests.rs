@@ -1,0 +1,102 @@
+use super::*;
+use crate::network::{Nat, NatKind};
+
+/// A seed and three leechers on links of 1 MiB/s, and what goes wrong.
+fn scenario(seed: u64, faults: &str) -> Scenario {
+    let text = format!(
+        r#"
+            name = "test"
+            seed = {seed}
+            torrent = {{ files = ["2 MiB"], piece = "64 KiB", interval = "1 min" }}
+            group = [
+                {{ name = "seed", role = "seed", link = {{ up = "1 MiB/s" }} }},
+                {{ name = "leechers", count = 3, link = {{ up = "1 MiB/s", down = "1 MiB/s" }} }},
+            ]
+            fault = [{faults}]
+        "#
+    );
+    text.parse().expect("it makes sense")
+}
+
+fn advance_to(run: &mut Run<'_>, seconds: u64) {
+    while run.world.now() < Instant::from_micros(seconds * 1_000_000) {
+        assert!(run.advance(), "it goes on until then");
+    }
+}
+
+#[test]
+fn faults_that_overlap_leave_nothing_behind() {
+    let faults = r#"
+        { at = "1 s", lasts = "3 s", slow = { nodes = "leechers", by = 50 } },
+        { at = "2 s", lasts = "4 s", loss = { nodes = "leechers/1", percent = 30, burst = 1 } },
+        { at = "3 s", lasts = "2 s", slow = { nodes = "leechers/1", by = 2 } },
+        { at = "2 s", lasts = "2 s", dark = "leechers/2" },
+        { at = "3 s", lasts = "4 s", dark = "leechers/2" },
+        { at = "30 s", lasts = "1 s", names = "absent" },
+    "#;
+    let scenario = scenario(1, faults);
+    let mut run = Run::new(&scenario);
+    advance_to(&mut run, 4);
+    let node = |run: &Run<'_>, number: usize| run.nodes(&format!("leechers/{number}"))[0];
+    let [first, second, third] = [0, 1, 2].map(|number| node(&run, number));
+    let up = |run: &Run<'_>, node| run.world.network.link(node).up;
+    assert_eq!(up(&run, second), Some(Rate((1 << 20) / 2)));
+    assert_eq!(run.world.network.link(second).loss, 30);
+    advance_to(&mut run, 5);
+    assert_eq!(up(&run, first), Some(Rate(1 << 20)));
+    assert!(run.world.network.is_dark(third), "one of two faults is over");
+    advance_to(&mut run, 8);
+    assert_eq!(run.world.network.link(second), &scenario.groups[1].link);
+    assert!(!run.world.network.is_dark(third));
+}
+
+#[test]
+fn what_goes_wrong_for_good_ends_for_those_who_must_finish() {
+    for fault in [
+        r#"partition = { from = "seed", to = "leechers", one_way = false }"#,
+        r#"slow = { nodes = "seed", by = 1000000 }"#,
+        r#"dark = "leechers""#,
+        r#"disk = { nodes = "seed", fault = "short" }"#,
+        r#"disk = { nodes = "leechers", fault = "broken" }"#,
+        r#"tracker = "absent""#,
+        r#"names = "unknown""#,
+    ] {
+        for seed in 0..5 {
+            let scenario = scenario(seed, &format!("{{ at = \"100 ms\", {fault} }}"));
+            let mut run = Run::new(&scenario);
+            while run.advance() {}
+            run.finish();
+            let core = run.core.as_ref().expect("it was decided");
+            assert!(core.leechers.iter().all(|node| run.world.nodes[*node].finished.is_some()), "{fault}");
+            assert_eq!(run.world.checks.violations(), []);
+        }
+    }
+}
+
+#[test]
+fn what_goes_wrong_for_good_goes_on_for_all_others() {
+    let mut left_out = 0;
+    for seed in 0..10 {
+        let scenario = scenario(seed, r#"{ at = "100 ms", dark = "leechers/0" }"#);
+        let mut run = Run::new(&scenario);
+        while run.advance() {}
+        run.finish();
+        assert_eq!(run.world.checks.violations(), []);
+        let node = run.nodes("leechers/0")[0];
+        let must = run.core.as_ref().is_some_and(|core| core.leechers.contains(&node));
+        assert_eq!(run.world.network.is_dark(node), !must);
+        assert_eq!(run.world.nodes[node].finished.is_some(), must);
+        left_out += u32::from(!must);
+    }
+    assert!((1..10).contains(&left_out), "some sets are without it: {left_out}");
+}
+
+#[test]
+fn who_cannot_be_reached_by_anybody_need_not_finish() {
+    let mut scenario = scenario(1, "");
+    let symmetric = Nat { kind: NatKind::Symmetric, ..Nat::default() };
+    scenario.groups[0].link.nat = Some(Nat::default());
+    scenario.groups[1].link.nat = Some(symmetric);
+    let report = scenario.run();
+    assert!(report.is_good() && report.finished == 0, "{report}");
+}
