@@ -1,23 +1,23 @@
 //! A host around an engine: tells it what happens, does what it wants, and looks at both with the checks.
 
 use crate::{
-    checks::{Invariant, check},
+    checks::{
+        Invariant, check,
+        limits::{DOWN, UP},
+    },
     network::Notice,
     node::{Brain, Node},
-    services::{ROUND_TRIP, TRACKER_HOST},
     world::{Happening, World},
 };
 use rustor_core::{
     action::Action,
     command::{Command, Reply},
-    error::{HttpError, ResolveError},
     event::Event,
     id::{ConnectionId, DiskJobId, IncomingId, TorrentId},
     input::{Input, ReadBuffer},
     status::TorrentState,
     time::Duration,
 };
-use std::net::SocketAddr;
 
 /// How many actions one input may lead to, and how many more for each connection.
 const MOST_ACTIONS: usize = 1000;
@@ -37,6 +37,9 @@ impl World {
             match &self.nodes[node].brain {
                 _ if !self.nodes[node].alive => {}
                 Brain::Engine(_) => {
+                    if let Notice::Datagram { from, payload, .. } = &notice {
+                        self.told(node, *from, payload);
+                    }
                     if let Some(input) = input_of(notice) {
                         self.tell(node, input);
                     }
@@ -59,10 +62,20 @@ impl World {
             recorder.input(now, &input, recording);
         }
         host.contract.input(&input);
+        let mut came = match &input {
+            Input::FetchBody { result: Ok(buffer), .. } => buffer.data.len() as u64,
+            _ => 0,
+        };
         if let Input::Read { connection, result: Ok(buffer) } = &input
             && let Some(line) = host.contract.line(*connection)
         {
+            let [before, _] = line.witness.payload();
             line.witness.reads(&buffer.data, pieces);
+            came += line.witness.payload()[0] - before;
+        }
+        if host.limits.any() {
+            let over = host.limits.pass(DOWN, came, now);
+            self.checks.hold(now, &state.name, Invariant::RateLimits, over.is_none(), || format!("{over:?} bytes too many came in"));
         }
         #[cfg(feature = "planted-bugs")]
         let input = match &mut host.tamper {
@@ -123,15 +136,16 @@ impl World {
         if let Some(at) = deadline
             && host.woken_at.is_none_or(|woken| at < woken)
         {
+            let at = at.max(now + Duration::from_micros(1));
             host.woken_at = Some(at);
-            self.agenda.at(at.max(now + Duration::from_micros(1)), Happening::Wake(node, life));
+            self.agenda.at(at, Happening::Wake(node, life));
         }
     }
 
     fn act(&mut self, node: usize, action: Action) {
         let now = self.now();
         let life = self.nodes[node].life;
-        let Node { name, brain: Brain::Engine(host), config, mutations, torrents, .. } = &mut self.nodes[node] else { return };
+        let Node { name, brain: Brain::Engine(host), config, mutations, torrents, named, .. } = &mut self.nodes[node] else { return };
         // Of a magnet link nobody knows before its metadata is there.
         let private =
             torrents.first().is_some_and(|(id, payload)| self.payloads[*payload].is_private() && host.engine.metainfo(*id).is_some());
@@ -149,6 +163,12 @@ impl World {
         }
         match action {
             Action::Connect { connection, remote } => {
+                if private {
+                    let known = named.contains(&remote.ip());
+                    self.checks.hold(now, name, Invariant::PrivateStaysPrivate, known, || {
+                        format!("a connection to {remote}, of which no tracker told")
+                    });
+                }
                 let end = self.network.connect(node, connection.to_bits(), remote, &mut self.agenda);
                 if let Some(line) = host.contract.line(connection) {
                     line.end = end;
@@ -169,12 +189,14 @@ impl World {
             }
             Action::Write { connection, mut buffers } => {
                 let Some(line) = host.contract.line(connection) else { return };
-                let mut finding = line.witness.writes(&buffers, config);
-                if self.garbled && matches!(finding, Err((Invariant::RequestsEndOnce, _))) {
-                    // What was garbled on the way, neither side can be held to.
-                    finding = Ok(());
-                }
+                let [_, before] = line.witness.payload();
+                let finding = line.witness.writes(&buffers, config);
+                let [_, after] = line.witness.payload();
                 let end = line.end;
+                if host.limits.any() {
+                    let over = host.limits.pass(UP, after - before, now);
+                    self.checks.hold(now, name, Invariant::RateLimits, over.is_none(), || format!("{over:?} bytes too many went out"));
+                }
                 if private {
                     // With the number 0 it is taken back.
                     let offer = |window: &[u8]| window.starts_with(b"ut_pexi") && window[7] != b'0';
@@ -212,28 +234,10 @@ impl World {
                     self.agenda.after(delay / 2, Happening::DiskCrash(node, life));
                 }
             }
-            Action::Http { request, url, timeout_millis, .. } => {
-                let from = self.nodes[node].address.ip();
-                let timeout = Duration::from_millis(timeout_millis.into());
-                let target = url.split_once(TRACKER_HOST).and_then(|(_, rest)| Some(&rest[rest.find('/')?..]));
-                let (delay, result) = match (self.tracker.map(|tracker| &mut self.nodes[tracker].brain), target) {
-                    (Some(Brain::Tracker(tracker)), Some(target)) => tracker.http(now, from, target, timeout),
-                    _ => (ROUND_TRIP, Err(HttpError::Failed("there is no such server in this world".to_owned()))),
-                };
-                self.agenda.after(delay, Happening::Input(node, life, Box::new(Input::Http { request, result })));
-            }
-            Action::Fetch { fetch, .. } => {
-                let result = Err(HttpError::Failed("there is no such server in this world".to_owned()));
-                self.agenda.after(ROUND_TRIP, Happening::Input(node, life, Box::new(Input::FetchHead { fetch, result })));
-            }
-            // Of what was never begun nothing is read.
-            Action::FetchRead { .. } | Action::FetchCancel { .. } => {}
-            Action::Resolve { resolve, host, port } => {
-                let tracker = self.tracker.filter(|_| host == TRACKER_HOST).map(|tracker| self.nodes[tracker].address.ip());
-                let missing = || ResolveError("there is no such name in this world".to_owned());
-                let result = tracker.map(|ip| vec![SocketAddr::new(ip, port)]).ok_or_else(missing);
-                self.agenda.after(ROUND_TRIP / 2, Happening::Input(node, life, Box::new(Input::Resolved { resolve, result })));
-            }
+            action @ (Action::Http { .. } | Action::Resolve { .. }) => self.ask(node, action),
+            Action::Fetch { fetch, url, range } => self.fetch(node, fetch, &url, range),
+            Action::FetchRead { fetch, limit } => self.fetch_read(node, fetch, limit),
+            Action::FetchCancel { fetch } => self.fetch_cancel(node, fetch),
             // Every node lives in a network of its own.
             Action::Multicast { .. } => {
                 self.checks.hold(now, name, Invariant::PrivateStaysPrivate, !private, || "a multicast".to_owned());
@@ -327,20 +331,18 @@ impl World {
                 format!("the engine counts {ours:?}, on the wire went {theirs:?}")
             });
             self.checks.take(now, name, Invariant::Recount, finding);
+            if let Some(availability) = host.availability(*torrent) {
+                let held: Vec<u32> = (0..pieces).map(|piece| lines.iter().filter(|line| line.witness.has(piece)).count() as u32).collect();
+                self.checks.hold(now, name, Invariant::Availability, availability == held, || {
+                    format!("the engine counts {availability:?}, peers said {held:?}")
+                });
+            }
             let (counted, said): (usize, usize) =
                 (peers.iter().map(|peer| peer.requests as usize).sum(), lines.iter().map(|line| line.witness.asked()).sum());
             // What is about to be cancelled counts no more; and by the fast extension, nor does what is about to be rejected.
             let idle = lines.iter().all(|line| !line.writing && !line.witness.fast());
             let same = counted <= said && (!idle || counted == said);
             self.checks.hold(now, name, Invariant::Recount, same, || format!("{counted} requests are counted, {said} were sent"));
-        }
-    }
-
-    fn ask_tracker(&mut self, node: usize, notice: Notice) {
-        let now = self.now();
-        let (Brain::Tracker(tracker), Notice::Datagram { from, payload, .. }) = (&mut self.nodes[node].brain, notice) else { return };
-        if let Some(reply) = tracker.udp(now, from, &payload) {
-            self.network.send_datagram(node, from, reply.into(), &mut self.agenda);
         }
     }
 

@@ -70,6 +70,6 @@ pub use payload::Payload;
 pub use report::{Comparison, Cost, Distribution, Multiple, Report, Sample};
 pub use run::Run;
 pub use scenario::{Bound, Scenario, ScenarioError};
-pub use services::TrackerFault;
+pub use services::{NameFault, TrackerFault, WebFault, WebSeed};
 pub use study::{Measure, Study, StudyRun};
 pub use world::{NodeId, Options, Statistics, World};

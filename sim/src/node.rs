@@ -1,4 +1,9 @@
-use crate::{adversary::Adversary, checks::contract::Contract, disk::Disk, services::Tracker};
+use crate::{
+    adversary::Adversary,
+    checks::{contract::Contract, limits::Limits},
+    disk::Disk,
+    services::Tracker,
+};
 use rustor_core::{
     config::Config,
     engine::Engine,
@@ -7,7 +12,10 @@ use rustor_core::{
     record::{Recorder, Transcript},
     time::Instant,
 };
-use std::net::SocketAddr;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 /// One participant: who it is, where, and what thinks for it.
 #[derive(Debug)]
@@ -34,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) mutations: u64,
     /// It knows its torrents by their magnet links only.
     pub(crate) magnet: bool,
+    /// Whom its tracker, or its owner, has told it of.
+    pub(crate) named: BTreeSet<IpAddr>,
     /// It died of its disk, and will be back.
     pub(crate) returns: bool,
 }
@@ -55,6 +65,7 @@ pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) contract: Contract,
     pub(crate) transcript: Transcript,
+    pub(crate) limits: Limits,
     /// What the engine was told, if the world is recorded.
     pub(crate) recording: Option<(Recorder, Vec<u8>)>,
     pub(crate) events: Vec<Event>,
@@ -62,6 +73,17 @@ pub(crate) struct Host {
     pub(crate) woken_at: Option<Instant>,
     #[cfg(feature = "planted-bugs")]
     pub(crate) tamper: Option<crate::planted::Tamper>,
+}
+
+impl Host {
+    /// How many peers hold each piece, as the engine counts.
+    pub(crate) fn availability(&self, torrent: TorrentId) -> Option<Vec<u32>> {
+        #[allow(unused_mut, reason = "only a planted bug changes it")]
+        let mut availability = self.engine.availability(torrent)?;
+        #[cfg(feature = "planted-bugs")]
+        self.tamper.iter().for_each(|tamper| tamper.availability(&mut availability));
+        Some(availability)
+    }
 }
 
 impl Node {

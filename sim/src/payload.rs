@@ -5,6 +5,58 @@ use rustor_core::{
     storage::{Layout, Span},
 };
 use sha1::{Digest, Sha1};
+use std::ops::Range;
+
+/// All blocks of a torrent, each behind the head of the message that carries it, one message behind the other: whoever reads such a
+/// message gets a slice of this.
+#[derive(Clone, Debug)]
+pub(crate) struct Framed {
+    pub(crate) messages: Bytes,
+    /// What the blocks are slices of.
+    data: Bytes,
+}
+
+impl Framed {
+    /// The length of a message up to its block: its own length, its kind, the piece, the offset.
+    pub(crate) const HEAD: usize = 13;
+    const BLOCK: usize = 16 << 10;
+
+    /// Empty where pieces are not made of whole blocks.
+    fn new(data: &Bytes, piece_length: usize) -> Framed {
+        let mut messages = Vec::new();
+        if piece_length.is_multiple_of(Framed::BLOCK) {
+            messages.reserve_exact(data.len() + data.len().div_ceil(Framed::BLOCK) * Framed::HEAD);
+            for (number, block) in data.chunks(Framed::BLOCK).enumerate() {
+                let start = number * Framed::BLOCK;
+                messages.extend((9 + block.len() as u32).to_be_bytes());
+                messages.push(7);
+                messages.extend(((start / piece_length) as u32).to_be_bytes());
+                messages.extend(((start % piece_length) as u32).to_be_bytes());
+                messages.extend(block);
+            }
+        }
+        Framed { messages: messages.into(), data: data.clone() }
+    }
+
+    /// Where among the messages this block stands, if it is a slice of the payload and `before` ends with its head.
+    pub(crate) fn find(&self, before: &[u8], block: &[u8]) -> Option<Range<usize>> {
+        let start = (block.as_ptr() as usize).checked_sub(self.data.as_ptr() as usize)?;
+        if start >= self.data.len() || !start.is_multiple_of(Framed::BLOCK) {
+            return None;
+        }
+        let at = start / Framed::BLOCK * (Framed::BLOCK + Framed::HEAD);
+        let (head, end) = (self.messages.get(at..at + Framed::HEAD)?, at + Framed::HEAD + block.len());
+        let whole = block.len() == Framed::BLOCK.min(self.data.len() - start);
+        (whole && before.ends_with(head)).then_some(at..end)
+    }
+
+    /// Whether this is the very block of the messages that begins at `start` of the payload.
+    fn is_at(&self, start: usize, part: &[u8]) -> bool {
+        let at = start / Framed::BLOCK * (Framed::BLOCK + Framed::HEAD) + Framed::HEAD + start % Framed::BLOCK;
+        let within = start % Framed::BLOCK + part.len() <= Framed::BLOCK;
+        within && self.messages.get(at..at + part.len()).is_some_and(|here| here.as_ptr() == part.as_ptr())
+    }
+}
 
 /// A torrent and its content, made from a seed. All nodes of a world share one copy of it.
 #[derive(Clone, Debug)]
@@ -13,6 +65,8 @@ pub struct Payload {
     pub metainfo: Metainfo,
     /// Its bytes, one file behind the other.
     pub data: Bytes,
+    /// Its blocks as peers send them.
+    pub(crate) framed: Framed,
     /// Its files: their paths below a download folder, and where in `data` they begin and end.
     pub files: Vec<(String, u64, u64)>,
 }
@@ -30,6 +84,19 @@ impl Payload {
 
     /// A torrent of files of these lengths: one file of this name, or a folder of this name with files `0`, `1` and so on.
     pub fn with_files(name: &str, lengths: &[usize], piece_length: usize, seed: u64, tracker: &str, private: bool) -> Payload {
+        Payload::with_web_seeds(name, lengths, piece_length, seed, tracker, private, &[])
+    }
+
+    /// The same, which web servers have, too, at these URLs.
+    pub fn with_web_seeds(
+        name: &str,
+        lengths: &[usize],
+        piece_length: usize,
+        seed: u64,
+        tracker: &str,
+        private: bool,
+        web_seeds: &[String],
+    ) -> Payload {
         let mut data = vec![0; lengths.iter().sum()];
         Rng::new(Seed::from_u64(seed)).fork(Purpose::Simulation, 0).fill(&mut data);
         let mut torrent = b"d".to_vec();
@@ -55,7 +122,13 @@ impl Payload {
         if private {
             torrent.extend(b"7:privatei1e");
         }
-        torrent.extend(b"ee");
+        torrent.extend(b"e");
+        if !web_seeds.is_empty() {
+            torrent.extend(b"8:url-listl");
+            web_seeds.iter().for_each(|url| torrent.extend(format!("{}:{url}", url.len()).bytes()));
+            torrent.extend(b"e");
+        }
+        torrent.extend(b"e");
         let metainfo = Metainfo::parse(torrent.into()).expect("a torrent made here is well-formed");
         let mut start = 0;
         let files = lengths.iter().enumerate().map(|(number, length)| {
@@ -65,14 +138,16 @@ impl Payload {
             (path, begin, start)
         });
         let files = files.collect();
-        Payload { metainfo, data: data.into(), files }
+        let data = Bytes::from(data);
+        Payload { metainfo, framed: Framed::new(&data, piece_length), data, files }
     }
 
-    /// The torrent's magnet link, with its trackers.
+    /// The torrent's magnet link, with its trackers and web seeds.
     pub fn magnet(&self) -> Magnet {
         let hash: String = self.metainfo.info_hash().0.iter().map(|byte| format!("{byte:02x}")).collect();
         let trackers: String = self.metainfo.trackers.iter().flatten().map(|tracker| format!("&tr={tracker}")).collect();
-        format!("magnet:?xt=urn:btih:{hash}{trackers}").parse().expect("a link made here is well-formed")
+        let web_seeds: String = self.metainfo.web_seeds.iter().map(|url| format!("&ws={url}")).collect();
+        format!("magnet:?xt=urn:btih:{hash}{trackers}{web_seeds}").parse().expect("a link made here is well-formed")
     }
 
     /// Peers come from its trackers alone (BEP 27).
@@ -103,8 +178,9 @@ impl Payload {
         let mut at = start as usize;
         parts.into_iter().all(|part| {
             let Some(truth) = self.data.get(at..at + part.len()) else { return false };
+            let same = truth.as_ptr() == part.as_ptr() || self.framed.is_at(at, part) || truth == part;
             at += part.len();
-            truth.as_ptr() == part.as_ptr() || truth == part
+            same
         })
     }
 

@@ -10,6 +10,7 @@ use rustor_core::{
     storage::DiskOutput,
     time::Instant,
 };
+use std::net::SocketAddr;
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,12 @@ pub enum PlantedBug {
     LosesBytes,
     /// Offers to exchange peers, whatever the torrent.
     OffersPeers,
+    /// Connects to somebody of whom nobody has told it.
+    FollowsRumours,
+    /// Counts a peer twice for the first piece.
+    CountsTwice,
+    /// Forgets its rate limits.
+    IgnoresLimits,
     /// Overhears that it may ask.
     MissesUnchokes,
 }
@@ -66,6 +73,9 @@ impl PlantedBug {
         (PlantedBug::SpoilsBlocks, Invariant::HonestNotBanned),
         (PlantedBug::LosesBytes, Invariant::Conservation),
         (PlantedBug::OffersPeers, Invariant::PrivateStaysPrivate),
+        (PlantedBug::FollowsRumours, Invariant::PrivateStaysPrivate),
+        (PlantedBug::CountsTwice, Invariant::Availability),
+        (PlantedBug::IgnoresLimits, Invariant::RateLimits),
         (PlantedBug::MissesUnchokes, Invariant::Liveness),
     ];
 }
@@ -131,6 +141,9 @@ impl Tamper {
                 let datagram = Action::SendDatagram { remote, payload: Bytes::from_static(b"hello") };
                 std::iter::once(action).chain(std::iter::repeat_n(datagram, 100_000)).collect()
             }
+            Action::Connect { connection, .. } if self.bug == PlantedBug::FollowsRumours => {
+                vec![Action::Connect { connection, remote: SocketAddr::from(([10, 200, 0, 1], 6881)) }]
+            }
             Action::Write { connection, buffers } => vec![write(connection, self.write(buffers))],
             action => vec![action],
         }
@@ -150,6 +163,13 @@ impl Tamper {
             _ => {}
         }
         buffers
+    }
+
+    /// How many peers hold each piece in place of this.
+    pub(crate) fn availability(&self, availability: &mut [u32]) {
+        if let (PlantedBug::CountsTwice, Some(first)) = (self.bug, availability.first_mut()) {
+            *first += 1;
+        }
     }
 
     /// When the engine wants to be woken in place of this.

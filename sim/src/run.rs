@@ -1,8 +1,9 @@
 //! A scenario is run: its cast comes and goes, its faults begin and end, and what can be seen of it is written down.
 
+mod liveness;
+
 use crate::{
     checks::Invariant,
-    network::Link,
     node::Brain,
     payload::Payload,
     report::{Member, Report, Sample, Stopwatch},
@@ -15,6 +16,7 @@ use rustor_core::{
     time::{Duration, Instant},
 };
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -29,13 +31,25 @@ pub struct Run<'a> {
     cast: Vec<(usize, u32, Option<usize>)>,
     samples: Vec<Sample>,
     sample_interval: Duration,
-    /// Links as they were before faults.
-    links: Vec<(usize, usize, Link)>,
+    /// Which group each node is of.
+    groups: BTreeMap<usize, usize>,
+    /// Faults that have begun and not ended.
+    active: BTreeSet<usize>,
+    /// Nodes with which something is wrong.
+    changed: BTreeSet<usize>,
+    /// Nodes whose network and disks are healed, for good.
+    healed: Vec<usize>,
+    /// Who must finish, once that is decided.
+    core: Option<liveness::Core>,
     /// When the run ends at the latest.
     end: Instant,
     #[cfg(feature = "planted-bugs")]
     bug: Option<crate::planted::PlantedBug>,
 }
+
+/// What is wrong with a node now.
+#[derive(Debug, Default)]
+struct Change<'a>(Vec<&'a Trouble>);
 
 /// Up to so many nodes, everything is looked at with each sample.
 const FEW: usize = 60;
@@ -121,6 +135,8 @@ impl<'a> Run<'a> {
         if scenario.torrent.tracker != TrackerKind::None {
             world.add_tracker_with(scenario.torrent.interval);
         }
+        let payload = scenario.payload();
+        scenario.web_seeds.iter().for_each(|seed| world.add_web_seed(seed, &payload));
         for (index, (group, number, _)) in cast.iter().enumerate() {
             let group = &scenario.groups[*group];
             let at = Duration::from_micros(group.arrives.0 + group.every.0 * u64::from(*number));
@@ -135,17 +151,22 @@ impl<'a> Run<'a> {
         let ideal = scenario.ideal();
         let sample_interval = Duration::from_micros((ideal / 40).clamp(500_000, 30_000_000));
         world.agenda.after(sample_interval, Happening::Step(Step::Sample));
-        let end = scenario.ends.map_or(scenario.settled() + scenario.bound(), |ends| ends.0);
-        let payload = scenario.payload();
-        let (samples, links, end) = (Vec::new(), Vec::new(), Instant::from_micros(end));
+        let end = scenario.ends.map_or(Instant::MAX, |ends| Instant::from_micros(ends.0));
+        if scenario.ends.is_none() {
+            world.agenda.at(scenario.healed_at(), Happening::Step(Step::Heal));
+        }
         Run {
             scenario,
             payload,
             world,
             cast,
-            samples,
+            samples: Vec::new(),
             sample_interval,
-            links,
+            groups: BTreeMap::new(),
+            active: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            healed: Vec::new(),
+            core: None,
             end,
             #[cfg(feature = "planted-bugs")]
             bug: None,
@@ -176,9 +197,11 @@ impl<'a> Run<'a> {
             Step::Revive(node) => {
                 let peers = self.peers_of(node);
                 self.world.revive(node, &peers);
+                self.refresh();
             }
             Step::Begin(fault) => self.begin(fault),
             Step::End(fault) => self.end(fault),
+            Step::Heal => self.heal(),
             Step::Sample => {
                 self.sample();
                 if self.is_over() {
@@ -203,10 +226,13 @@ impl<'a> Run<'a> {
                 let id = self.world.engine_node(name, link, config, disk, details.v6);
                 self.world.nodes[id.0].magnet = details.magnet;
                 self.world.nodes[id.0].mutations = details.mutations.into();
-                self.world.garbled |= details.mutations > 0;
                 #[cfg(feature = "planted-bugs")]
                 if let (Some(bug), Some(host)) = (self.bug, self.world.nodes[id.0].host_mut()) {
                     host.tamper = Some(crate::planted::Tamper::new(bug));
+                    if bug == crate::planted::PlantedBug::IgnoresLimits {
+                        let limits = rustor_core::config::Limits { rates: Default::default(), ..host.engine.config().limits };
+                        self.world.command(id, rustor_core::command::Command::SetLimits(limits));
+                    }
                 }
                 let disk = &mut self.world.nodes[id.0].disk;
                 match role {
@@ -222,6 +248,7 @@ impl<'a> Run<'a> {
             }
         };
         self.cast[member].2 = Some(node);
+        self.groups.insert(node, group);
     }
 
     /// The addresses that nodes of a group know when they come: those of the groups that they are said to know; adversaries know
@@ -247,23 +274,16 @@ impl<'a> Run<'a> {
 
     fn begin(&mut self, index: usize) {
         let scenario = self.scenario;
+        self.active.insert(index);
         match &scenario.faults[index].trouble {
             Trouble::Crash(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, false)),
             Trouble::PowerFailure(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, true)),
-            Trouble::Dark(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.network.set_dark(node, true)),
             Trouble::Partition { from, to, one_way } => {
                 let (from, to) = (self.nodes(from), self.nodes(to));
                 if !one_way {
                     self.world.network.cut(index, to.clone(), from.clone());
                 }
                 self.world.network.cut(index, from, to);
-            }
-            Trouble::Slow { nodes, by } => self.change_links(index, nodes, |link| {
-                let slower = |rate: Option<Rate>| rate.map(|rate| Rate((rate.0 / by.max(&1)).max(1)));
-                (link.up, link.down) = (slower(link.up), slower(link.down));
-            }),
-            Trouble::Loss { nodes, percent, burst } => {
-                self.change_links(index, nodes, |link| (link.loss, link.burst) = (*percent.min(&90), *burst));
             }
             Trouble::Sever(nodes) => {
                 for node in self.nodes(nodes) {
@@ -272,20 +292,19 @@ impl<'a> Run<'a> {
                     ends.into_iter().for_each(|end| self.world.network.sever(end));
                 }
             }
-            Trouble::Disk { nodes, fault } => {
-                self.nodes(nodes).into_iter().for_each(|node| self.world.nodes[node].disk.set_fault(Some(*fault)));
-            }
             Trouble::Rot { nodes, bits } => {
                 for node in self.nodes(nodes) {
                     self.world.nodes[node].disk.rot(*bits, &self.payload, &mut self.world.rng);
                 }
             }
-            Trouble::Tracker(fault) => self.set_tracker(Some(*fault)),
+            _ => {}
         }
+        self.refresh();
     }
 
     fn end(&mut self, index: usize) {
         let scenario = self.scenario;
+        self.active.remove(&index);
         match &scenario.faults[index].trouble {
             Trouble::Crash(nodes) | Trouble::PowerFailure(nodes) => {
                 for node in self.nodes(nodes) {
@@ -293,38 +312,67 @@ impl<'a> Run<'a> {
                     self.world.revive(node, &peers);
                 }
             }
-            Trouble::Dark(nodes) => self.nodes(nodes).into_iter().for_each(|node| {
-                let alive = self.world.nodes[node].alive;
-                self.world.network.set_dark(node, !alive && self.world.options.power_may_fail);
-            }),
             Trouble::Partition { .. } => self.world.network.mend(index),
-            Trouble::Slow { .. } | Trouble::Loss { .. } => {
-                let (ended, others) = std::mem::take(&mut self.links).into_iter().partition(|(fault, _, _)| *fault == index);
-                self.links = others;
-                let ended: Vec<(usize, usize, Link)> = ended;
-                for (_, node, link) in ended {
-                    self.world.network.set_link(node, link, &mut self.world.agenda);
+            _ => {}
+        }
+        self.refresh();
+    }
+
+    /// Makes links, disks and services what the faults of this moment make of them.
+    fn refresh(&mut self) {
+        let scenario = self.scenario;
+        let troubles: Vec<&Trouble> = self.active.iter().map(|index| &scenario.faults[*index].trouble).collect();
+        let healed = |node: usize| self.healed.contains(&node);
+        let of_nodes =
+            |trouble: &&Trouble| matches!(trouble, Trouble::Dark(_) | Trouble::Slow { .. } | Trouble::Loss { .. } | Trouble::Disk { .. });
+        let mut changes: BTreeMap<usize, Change<'_>> = self.changed.iter().map(|node| (*node, Change::default())).collect();
+        for trouble in troubles.iter().copied().filter(of_nodes) {
+            for node in trouble.names().into_iter().flat_map(|name| self.nodes(name)).filter(|node| !healed(*node)) {
+                changes.entry(node).or_default().0.push(trouble);
+            }
+        }
+        self.changed = changes.iter().filter(|(_, change)| !change.0.is_empty()).map(|(node, _)| *node).collect();
+        for (node, Change(troubles)) in changes {
+            let Some(group) = self.group_of(node) else { continue };
+            let mut link = scenario.groups[group].link.clone();
+            let mut dark = !self.world.nodes[node].alive && self.world.options.power_may_fail;
+            let mut fault = None;
+            for trouble in troubles {
+                match trouble {
+                    Trouble::Dark(_) => dark = true,
+                    Trouble::Slow { by, .. } => {
+                        let slower = |rate: Option<Rate>| rate.map(|rate| Rate((rate.0 / by.max(&1)).max(1)));
+                        (link.up, link.down) = (slower(link.up), slower(link.down));
+                    }
+                    Trouble::Loss { percent, burst, .. } => (link.loss, link.burst) = (*percent.min(&90), *burst),
+                    Trouble::Disk { fault: wrong, .. } => fault = Some(*wrong),
+                    _ => {}
                 }
             }
-            Trouble::Disk { nodes, .. } => self.nodes(nodes).into_iter().for_each(|node| self.world.nodes[node].disk.set_fault(None)),
-            Trouble::Tracker(_) => self.set_tracker(None),
-            Trouble::Sever(_) | Trouble::Rot { .. } => {}
-        }
-    }
-
-    fn change_links(&mut self, index: usize, nodes: &str, change: impl Fn(&mut Link)) {
-        for node in self.nodes(nodes) {
-            let mut link = self.world.network.link(node).clone();
-            self.links.push((index, node, link.clone()));
-            change(&mut link);
             self.world.network.set_link(node, link, &mut self.world.agenda);
+            self.world.network.set_dark(node, dark);
+            self.world.nodes[node].disk.set_fault(fault);
+        }
+        // Trackers and name servers belong to the network that is healed.
+        let is_whole = self.core.is_some() || !self.healed.is_empty();
+        let tracker = troubles.iter().rev().find_map(|trouble| if let Trouble::Tracker(fault) = trouble { Some(*fault) } else { None });
+        if let Some(Brain::Tracker(server)) = self.world.tracker.map(|node| &mut self.world.nodes[node].brain) {
+            server.fault = tracker.filter(|_| !is_whole);
+        }
+        let names = troubles.iter().rev().find_map(|trouble| if let Trouble::Names(fault) = trouble { Some(*fault) } else { None });
+        self.world.set_name_fault(names.filter(|_| !is_whole));
+        for seed in &scenario.web_seeds {
+            let fault = troubles.iter().rev().find_map(|trouble| match trouble {
+                Trouble::Web { server, fault } if *server == seed.name => Some(*fault),
+                _ => None,
+            });
+            self.world.set_web_fault(&seed.name, fault);
         }
     }
 
-    fn set_tracker(&mut self, fault: Option<crate::services::TrackerFault>) {
-        if let Some(Brain::Tracker(tracker)) = self.world.tracker.map(|node| &mut self.world.nodes[node].brain) {
-            tracker.fault = fault;
-        }
+    /// Which group a node is of.
+    fn group_of(&self, node: usize) -> Option<usize> {
+        self.groups.get(&node).copied()
     }
 
     /// Honest leechers, here or to come.
@@ -336,7 +384,7 @@ impl<'a> Run<'a> {
 
     /// Everything has passed and everybody who was to finish has.
     fn is_over(&self) -> bool {
-        let settled = self.world.now().as_micros() > self.scenario.settled();
+        let settled = self.core.is_some();
         let done = |node: Option<usize>| node.is_some_and(|node| self.is_done(node));
         self.scenario.ends.is_none() && settled && self.leechers().all(|((_, _, node), _)| done(*node))
     }
@@ -393,43 +441,13 @@ impl<'a> Run<'a> {
         if self.scenario.ends.is_some() || !self.world.checks.violations().is_empty() {
             return;
         }
-        let late: Vec<String> = self.unfinished().into_iter().map(|node| self.world.nodes[node].name.clone()).collect();
-        let possible = self.everything_is_there();
-        self.world
-            .checks
-            .hold(now, "", Invariant::Liveness, late.is_empty() || !possible, || format!("{} did not finish", late.join(", ")));
+        self.check_liveness();
         if let Some(within) = self.scenario.finish_within {
             let longest = self.longest();
             self.world.checks.hold(now, "", Invariant::Liveness, longest <= within.0, || {
                 format!("the last one took {} s, not {within}", longest as f64 / 1e6)
             });
         }
-    }
-
-    /// Honest leechers that live, could finish and have not.
-    fn unfinished(&self) -> Vec<usize> {
-        let here = self.leechers().filter_map(|((_, _, node), group)| Some((*node.as_ref()?, group)));
-        here.filter(|(node, group)| {
-            let state = &self.world.nodes[*node];
-            state.alive && state.finished.is_none() && state.is_blameless() && group.disk.errors == 0
-        })
-        .map(|(node, _)| node)
-        .collect()
-    }
-
-    /// Those who are blameless, live and can be connected to have every piece between them.
-    fn everything_is_there(&self) -> bool {
-        let able = |node: &&crate::node::Node| node.alive && node.is_blameless();
-        let held = self.world.nodes.iter().filter(able).filter_map(|node| {
-            let (torrent, _) = node.torrents.first()?;
-            let serves = node.config.limits.upload_slots > 0;
-            node.host()?.engine.verified(*torrent).filter(|_| serves)
-        });
-        let mut missing: std::collections::BTreeSet<u32> = (0..self.payload.pieces()).collect();
-        held.flat_map(|verified| verified.iter()).for_each(|piece| {
-            missing.remove(&piece);
-        });
-        missing.is_empty()
     }
 
     /// The longest time that an honest leecher took, in microseconds.
@@ -452,15 +470,6 @@ impl<'a> Run<'a> {
         let world = &self.world;
         let peers = world.nodes.len();
         Report::new(self.scenario, members, self.samples.clone(), world, peers, stopwatch)
-    }
-}
-
-impl Scenario {
-    /// How long a healthy swarm may take: what its links need, many times over, and the engines' own timers on top.
-    pub(crate) fn bound(&self) -> u64 {
-        // A tracker may be left alone for half an hour after failures, and a peer for as long.
-        let timers = 2 * self.torrent.interval.0 + 3 * 1_800_000_000;
-        self.ideal().saturating_mul(10).saturating_add(timers)
     }
 }
 

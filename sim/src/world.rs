@@ -1,28 +1,32 @@
 use crate::{
     adversary::{Adversary, Mischief},
     agenda::Agenda,
-    checks::{Checks, Invariant, contract::Contract},
+    checks::{Checks, Invariant, contract::Contract, limits::Limits},
     disk::{self, Disk},
     network::{self, End, Link, Network, Traffic},
     node::{Brain, Host, Node},
     payload::Payload,
     scenario::Step,
-    services::{TRACKER_ADDRESS, Tracker},
+    services::{NameFault, TRACKER_ADDRESS, Tracker, WebServer},
     units::Span,
 };
+use bytes::Bytes;
 use rustor_core::{
     command::{AddTorrent, Command, Reply, TorrentSource},
     config::Config,
     engine::Engine,
     event::Event,
-    id::{DiskJobId, TorrentId},
+    id::{DiskJobId, FetchId, TorrentId},
     input::Input,
     record::{Recorder, Transcript},
     rng::{Purpose, Rng, Seed},
     time::{Duration, Instant},
 };
 use sha1::{Digest, Sha1};
-use std::net::{Ipv6Addr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv6Addr, SocketAddr},
+};
 
 /// Which node of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +48,9 @@ pub struct World {
     /// What was said by engines that are gone.
     past: Sha1,
     pub(crate) statistics: Statistics,
-    /// Some node's writes go out changed.
-    pub(crate) garbled: bool,
+    /// What is wrong with name servers.
+    pub(crate) names: Option<NameFault>,
+    pub(crate) web_servers: Vec<WebServer>,
     /// Which node is the tracker.
     pub(crate) tracker: Option<usize>,
     /// Steps that the agenda has come to, for whoever runs the scenario.
@@ -89,6 +94,10 @@ pub(crate) enum Happening {
     /// An engine is to be woken.
     Wake(usize, u32),
     Disk(usize, u32, DiskJobId),
+    /// What a node wanted to read of a file on the web is there.
+    Fetched(usize, u32, FetchId),
+    /// A tracker's answer goes out.
+    Reply(usize, SocketAddr, Bytes),
     /// A node's owner lets a failed torrent go on.
     Resume(usize, u32, TorrentId),
     /// An adversary's time has come.
@@ -141,7 +150,8 @@ impl World {
             options,
             past: Sha1::new(),
             statistics: Statistics::default(),
-            garbled: false,
+            names: None,
+            web_servers: Vec::new(),
             tracker: None,
             due: Vec::new(),
         }
@@ -225,6 +235,7 @@ impl World {
             mutations: 0,
             returns: false,
             magnet: false,
+            named: BTreeSet::new(),
         });
         number
     }
@@ -312,6 +323,7 @@ impl World {
         let now = self.now();
         let node = node.0;
         self.nodes[node].started.get_or_insert(now);
+        self.nodes[node].named.extend(peers.iter().map(SocketAddr::ip));
         let source: TorrentSource = if self.nodes[node].magnet { payload.magnet().into() } else { payload.metainfo.clone().into() };
         let resume = self.nodes[node].disk.resume(FOLDER);
         let add = AddTorrent { resume, peers: peers.to_vec(), ..AddTorrent::new(source, FOLDER) };
@@ -367,6 +379,7 @@ impl World {
         for end in ends {
             if power { self.network.vanish(end, &mut self.agenda) } else { self.network.close(end, &mut self.agenda) }
         }
+        self.end_fetches(node);
         self.network.set_dark(node, power);
         self.network.set_deaf(node, true);
         let (torrents, payloads) = (&self.nodes[node].torrents.clone(), &self.payloads);
@@ -424,6 +437,7 @@ impl World {
         Host {
             engine: Engine::new(config.clone(), seed, now),
             contract: Contract::default(),
+            limits: Limits::new(config.limits.rates, now),
             transcript: Transcript::new(seed, config, now),
             recording: recorder.map(|recorder| (recorder, recording)),
             events: Vec::new(),
@@ -437,6 +451,7 @@ impl World {
         let hash = payload.metainfo.info_hash();
         self.payloads.iter().position(|known| known.metainfo.info_hash() == hash).unwrap_or_else(|| {
             self.payloads.push(payload.clone());
+            self.network.knows(payload.framed.clone());
             self.payloads.len() - 1
         })
     }
@@ -469,11 +484,15 @@ impl World {
             Happening::Network(event) => self.network.happen(event, &mut self.agenda),
             Happening::Input(node, life, input) if self.lives(node, life) => self.tell(node, *input),
             Happening::Wake(node, life) if self.lives(node, life) => {
-                if let Some(host) = self.nodes[node].host_mut() {
+                let now = self.agenda.now();
+                // What an earlier deadline has replaced comes to nothing.
+                if let Some(host) = self.nodes[node].host_mut().filter(|host| host.woken_at == Some(now)) {
                     host.woken_at = None;
+                    self.tell(node, Input::Timeout);
                 }
-                self.tell(node, Input::Timeout);
             }
+            Happening::Fetched(node, life, fetch) if self.lives(node, life) => self.fetched(node, fetch),
+            Happening::Reply(node, to, payload) => self.network.send_datagram(node, to, payload, &mut self.agenda),
             Happening::Disk(node, life, job) if self.lives(node, life) => self.disk_done(node, job),
             Happening::Resume(node, life, torrent) if self.lives(node, life) => {
                 let failed = |host: &Host| host.engine.torrent(torrent).is_some_and(|status| status.error.is_some());

@@ -25,6 +25,10 @@ impl Engine {
     /// Opens connections for a torrent, as far as it wants more, knows whom to try, and the limits allow.
     pub(super) fn connect_peers(&mut self, id: TorrentId) {
         let limits = self.config.limits;
+        // If everybody called others until they have as many as they may, newcomers would find no room with anybody but newcomers, and
+        // whoever lacks one would call all the others in turn.
+        let enough = limits.connections_per_torrent.saturating_sub(limits.connections_per_torrent / 4) as usize;
+        let mut replaces = false;
         while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.takes_peers()) {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
                 break;
@@ -34,11 +38,12 @@ impl Engine {
                 self.wanting.insert(id);
                 return;
             }
-            let torrent_full = torrent.connections.len() >= limits.connections_per_torrent as usize;
+            let torrent_full = torrent.connections.len() >= enough && !replaces;
             if torrent_full || self.connections.len() >= limits.connections as usize {
                 let candidate = torrent.peers.peek(self.now, finished);
                 let scope = torrent_full.then_some(id);
                 if candidate.is_some_and(|candidate| self.make_room(scope, candidate.ip())) {
+                    replaces = true;
                     continue;
                 }
                 self.wanting.insert(id);
@@ -47,7 +52,11 @@ impl Engine {
                 }
                 return;
             }
+            if torrent.next_connect() > self.now {
+                break;
+            }
             let Some(remote) = torrent.peers.next(self.now, finished) else { break };
+            (torrent.connected_at, replaces) = (Some(self.now), false);
             let connection = self.connections.insert(Connection::outgoing(self.now, remote, id));
             torrent.connections.insert(connection);
             self.half_open += 1;

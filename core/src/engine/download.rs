@@ -206,8 +206,9 @@ impl Engine {
         let Some((connection, torrent)) = self.pair(id) else { return };
         let Some(download) = &mut connection.download else { return };
         let asked_for = if connection.peer_choking {
-            // It has forgotten to reject what it will not send.
+            // It has forgotten to reject what it will not send; or it has sent it, and what it sends is on its way for a minute.
             let asked_for = download.release();
+            download.cancels.extend(&asked_for);
             let fast = download.fast.iter_mut();
             fast.for_each(|fast| asked_for.iter().for_each(|block| fast.disallow(block.piece)));
             asked_for

@@ -121,6 +121,7 @@ impl Engine {
             resume,
             resume_changed: false,
             resume_due: None,
+            connected_at: None,
             next_turnover: self.now,
             room_due: None,
             goal: GoalWatch::default(),

@@ -69,6 +69,13 @@ impl Engine {
         self.torrents.get(torrent).map(|torrent| &torrent.verified)
     }
 
+    /// How many connected peers hold each piece, in the order of pieces; web seeds do not count. `None` where nobody keeps count: while a
+    /// magnet link's metadata is still to come, and once every piece is verified.
+    pub fn availability(&self, torrent: TorrentId) -> Option<Vec<u32>> {
+        let torrent = self.torrents.get(torrent).filter(|torrent| torrent.metainfo().is_some() && !torrent.picker.is_complete())?;
+        Some((0..torrent.geometry.piece_count()).map(|piece| torrent.picker.availability(piece)).collect())
+    }
+
     /// The trackers of a torrent, in the order in which they are tried.
     pub fn trackers(&self, torrent: TorrentId) -> impl Iterator<Item = TrackerStatus<'_>> {
         self.torrents.get(torrent).into_iter().flat_map(|torrent| torrent.announcer.status())

@@ -119,6 +119,7 @@ impl Engine {
     fn torrent_deadline(&self, id: TorrentId) -> Option<Instant> {
         let torrent = self.torrents.get(id)?;
         let connect = torrent.peers.next_deadline().filter(|_| torrent.takes_peers() && !self.wanting.contains(&id));
+        let connect = connect.map(|at| at.max(torrent.next_connect()));
         let metadata = match &torrent.phase {
             Phase::Metadata(fetch) => fetch.next_deadline(),
             _ => None,

@@ -237,7 +237,9 @@ impl Download {
     /// The peer owes us blocks, and for so long sent none, or only parts, that others shall fetch them. Returns the blocks; they are cancelled, and
     /// until one comes only a single request at a time goes out.
     pub(crate) fn snub(&mut self, now: Instant) -> Vec<Block> {
-        let blocks = self.release();
+        // What is yet to be cancelled stays so: the peer has not heard of it.
+        let blocks: Vec<Block> = self.outstanding.drain(..).collect();
+        self.forgiven = self.forgiven.saturating_add(blocks.len() as u32);
         self.cancels.extend(&blocks);
         self.snubbed = true;
         self.ramp = Ramp::Done;

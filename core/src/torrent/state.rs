@@ -83,6 +83,8 @@ pub(crate) struct Torrent {
     /// Those of them that have shaken hands.
     pub(crate) open: u32,
     pub(crate) peers: PeerList,
+    /// When we last called a peer.
+    pub(crate) connected_at: Option<Instant>,
     /// When a connection may make room for another at the earliest.
     pub(crate) next_turnover: Instant,
     /// When to look whether one can, if there are peers to try and no room.
@@ -173,6 +175,10 @@ pub(crate) enum Ending {
 
 /// What trackers are told to be missing as long as there is no metadata, in bytes.
 const UNKNOWN_LENGTH: u64 = 16 << 10;
+
+/// How often one who has all that it wants calls a peer. Whoever is to get something calls, too; and those who know each other have often
+/// finished at the same time, and would call each other for nothing.
+const UNHURRIED: Duration = Duration::from_millis(500);
 
 impl Torrent {
     /// Files and pieces of a torrent; `None` if its lengths do not fit together.
@@ -287,6 +293,11 @@ impl Torrent {
 
     pub(crate) fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Active)
+    }
+
+    /// When another peer may be called at the earliest.
+    pub(crate) fn next_connect(&self) -> Instant {
+        self.connected_at.filter(|_| self.is_finished()).map_or(Instant::ZERO, |at| at + UNHURRIED)
     }
 
     /// Bytes that are missing.

@@ -179,6 +179,25 @@ fn what_a_snubbing_peer_owes_is_asked_of_others() {
 }
 
 #[test]
+fn a_snubbing_peer_hears_of_all_that_was_cancelled_even_if_it_takes_nothing_for_long() {
+    let content = Content::new(3 * BLOCK as usize, 4 * BLOCK);
+    let world = World::new();
+    world.leeches(&content);
+    let [snubber, other] = ["10.0.0.1:5000", "10.0.0.2:5000"].map(|remote| world.seed_joins(&content, remote));
+    snubber.says(Message::Unchoke);
+    let owed = snubber.hears_requests();
+    assert_eq!(owed.len(), 3);
+    snubber.takes_no_writes();
+    other.says(Message::Unchoke);
+    let asked = other.hears_requests();
+    other.sends(&content, &asked[..1]);
+    other.sends(&content, &asked[1..2]);
+    world.seconds(61);
+    snubber.takes_writes();
+    assert_eq!(sorted(snubber.hears_cancels()), sorted(owed));
+}
+
+#[test]
 fn a_snubbing_peer_that_sends_again_is_forgiven() {
     let content = Content::new(64 * BLOCK as usize, 8 * BLOCK);
     let world = World::new();

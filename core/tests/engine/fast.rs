@@ -626,3 +626,21 @@ proptest! {
         prop_assert_eq!(world.status(torrent).pieces_verified, 10);
     }
 }
+
+#[test]
+fn what_a_peer_that_chokes_us_never_answers_is_cancelled_before_it_is_asked_for_again() {
+    let (world, content) = (World::new(), content());
+    world.leeches(&content);
+    let peer = world.joins_fast(&content, "10.0.0.1:5000");
+    peer.says_all([content.bitfield([3]), Message::AllowedFast(3)]);
+    let asked = peer.hears_requests();
+    assert_eq!(asked, content.blocks(3));
+    world.seconds(61);
+    assert_eq!(peer.hears_cancels(), asked);
+    peer.says(Message::Unchoke);
+    assert_eq!(peer.hears_requests(), asked);
+    // What it had sent all the time was asked for, too.
+    peer.sends(&content, &asked);
+    peer.sends(&content, &asked);
+    assert!(!peer.is_closed());
+}

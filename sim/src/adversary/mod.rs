@@ -9,7 +9,10 @@ use bytes::Bytes;
 use rustor_core::{
     error::StreamError,
     rng::Rng,
-    wire::{BLOCK_LENGTH, Block, Decoder, Handshake, HandshakeDecoder, Limits, Message, PeerId, Reserved},
+    wire::{
+        BLOCK_LENGTH, Block, Decoder, Handshake, HandshakeDecoder, Limits, Message, PeerId, Reserved,
+        extension::{Extension, METADATA_PIECE_LENGTH, MetadataMessage},
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -39,8 +42,12 @@ pub enum Mischief {
     Dribble,
     /// Claims metadata of 4 GiB, and sends wrong parts of it.
     HugeMetadata,
+    /// Claims to have the metadata, and sends something else of the same length.
+    WrongMetadata,
     /// Tells of peers in messages that are broken, or name nobody.
     GarbagePeerExchange,
+    /// Takes pieces back that it said it had, and has them again (BEP 54).
+    TakesBack,
     /// Connects many times under the same peer id.
     Twins,
     /// Asks for blocks and cancels them at once, by the hundred.
@@ -67,7 +74,9 @@ impl Mischief {
         Mischief::Unasked,
         Mischief::Dribble,
         Mischief::HugeMetadata,
+        Mischief::WrongMetadata,
         Mischief::GarbagePeerExchange,
+        Mischief::TakesBack,
         Mischief::Twins,
         Mischief::CancelStorm,
         Mischief::Noise,
@@ -112,6 +121,9 @@ enum Deed {
     Write(u64, Bytes),
     Close(u64),
 }
+
+/// By this number victims are to ask for metadata.
+const METADATA: u8 = 2;
 
 /// Connections to one victim at once.
 const TWINS: usize = 4;
@@ -176,7 +188,9 @@ impl Adversary {
     /// The handshake, and what is said first.
     fn greet(&mut self, socket: u64, deeds: &mut Vec<Deed>) {
         let reserved = match self.mischief {
-            Mischief::HugeMetadata | Mischief::GarbagePeerExchange => Reserved::default().with_extension(),
+            Mischief::HugeMetadata | Mischief::WrongMetadata | Mischief::GarbagePeerExchange | Mischief::TakesBack => {
+                Reserved::default().with_extension()
+            }
             _ => Reserved::default(),
         };
         let peer_id = match self.mischief {
@@ -205,7 +219,13 @@ impl Adversary {
                 let shake = "d1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei4294967296ee";
                 self.speak(socket, Message::Extended { id: 0, payload: shake.into() }, deeds);
                 let part = [&b"d8:msg_typei1e5:piecei0e10:total_sizei4294967296ee"[..], &[b'x'; 16384]].concat();
-                self.speak(socket, Message::Extended { id: 2, payload: part.into() }, deeds);
+                self.speak(socket, Message::Extended { id: Extension::Metadata.our_id(), payload: part.into() }, deeds);
+                self.speak(socket, Message::Bitfield(bits.into()), deeds);
+            }
+            Mischief::WrongMetadata => {
+                let size = self.payload.metainfo.info.raw().len();
+                let shake = format!("d1:md11:ut_metadatai{METADATA}ee13:metadata_sizei{size}ee");
+                self.speak(socket, Message::Extended { id: 0, payload: shake.into() }, deeds);
                 self.speak(socket, Message::Bitfield(bits.into()), deeds);
             }
             _ => self.speak(socket, Message::Bitfield(bits.into()), deeds),
@@ -265,14 +285,27 @@ impl Adversary {
                     _ => self.speak(socket, Message::Cancel(beyond), deeds),
                 }
             }
+            Mischief::TakesBack => {
+                let news = match self.rng.below(2) {
+                    0 => Message::Have(piece),
+                    _ => Message::Extended { id: Extension::DontHave.our_id(), payload: piece.to_be_bytes().to_vec().into() },
+                };
+                self.speak(socket, news, deeds);
+            }
             Mischief::GarbagePeerExchange => {
-                let bodies: [&[u8]; 3] = [
+                // Fifty neighbours, none of whom is there.
+                let mut strangers = b"d5:added300:".to_vec();
+                (0..50).for_each(|number| strangers.extend([10, 201, ticks as u8, number, 0x1a, 0xe1]));
+                strangers.extend(b"e");
+                let bodies: [&[u8]; 4] = [
+                    &strangers,
                     b"d5:added7:garbage7:added.f1:xe",
                     b"d5:added12:\x7f\0\0\x01\x1a\xe1\0\0\0\0\0\0e",
                     b"d5:addedi-99999999999999999999e",
                 ];
-                let body = bodies[self.rng.below(3) as usize];
-                self.speak(socket, Message::Extended { id: 1, payload: Bytes::from_static(body) }, deeds);
+                let body = bodies[self.rng.below(4) as usize];
+                let id = Extension::PeerExchange.our_id();
+                self.speak(socket, Message::Extended { id, payload: Bytes::copy_from_slice(body) }, deeds);
             }
             Mischief::HalfBlocks if ticks.is_multiple_of(60) && !victim.slow.is_empty() => {
                 let rest: Vec<u8> = std::mem::take(&mut victim.slow).into();
@@ -330,6 +363,17 @@ impl Adversary {
                 self.speak(socket, Message::Unchoke, deeds);
             }
             Message::Request(block) => self.serve(socket, *block, deeds),
+            Message::Extended { id: METADATA, payload } if self.mischief == Mischief::WrongMetadata => {
+                let Ok(Some(MetadataMessage::Request { piece })) = MetadataMessage::parse(payload) else { return };
+                let mut wrong = self.payload.metainfo.info.raw().to_vec();
+                if let Some(byte) = wrong.last_mut() {
+                    *byte ^= 1;
+                }
+                let total_size = u32::try_from(wrong.len()).ok();
+                let Some(part) = wrong.chunks(METADATA_PIECE_LENGTH as usize).nth(piece as usize) else { return };
+                let part = MetadataMessage::Data { piece, total_size, data: Bytes::copy_from_slice(part) };
+                self.speak(socket, Message::Extended { id: Extension::Metadata.our_id(), payload: part.encode().into() }, deeds);
+            }
             _ => {}
         }
     }

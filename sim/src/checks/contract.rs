@@ -3,7 +3,7 @@ use crate::network::End;
 use rustor_core::{
     action::Action,
     event::Event,
-    id::{ConnectionId, DiskJobId, HttpId, TorrentId},
+    id::{ConnectionId, DiskJobId, FetchId, HttpId, TorrentId},
     input::Input,
     storage::DiskOperation,
 };
@@ -16,6 +16,8 @@ pub(crate) struct Contract {
     lines: Vec<(u64, Option<Line>)>,
     jobs: BTreeMap<DiskJobId, (TorrentId, bool)>,
     requests: BTreeSet<HttpId>,
+    /// What is fetched from web seeds, and what its host has to answer.
+    fetches: BTreeMap<FetchId, Fetching>,
     /// Torrents whose files are open; `false` once they are being closed.
     storage: BTreeMap<TorrentId, bool>,
     removed: BTreeSet<TorrentId>,
@@ -32,6 +34,13 @@ pub(crate) struct Line {
     connecting: bool,
     reading: bool,
     pub(crate) writing: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fetching {
+    Opening,
+    Open,
+    Reading,
 }
 
 /// More than this the engine never hands out for one connection at once.
@@ -84,6 +93,18 @@ impl Contract {
             Action::Http { request, .. } => {
                 check(self.requests.insert(*request), Contract, || "the id of a request that is under way".to_owned())
             }
+            Action::Fetch { fetch, .. } => {
+                let fresh = self.fetches.insert(*fetch, Fetching::Opening).is_none();
+                check(fresh, Contract, || "the id of a fetch that is under way".to_owned())
+            }
+            Action::FetchRead { fetch, limit } => {
+                let before = self.fetches.insert(*fetch, Fetching::Reading);
+                check(before == Some(Fetching::Open) && *limit > 0, Contract, || format!("a read of a fetch that is {before:?}"))
+            }
+            Action::FetchCancel { fetch } => {
+                self.fetches.remove(fetch);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -95,6 +116,11 @@ impl Contract {
             Input::Written { connection, .. } => self.line(*connection).into_iter().for_each(|line| line.writing = false),
             Input::Disk { job, .. } => drop(self.jobs.remove(job)),
             Input::Http { request, .. } => drop(self.requests.remove(request)),
+            Input::FetchHead { fetch, result: Err(_) } | Input::FetchBody { fetch, result: Err(_) } => drop(self.fetches.remove(fetch)),
+            Input::FetchBody { fetch, result: Ok(buffer) } if buffer.data.is_empty() => drop(self.fetches.remove(fetch)),
+            Input::FetchHead { fetch, .. } | Input::FetchBody { fetch, .. } => {
+                self.fetches.entry(*fetch).and_modify(|state| *state = Fetching::Open);
+            }
             _ => {}
         }
     }
@@ -109,7 +135,7 @@ impl Contract {
             }
             Event::ShutDown => {
                 contract(!std::mem::replace(&mut self.shut_down, true), "shut down twice")?;
-                let idle = self.lines().next().is_none() && self.storage.is_empty() && self.jobs.is_empty();
+                let idle = self.lines().next().is_none() && self.fetches.is_empty() && self.storage.is_empty() && self.jobs.is_empty();
                 contract(idle, "shut down while something is open")
             }
             _ => Ok(()),

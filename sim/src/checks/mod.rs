@@ -5,6 +5,7 @@
 //! mistake for each that the checks must find.
 
 pub(crate) mod contract;
+pub(crate) mod limits;
 pub(crate) mod wire;
 
 use rustor_core::time::Instant;
@@ -38,6 +39,10 @@ pub enum Invariant {
     RequestsEndOnce,
     /// What an engine counts of a peer is what was said on the wire: its pieces, its requests, the payload both ways.
     Recount,
+    /// How many peers hold a piece, by an engine's count, is how many have said so.
+    Availability,
+    /// What is received and sent in any span of time is what the rate limit allows.
+    RateLimits,
     /// A peer that is honest, and whose disk is sound, is never banned.
     HonestNotBanned,
     /// Bytes written are bytes read, lost or under way.
@@ -78,6 +83,8 @@ const TABLE: &[(Invariant, &str, &str)] = &[
         "recount",
         "What an engine counts of a peer is what was said on the wire: its pieces, its requests, the payload both ways.",
     ),
+    (Invariant::Availability, "availability", "How many peers hold a piece, by an engine's count, is how many have said so."),
+    (Invariant::RateLimits, "rate-limits", "What is received and sent in any span of time is what the rate limit allows."),
     (Invariant::HonestNotBanned, "honest-not-banned", "A peer that is honest, and whose disk is sound, is never banned."),
     (Invariant::Conservation, "conservation", "Bytes written are bytes read, lost or under way."),
     (

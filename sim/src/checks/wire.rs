@@ -3,7 +3,7 @@ use bytes::Bytes;
 use rustor_core::{
     config::Config,
     util::Bitfield,
-    wire::{Block, MessageId},
+    wire::{Block, MessageId, extension::Extension},
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -16,6 +16,7 @@ pub(crate) struct Witness {
     outgoing: Follower,
     /// The handshakes that came in, and went out, say that their senders know the fast extension.
     fast: [bool; 2],
+    incoming_is_extended: bool,
     /// What the engine has asked for and not got, and what it was asked for and has not sent.
     asked: VecDeque<Block>,
     owed: VecDeque<Block>,
@@ -29,7 +30,7 @@ pub(crate) struct Witness {
     allowed_us: BTreeSet<u32>,
     /// What the peer says that it has.
     holdings: Holdings,
-    /// Bytes of whole blocks that came in, and that were handed out.
+    /// Bytes of blocks that came in whole, and that were handed out at least in part.
     pub(crate) received: u64,
     pub(crate) sent: u64,
 }
@@ -46,9 +47,14 @@ enum Holdings {
 #[derive(Debug, Default)]
 struct Follower {
     state: State,
-    /// The handshake says that the sender knows the fast extension.
+    /// The handshake says that the sender knows the fast extension, and the extension protocol.
     fast: bool,
+    extended: bool,
     shaken: bool,
+    /// Bytes of blocks that went past, of those that are not whole, too.
+    payload: u64,
+    /// Bytes of blocks that have at least begun.
+    begun: u64,
 }
 
 #[derive(Debug)]
@@ -83,6 +89,9 @@ enum Said {
     Bitfield(Vec<u8>),
 }
 
+/// By this number peers say to us that they have a piece no longer.
+const DONT_HAVE: u32 = Extension::DontHave.our_id() as u32;
+
 /// More requests of a peer than any engine keeps.
 const MOST_OWED: usize = 100_000;
 
@@ -91,7 +100,7 @@ impl Witness {
     pub(crate) fn reads(&mut self, mut data: &[u8], pieces: u32) {
         let mut incoming = std::mem::take(&mut self.incoming);
         while let Some(said) = incoming.next(&mut data) {
-            self.fast[0] = incoming.fast;
+            (self.fast[0], self.incoming_is_extended) = (incoming.fast, incoming.extended);
             match said {
                 Said::Head(head) => self.hears(&head, pieces),
                 Said::Bitfield(bytes) => self.hears_bitfield(&bytes, pieces),
@@ -113,6 +122,7 @@ impl Witness {
                 }
             }
         }
+        self.sent = outgoing.begun;
         self.outgoing = outgoing;
         finding
     }
@@ -120,6 +130,20 @@ impl Witness {
     /// How many blocks the engine has asked for and not got.
     pub(crate) fn asked(&self) -> usize {
         self.asked.len() + self.doomed.len()
+    }
+
+    /// Bytes of blocks that came in, and that were handed out, of those that are not whole, too.
+    pub(crate) fn payload(&self) -> [u64; 2] {
+        [self.incoming.payload, self.outgoing.payload]
+    }
+
+    /// Whether the peer says that it has a piece.
+    pub(crate) fn has(&self, piece: u32) -> bool {
+        match &self.holdings {
+            Holdings::Nothing => false,
+            Holdings::Some(bits) => bits.get(piece),
+            Holdings::All => true,
+        }
     }
 
     /// How many pieces the peer says that it has.
@@ -154,7 +178,6 @@ impl Witness {
             MessageId::ALLOWED_FAST => drop(self.allowed.insert(head.numbers[0])),
             MessageId::PIECE => {
                 let block = Block { length: head.length.saturating_sub(9), ..block };
-                self.sent += u64::from(block.length);
                 let may = self.unchokes || (self.fast() && self.allowed.contains(&block.piece));
                 check(may, Invariant::NoBlockToChoked, || format!("{block:?} to a peer that is choked"))?;
                 check(remove(&mut self.owed, block), Invariant::OnlyWhatWasAsked, || format!("{block:?}, which nobody waits for"))?;
@@ -184,7 +207,8 @@ impl Witness {
         match head.id {
             MessageId::CHOKE => {
                 self.unchoked = false;
-                self.doomed = std::mem::take(&mut self.asked);
+                let asked = self.asked.drain(..);
+                self.doomed.extend(asked);
                 if !self.fast() {
                     self.doomed.clear();
                 }
@@ -208,7 +232,29 @@ impl Witness {
                 }
             }
             MessageId::HAVE_ALL => self.holdings = Holdings::All,
+            MessageId::EXTENDED if head.length == 6 && head.numbers[0] >> 24 == DONT_HAVE => {
+                self.hears_dont_have(head.numbers[0] << 8 | head.numbers[1] >> 24, pieces);
+            }
             _ => {}
+        }
+    }
+
+    /// The peer takes a piece back (BEP 54), and with it, by the fast extension after a reject, what it was asked of that piece.
+    fn hears_dont_have(&mut self, piece: u32, pieces: u32) {
+        if !self.incoming_is_extended || piece >= pieces {
+            return;
+        }
+        if let Holdings::All = self.holdings {
+            self.holdings = Holdings::Some(Bitfield::full(pieces));
+        }
+        if let Holdings::Some(bits) = &mut self.holdings {
+            bits.clear(piece);
+        }
+        let (of_this, others) = self.asked.drain(..).partition(|block: &Block| block.piece == piece);
+        self.asked = others;
+        if self.fast() {
+            let of_this: VecDeque<Block> = of_this;
+            self.doomed.extend(of_this);
         }
     }
 
@@ -246,6 +292,7 @@ impl Follower {
                 State::Handshake(seen) => {
                     match *seen {
                         0 if *first != 19 => self.state = State::Lost,
+                        25 => self.extended = first & 0x10 != 0,
                         27 => self.fast = first & 4 != 0,
                         67 => (self.state, self.shaken) = (State::Head(0, [0; 17]), true),
                         _ => {}
@@ -272,6 +319,9 @@ impl Follower {
                         let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
                         let head = Head { id: MessageId(bytes[4]), length, numbers: [number(5), number(9), number(13)] };
                         let left = length - (u32::from(*filled) - 4);
+                        if head.id == MessageId::PIECE {
+                            self.begun += u64::from(length.saturating_sub(9));
+                        }
                         self.state = match head.id {
                             MessageId::BITFIELD if left > 0 => State::Keep(left, Vec::new()),
                             _ if left > 0 => State::Skip(left, Some(head)),
@@ -286,6 +336,9 @@ impl Follower {
                     let taken = data.len().min(*left as usize);
                     *left -= taken as u32;
                     *data = &data[taken..];
+                    if head.is_some_and(|head| head.id == MessageId::PIECE) {
+                        self.payload += taken as u64;
+                    }
                     if *left == 0 {
                         let head = *head;
                         self.state = State::Head(0, [0; 17]);
@@ -324,6 +377,7 @@ fn numbered(id: u8, filled: u8) -> u32 {
         MessageId::HAVE | MessageId::SUGGEST | MessageId::ALLOWED_FAST => 5,
         MessageId::REQUEST | MessageId::CANCEL | MessageId::REJECT => 13,
         MessageId::PIECE => 9,
+        MessageId::EXTENDED => 6,
         _ => 1,
     }
 }

@@ -35,6 +35,8 @@ pub struct Settings {
     pub write_back: Time,
     /// Of a thousand jobs that read or write content, so many fail.
     pub errors: u16,
+    /// Of a thousand reads, so many bring less than was asked for; the host reads on, which takes as long again.
+    pub short_reads: u16,
     /// Of a thousand writes, so many go to the wrong place and are answered as if they had not.
     pub misdirected: u16,
     /// The node dies at its so-manieth job, counted from 1, and comes back after ten seconds.
@@ -45,7 +47,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         let latency = [Time::millis(1), Time::millis(1)];
-        Settings { latency, sector: Size(4096), write_back: Time::seconds(5), errors: 0, misdirected: 0, crash_at: None }
+        Settings { latency, sector: Size(4096), write_back: Time::seconds(5), errors: 0, short_reads: 0, misdirected: 0, crash_at: None }
     }
 }
 
@@ -57,6 +59,8 @@ pub enum DiskFault {
     Full,
     /// Nothing can be read or written.
     Broken,
+    /// Files end before their time: reads find less than there should be.
+    Short,
 }
 
 /// Files in memory, with a clock of their own.
@@ -195,12 +199,22 @@ impl Disk {
         self.fault = fault;
     }
 
+    /// Lets the disk work from now on.
+    pub(crate) fn heal(&mut self) {
+        self.fault = None;
+        (self.settings.errors, self.settings.misdirected) = (0, 0);
+    }
+
     /// Takes a job in. It is due after the delay that is returned; the second says whether the node dies of it.
     pub fn begin(&mut self, job: DiskJobId, torrent: TorrentId, operation: DiskOperation, rng: &mut Rng) -> (Duration, bool) {
         self.jobs += 1;
+        let reads_on = matches!(operation, DiskOperation::Read { .. })
+            && self.settings.short_reads > 0
+            && rng.below(1000) < u64::from(self.settings.short_reads);
         self.under_way.insert(job, (torrent, operation));
         let [shortest, longest] = self.settings.latency;
-        let micros = shortest.0 + if longest > shortest { rng.below(longest.0 - shortest.0 + 1) } else { 0 };
+        let mut latency = || shortest.0 + if longest > shortest { rng.below(longest.0 - shortest.0 + 1) } else { 0 };
+        let micros = latency() + if reads_on { latency() } else { 0 };
         (Duration::from_micros(micros), self.settings.crash_at == Some(self.jobs))
     }
 
@@ -250,9 +264,16 @@ impl Disk {
             return Ok(DiskOutput::Opened(self.stamps(torrent)));
         }
         let Some(open) = self.open.get(&torrent).cloned() else { return Err(fault(DiskErrorKind::Other, "nothing is open")) };
-        let touches_content = matches!(operation, DiskOperation::Store { .. } | DiskOperation::Read { .. });
+        let reads = matches!(operation, DiskOperation::Read { .. } | DiskOperation::Verify { .. });
+        let touches_content = reads || matches!(operation, DiskOperation::Store { .. } | DiskOperation::Keep { .. });
         if touches_content && (self.fault == Some(DiskFault::Broken) || rng.below(1000) < u64::from(self.settings.errors)) {
             return Err(fault(DiskErrorKind::Other, &open.path(0)));
+        }
+        if self.fault == Some(DiskFault::Short) && matches!(operation, DiskOperation::Read { .. }) {
+            return Err(fault(DiskErrorKind::Missing, &open.path(0)));
+        }
+        if self.fault == Some(DiskFault::Full) && matches!(operation, DiskOperation::SaveResume { .. }) {
+            return Err(fault(DiskErrorKind::Full, &open.folder));
         }
         Ok(match operation {
             DiskOperation::Open { .. } => unreachable!("handled above"),

@@ -1,6 +1,6 @@
 use super::{Event, Events, Network, Notice, transmission};
 use bytes::Bytes;
-use rustor_core::time::Duration;
+use rustor_core::time::{Duration, Instant};
 use std::net::SocketAddr;
 
 impl Network {
@@ -8,6 +8,7 @@ impl Network {
     pub fn send_datagram<W: From<Event>>(&mut self, node: usize, to: SocketAddr, payload: Bytes, agenda: &mut Events<W>) {
         let Some(target) = self.by_ip.get(&to.ip()).copied() else { return };
         let now = agenda.now();
+        let from = self.nat_out(node, to, now);
         let lost = self.lost(node);
         let place = &mut self.places[node];
         let link = &place.link;
@@ -18,7 +19,7 @@ impl Network {
             return;
         }
         place.datagrams_free = now.max(place.datagrams_free) + transmission(payload.len() as u64, link.up);
-        let (leaves, from) = (place.datagrams_free, place.address);
+        let leaves = place.datagrams_free;
         let (reorder, duplicate, detour) = (link.reorder, link.duplicate, link.jitter.0 * 2 + 10_000);
         if lost || !self.passable(node, target) {
             return;
@@ -27,12 +28,12 @@ impl Network {
         for _ in 0..copies {
             let late = self.rng.below(100) < u64::from(reorder);
             let delay = self.delay(node, target) + Duration::from_micros(if late { detour } else { 0 });
-            agenda.at(leaves + delay, Event::Datagram { to: target, from, payload: payload.clone() }.into());
+            agenda.at(leaves + delay, Event::Datagram { to: target, at: to, from, payload: payload.clone() }.into());
         }
     }
 
-    pub(super) fn datagram_arrives(&mut self, to: usize, from: SocketAddr, payload: Bytes) {
-        if !self.places[to].dark && !self.places[to].deaf {
+    pub(super) fn datagram_arrives(&mut self, to: usize, at: SocketAddr, from: SocketAddr, payload: Bytes, now: Instant) {
+        if !self.places[to].dark && !self.places[to].deaf && self.nat_in(to, at, from, now) {
             self.notices.push_back(Notice::Datagram { node: to, from, payload });
         }
     }

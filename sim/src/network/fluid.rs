@@ -4,7 +4,7 @@
 //! Shares are computed for all flows at once by progressive filling. That is done anew when flows come and go: at once in a small
 //! world, [`SETTLE`] later in a large one, and until then a new flow gets what an equal division of its two links would give it.
 
-use super::{Event, Events, Network, StreamKey};
+use super::{Event, Events, NEGLIGIBLE, Network, StreamKey};
 use rustor_core::time::{Duration, Instant};
 use std::{
     cmp::Reverse,
@@ -35,8 +35,6 @@ struct Flow {
     stamp: u32,
 }
 
-/// Messages up to this length do not wait for payload, nor slow it down.
-const NEGLIGIBLE: u64 = 1024;
 /// Where there is no limit.
 const UNLIMITED: u64 = 10_000_000_000;
 /// Flows up to which shares are always exact.

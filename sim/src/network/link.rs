@@ -1,3 +1,4 @@
+use super::Nat;
 use crate::units::{Rate, Size, Span};
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,9 @@ pub struct Link {
     /// Longer datagrams vanish, as behind a router that does not say that they are too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub largest_datagram: Option<Size>,
-    /// Others may connect to the node; `false` for one behind a router that lets nobody in.
-    pub reachable: bool,
+    /// The router that the node stands behind; anybody can reach it if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nat: Option<Nat>,
 }
 
 impl Default for Link {
@@ -45,7 +47,7 @@ impl Default for Link {
             reorder: 0,
             duplicate: 0,
             largest_datagram: None,
-            reachable: true,
+            nat: None,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! - **Streams** are reliable and ordered. Each direction is a `Way`: what was written waits there, leaves in segments as the sender's
 //!   link has room, flies, and is read. At most [`Settings::window`] bytes fly or lie unread, which holds back the writer.
+//! - **Long segments** stand for trains of packets: a link that lies idle passes them on as they come, not once they are complete; and
+//!   short messages need not wait until a long segment has left.
 //! - **When a segment leaves** is for the [`Level`] to say: link by link, in turns, or all flows of the world at their fair shares.
 //! - **Datagrams** stand in one queue for the way out, and may be lost, doubled, late, or too long.
 //!
@@ -10,13 +12,15 @@
 mod datagrams;
 mod fluid;
 mod link;
+mod nat;
 mod streams;
 mod turns;
 
 pub use link::Link;
+pub use nat::{Nat, NatKind};
 pub use streams::{End, StreamKey};
 
-use crate::{agenda::Agenda, units::Size};
+use crate::{agenda::Agenda, payload::Framed, units::Size};
 use bytes::Bytes;
 use fluid::Fluid;
 use rustor_core::{
@@ -44,6 +48,8 @@ pub struct Network {
     rng: Rng,
     /// What the nodes have not been told yet.
     notices: VecDeque<Notice>,
+    /// What streams mostly carry.
+    framed: Vec<Framed>,
     traffic: Traffic,
     /// A planted bug: so many segments are still to be lost without a trace.
     #[cfg(feature = "planted-bugs")]
@@ -99,6 +105,7 @@ struct Place {
     /// Datagrams: when the way out is free again, and how many more are lost in a row.
     datagrams_free: Instant,
     burst_left: u32,
+    mappings: nat::Mappings,
 }
 
 /// No bytes get from any of `from` to any of `to`.
@@ -130,6 +137,8 @@ pub enum Event {
     Datagram {
         /// At this node.
         to: usize,
+        /// Where it was sent to.
+        at: SocketAddr,
         /// From where, as it says.
         from: SocketAddr,
         /// What it says.
@@ -198,6 +207,9 @@ pub struct Traffic {
     pub lost: u64,
 }
 
+/// Messages up to this length do not wait for long segments.
+const NEGLIGIBLE: u64 = 1024;
+
 /// Where the network puts what it waits for.
 pub(crate) type Events<W> = Agenda<W>;
 
@@ -213,6 +225,7 @@ impl Network {
             cuts: Vec::new(),
             rng,
             notices: VecDeque::new(),
+            framed: Vec::new(),
             traffic: Traffic::default(),
             #[cfg(feature = "planted-bugs")]
             leaks: 0,
@@ -231,7 +244,13 @@ impl Network {
             inbound_free: Instant::ZERO,
             datagrams_free: Instant::ZERO,
             burst_left: 0,
+            mappings: nat::Mappings::default(),
         });
+    }
+
+    /// Blocks of this payload, sent as slices of it behind their heads, are read together with them, without a copy.
+    pub(crate) fn knows(&mut self, framed: Framed) {
+        self.framed.push(framed);
     }
 
     /// A node's link.
@@ -250,6 +269,18 @@ impl Network {
         self.places[node].dark = dark;
     }
 
+    /// Whether a node's link is off.
+    pub(crate) fn is_dark(&self, node: usize) -> bool {
+        self.places[node].dark
+    }
+
+    /// Books room on a node's way in for what comes from beyond the network; when it is all there.
+    pub(crate) fn book_inbound(&mut self, node: usize, bytes: u64, now: Instant) -> Instant {
+        let place = &mut self.places[node];
+        place.inbound_free = now.max(place.inbound_free) + transmission(bytes, place.link.down);
+        place.inbound_free
+    }
+
     /// Lets a node refuse all that connect, or not any more.
     pub fn set_deaf(&mut self, node: usize, deaf: bool) {
         self.places[node].deaf = deaf;
@@ -263,6 +294,15 @@ impl Network {
     /// Ends what [`Network::cut`] began.
     pub fn mend(&mut self, name: usize) {
         self.cuts.retain(|cut| cut.name != name);
+    }
+
+    /// Lets everything through again between these nodes; what they are cut off from otherwise, they still are.
+    pub fn heal(&mut self, nodes: &[usize]) {
+        for Cut { name, from, to } in std::mem::take(&mut self.cuts) {
+            let (inner, outer) = from.into_iter().partition(|node| nodes.contains(node));
+            let beyond = to.iter().copied().filter(|node| !nodes.contains(node)).collect();
+            self.cuts.extend([Cut { name, from: outer, to }, Cut { name, from: inner, to: beyond }]);
+        }
     }
 
     /// What a node is to be told next.
@@ -290,12 +330,12 @@ impl Network {
             Event::Flowed(key, side, stamp) => self.flowed(key, side, stamp, agenda),
             Event::Settle => self.settle(agenda),
             Event::Reset(key, side) => self.reset(key, side, StreamError::Reset),
-            Event::Datagram { to, from, payload } => self.datagram_arrives(to, from, payload),
+            Event::Datagram { to, at, from, payload } => self.datagram_arrives(to, at, from, payload, agenda.now()),
         }
     }
 
     /// Whether bytes get from one node to the other now.
-    fn passable(&self, from: usize, to: usize) -> bool {
+    pub(crate) fn passable(&self, from: usize, to: usize) -> bool {
         let cut = |cut: &Cut| cut.from.contains(&from) && cut.to.contains(&to);
         !self.places[from].dark && !self.places[to].dark && !self.cuts.iter().any(cut)
     }

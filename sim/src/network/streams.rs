@@ -1,4 +1,4 @@
-use super::{Event, Events, Level, Network, Notice, Settings, transmission};
+use super::{Event, Events, Framed, Level, Network, Notice, Settings, transmission};
 use bytes::{Bytes, BytesMut};
 use rustor_core::{
     error::StreamError,
@@ -31,6 +31,8 @@ pub(super) struct Stream {
     ways: [Way; 2],
     /// How often the first packet was sent.
     knocks: u32,
+    /// When something last got through, for routers that forget.
+    used: Instant,
 }
 
 /// What one end sees of a stream.
@@ -90,6 +92,11 @@ impl Stream {
     pub(super) fn held(&self) -> u64 {
         self.ways.iter().map(|way| way.unsent + way.unread).sum()
     }
+
+    /// Bytes that wait to leave on one side.
+    pub(super) fn unsent(&self, side: usize) -> u64 {
+        self.ways[side].unsent
+    }
 }
 
 impl Network {
@@ -101,7 +108,8 @@ impl Network {
         };
         let socket = |node: usize, name| Socket { node: node as u32, name, reading: None, broken: None };
         let sockets = [socket(node, Some(name)), socket(target, None)];
-        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), knocks: 0 });
+        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), knocks: 0, used: agenda.now() });
+        self.nat_connects(node, to.ip(), agenda.now());
         let delay = self.delay(node, target);
         agenda.after(delay, Event::Knock(stream).into());
         Some(End { stream, side: 0 })
@@ -218,7 +226,7 @@ impl Network {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.knocks += 1;
         let knocks = stream.knocks;
-        if !self.places[to].link.reachable || !self.passable(from, to) {
+        if !self.passable(from, to) || !self.nat_lets_in(to, from, agenda.now()) {
             // As operating systems do: again after 1, 3, 7, 15 … seconds.
             if knocks < 6 {
                 agenda.after(Duration::from_secs(1 << (knocks - 1)), Event::Knock(key).into());
@@ -343,41 +351,73 @@ impl Network {
     pub(super) fn due<W: From<Event>>(&mut self, key: StreamKey, side: usize, agenda: &mut Events<W>) {
         let now = agenda.now();
         let Some([from, to]) = self.nodes_of(key, side) else { return };
-        let through = self.passable(from, to) && !self.lost(from);
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        let way = &mut stream.ways[side];
-        let Some(segment) = way.flying.front_mut() else { return };
-        if !through && !segment.booked {
-            let since = *way.stalled.get_or_insert(now);
-            if now.since(since) >= GIVE_UP {
-                return self.reset(key, side, StreamError::TimedOut);
-            }
-            let wait = RETRANSMISSION.max(now.since(since)).min(Duration::from_secs(20));
-            return agenda.after(wait, Event::Due(key, side).into());
-        }
-        way.stalled = None;
-        if !segment.booked && self.settings.level == Level::Streams && self.places[to].link.down.is_some() {
-            segment.booked = true;
-            let place = &mut self.places[to];
-            place.inbound_free = now.max(place.inbound_free) + transmission(segment.bytes, place.link.down);
-            if place.inbound_free > now {
-                return agenda.at(place.inbound_free, Event::Due(key, side).into());
-            }
-        }
-        let Some(segment) = way.flying.pop_front() else { return };
-        if let Some(next) = way.flying.front() {
-            agenda.at(next.arrives, Event::Due(key, side).into());
-        }
-        way.ended |= segment.last;
-        if stream.sockets[1 - side].name.is_none() {
-            // Nobody is there any more, and whoever goes on writing learns of it.
-            way.unread -= segment.bytes;
-            self.traffic.lost += segment.bytes;
-            let delay = self.delay(to, from);
+        let Some(used) = self.streams.get(key).map(|stream| stream.used) else { return };
+        let passable = self.passable(from, to);
+        if passable && self.nat_forgot(from, used, now) {
+            // The router takes it for a new stream, and the other end knows of none.
+            let delay = self.delay(from, to);
             return agenda.after(delay, Event::Reset(key, side).into());
         }
-        way.arrived.extend(segment.buffers);
+        let reachable = passable && !self.nat_forgot(to, used, now);
+        let mut next = None;
+        while next.is_none() {
+            let Some(way) = self.streams.get(key).map(|stream| &stream.ways[side]) else { return };
+            let Some(Segment { booked, bytes, .. }) = way.flying.front() else { break };
+            if !booked {
+                let (bytes, through) = (*bytes, reachable && !self.lost(from));
+                let Some(stream) = self.streams.get_mut(key) else { return };
+                let way = &mut stream.ways[side];
+                if !through {
+                    let since = *way.stalled.get_or_insert(now);
+                    if now.since(since) >= GIVE_UP {
+                        return self.reset(key, side, StreamError::TimedOut);
+                    }
+                    next = Some(now + RETRANSMISSION.max(now.since(since)).min(Duration::from_secs(20)));
+                    continue;
+                }
+                way.stalled = None;
+                stream.used = now;
+                let passed = self.passes(to, bytes, now);
+                if passed > now {
+                    next = Some(passed);
+                    if let Some(way) = self.streams.get_mut(key).map(|stream| &mut stream.ways[side])
+                        && let Some(segment) = way.flying.front_mut()
+                    {
+                        segment.booked = true;
+                    }
+                    continue;
+                }
+            }
+            let Some(stream) = self.streams.get_mut(key) else { return };
+            let way = &mut stream.ways[side];
+            let Some(segment) = way.flying.pop_front() else { break };
+            next = way.flying.front().map(|next| next.arrives).filter(|at| *at > now);
+            way.ended |= segment.last;
+            if stream.sockets[1 - side].name.is_none() {
+                // Nobody is there any more, and whoever goes on writing learns of it.
+                way.unread -= segment.bytes;
+                self.traffic.lost += segment.bytes;
+                let delay = self.delay(to, from);
+                agenda.after(delay, Event::Reset(key, side).into());
+            } else {
+                way.arrived.extend(segment.buffers);
+            }
+        }
+        if let Some(at) = next {
+            agenda.at(at, Event::Due(key, side).into());
+        }
         self.pump(key, side, agenda);
+    }
+
+    /// When a segment has passed a node's way in, on which it takes room behind those before it. It comes in as fast as it left its
+    /// sender, so that a link that was idle meanwhile has passed it on by now.
+    fn passes(&mut self, to: usize, bytes: u64, now: Instant) -> Instant {
+        let place = &mut self.places[to];
+        if self.settings.level != Level::Streams || place.link.down.is_none() {
+            return now;
+        }
+        place.inbound_free = now.max(place.inbound_free + transmission(bytes, place.link.down));
+        place.inbound_free
     }
 
     /// Lets whoever waits at the end of a way read what has arrived.
@@ -391,7 +431,7 @@ impl Network {
         }
         socket.reading = None;
         let node = socket.node as usize;
-        let data = take(&mut way.arrived, limit as usize, &self.settings, &mut self.rng);
+        let data = take(&mut way.arrived, limit as usize, &self.settings, &self.framed, &mut self.rng);
         let was_full = way.unread >= window;
         way.unread -= data.len() as u64;
         self.traffic.read += data.len() as u64;
@@ -448,23 +488,67 @@ impl Way {
     }
 }
 
-/// Up to `limit` bytes of what has arrived. Long buffers are passed on as they are, short ones are copied together.
-fn take(arrived: &mut VecDeque<Bytes>, limit: usize, settings: &Settings, rng: &mut Rng) -> Bytes {
+/// Up to `limit` bytes of what has arrived. Long buffers are passed on as they are, blocks with their heads; short ones are copied
+/// together.
+fn take(arrived: &mut VecDeque<Bytes>, limit: usize, settings: &Settings, framed: &[Framed], rng: &mut Rng) -> Bytes {
     let limit = if settings.split { 1 + rng.below(limit.min(1 << 15) as u64) as usize } else { limit };
+    let framed = if settings.split { &[] } else { framed };
     let Some(mut first) = arrived.pop_front() else { return Bytes::new() };
     if first.len() > limit {
         arrived.push_front(first.split_off(limit));
         return first;
     }
-    let fits = |buffer: &Bytes, length: usize| buffer.len() <= SHORT && length + buffer.len() <= limit;
-    if first.len() > SHORT || !arrived.front().is_some_and(|next| fits(next, first.len())) {
+    if let Some(messages) = messages(&first, arrived, limit, framed) {
+        return messages;
+    }
+    let mut together = BytesMut::new();
+    loop {
+        // A head that stands behind something else is for the next read.
+        if first.len() > Framed::HEAD
+            && first.len() <= SHORT
+            && let Some(block) = arrived.front().filter(|next| next.len() > SHORT)
+            && framed.iter().any(|framed| framed.find(&first, block).is_some())
+        {
+            arrived.push_front(first.split_off(first.len() - Framed::HEAD));
+        }
+        let follows = |next: &Bytes| next.len() <= SHORT && together.len() + first.len() + next.len() <= limit;
+        if first.len() > SHORT || !arrived.front().is_some_and(follows) {
+            break;
+        }
+        // Nor is one that stands alone read with what is before it.
+        if arrived[0].len() == Framed::HEAD
+            && arrived.get(1).is_some_and(|block| framed.iter().any(|framed| framed.find(&arrived[0], block).is_some()))
+        {
+            break;
+        }
+        together.extend_from_slice(&first);
+        first = arrived.pop_front().unwrap_or_default();
+    }
+    if together.is_empty() {
         return first;
     }
-    let mut together = BytesMut::from(&first[..]);
-    while arrived.front().is_some_and(|next| fits(next, together.len()))
-        && let Some(next) = arrived.pop_front()
-    {
-        together.extend_from_slice(&next);
-    }
+    together.extend_from_slice(&first);
     together.freeze()
+}
+
+/// A block with its head, and those behind it that follow it in the torrent, if that is what has arrived.
+fn messages(head: &Bytes, arrived: &mut VecDeque<Bytes>, limit: usize, framed: &[Framed]) -> Option<Bytes> {
+    if head.len() != Framed::HEAD {
+        return None;
+    }
+    let (framed, mut range) = framed.iter().find_map(|framed| Some((framed, framed.find(head, arrived.front()?)?)))?;
+    if range.len() > limit {
+        return None;
+    }
+    arrived.pop_front();
+    while let [Some(head), Some(block)] = [arrived.front(), arrived.get(1)]
+        && let Some(next) = framed.find(head, block)
+        && head.len() == Framed::HEAD
+        && next.start == range.end
+        && next.end - range.start <= limit
+    {
+        range.end = next.end;
+        arrived.drain(..2);
+    }
+    Some(framed.messages.slice(range))
 }

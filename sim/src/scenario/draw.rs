@@ -4,8 +4,8 @@ use super::{Fault, Group, Policy, Role, Scenario, Torrent, TrackerKind, Trouble}
 use crate::{
     adversary::Mischief,
     disk::{self, DiskFault},
-    network::{self, Level, Link},
-    services::TrackerFault,
+    network::{self, Level, Link, Nat, NatKind},
+    services::{NameFault, TrackerFault, WebFault, WebSeed},
     units::{Rate, Size, Span},
 };
 use rustor_core::rng::{Purpose, Rng, Seed};
@@ -28,6 +28,7 @@ impl Scenario {
             torrent,
             network: draw.network(),
             groups,
+            web_seeds: draw.web_seeds(),
             faults: Vec::new(),
         };
         for _ in 0..draw.below(5) {
@@ -102,7 +103,15 @@ impl Draw {
             reorder: self.one_of(&[0, 0, 20]),
             duplicate: self.one_of(&[0, 0, 20]),
             largest_datagram: None,
-            reachable: true,
+            nat: None,
+        }
+    }
+
+    fn nat(&mut self) -> Nat {
+        Nat {
+            kind: self.one_of(&[NatKind::FullCone, NatKind::PortRestricted, NatKind::Symmetric]),
+            udp_idle: Span::seconds(self.between(10, 300)),
+            tcp_idle: Span::seconds(self.one_of(&[30, 60, 300, 7440])),
         }
     }
 
@@ -113,7 +122,8 @@ impl Draw {
             sector: Size(self.one_of(&[512, 4096])),
             write_back: Span::seconds(self.between(0, 30)),
             errors: self.one_of(&[0, 0, 0, 0, 20]),
-            misdirected: 0,
+            short_reads: self.one_of(&[0, 0, 100]),
+            misdirected: if self.chance(5) { 20 } else { 0 },
             crash_at: self.maybe(15, |draw| draw.between(1, 60)),
         }
     }
@@ -133,6 +143,8 @@ impl Draw {
             resume_interval: self.maybe(30, |draw| Span::millis(draw.between(100, 10_000))),
             half_open_limit: self.maybe(10, |draw| draw.between(1, 5) as u32),
             snub_timeout: self.maybe(10, |draw| Span::seconds(draw.between(5, 60))),
+            download_limit: self.maybe(10, |draw| Rate(draw.between(16, 1024) << 10)),
+            upload_limit: self.maybe(10, |draw| Rate(draw.between(16, 1024) << 10)),
             ..Policy::default()
         }
     }
@@ -140,7 +152,7 @@ impl Draw {
     /// One group with everything that can be reached, leechers of some kinds, and mostly somebody who means ill.
     fn groups(&mut self, both_families: bool) -> Vec<Group> {
         let link = self.link();
-        let sound = disk::Settings { errors: 0, crash_at: None, ..self.disk() };
+        let sound = disk::Settings { errors: 0, misdirected: 0, crash_at: None, ..self.disk() };
         let mut groups =
             vec![Group { name: "seed".into(), role: Role::Seed, link, disk: sound, policy: self.policy(), ..Group::default() }];
         for number in 0..self.between(1, 3) {
@@ -153,9 +165,18 @@ impl Draw {
                 knows: self.maybe(50, |_| vec!["seed".to_owned()]).unwrap_or_default(),
                 magnet: self.chance(20),
                 v6: self.chance(10) && both_families,
-                link: Link { reachable: self.chance(85), ..self.link() },
+                link: Link { nat: self.maybe(25, Draw::nat), ..self.link() },
                 disk: self.disk(),
                 policy: self.policy(),
+                ..Group::default()
+            });
+        }
+        if self.chance(10) {
+            groups.push(Group {
+                name: "free-riders".into(),
+                count: self.between(1, 2) as u32,
+                link: self.link(),
+                policy: Policy { upload_slots: Some(0), ..self.policy() },
                 ..Group::default()
             });
         }
@@ -180,13 +201,39 @@ impl Draw {
         groups
     }
 
+    fn web_seeds(&mut self) -> Vec<WebSeed> {
+        let count = self.one_of(&[0, 0, 0, 1, 2]);
+        let seed = |number| WebSeed {
+            name: format!("web-{number}"),
+            up: self.maybe(80, |draw| Rate(draw.between(64, 4096) << 10)),
+            delay: Span(self.between(0, 150_000)),
+        };
+        (0..count).map(seed).collect()
+    }
+
+    fn web_fault(&mut self) -> WebFault {
+        match self.below(11) {
+            0 => WebFault::Absent,
+            1 => WebFault::Silent,
+            2 => WebFault::Slow(Span::seconds(self.between(1, 60))),
+            3 => WebFault::WrongBytes,
+            4 => WebFault::Missing,
+            5 => WebFault::Busy { retry: self.one_of(&[0, 5, 600]) },
+            6 => WebFault::IgnoresRanges,
+            7 => WebFault::Truncated,
+            8 => WebFault::Endless,
+            9 => WebFault::WrongLength,
+            _ => WebFault::Moved,
+        }
+    }
+
     fn fault(&mut self, scenario: &Scenario) -> Fault {
         let victims: Vec<String> =
             scenario.groups.iter().filter(|group| !matches!(group.role, Role::Adversary(_))).map(|group| group.name.clone()).collect();
         let leechers: Vec<String> = victims.iter().filter(|name| *name != "seed").cloned().collect();
         let (at, mut lasts) = (Span(self.below(60_000_000)), Some(Span(self.between(1000, 200_000_000))));
         let anybody = self.one_of(&victims);
-        let trouble = match self.below(11) {
+        let trouble = match self.below(if scenario.web_seeds.is_empty() { 12 } else { 14 }) {
             0 => Trouble::Crash(anybody),
             1 => Trouble::PowerFailure(self.one_of(&leechers)),
             2 => Trouble::Dark(anybody),
@@ -197,10 +244,20 @@ impl Draw {
                 lasts = None;
                 Trouble::Sever(anybody)
             }
-            8 => Trouble::Disk { nodes: anybody, fault: self.one_of(&[DiskFault::Full, DiskFault::Broken]) },
+            8 => Trouble::Disk { nodes: anybody, fault: self.one_of(&[DiskFault::Full, DiskFault::Broken, DiskFault::Short]) },
             9 => {
                 lasts = None;
                 Trouble::Rot { nodes: self.one_of(&leechers), bits: self.between(1, 20) as u32 }
+            }
+            11 => Trouble::Names(match self.below(4) {
+                0 => NameFault::Absent,
+                1 => NameFault::Slow(Span::seconds(self.between(1, 30))),
+                2 => NameFault::Unknown,
+                _ => NameFault::Wrong,
+            }),
+            12 | 13 => {
+                let server = self.one_of(&scenario.web_seeds).name;
+                Trouble::Web { server, fault: self.web_fault() }
             }
             _ => {
                 let slow = TrackerFault::Slow(Span::seconds(self.between(1, 60)));
@@ -210,10 +267,17 @@ impl Draw {
                     TrackerFault::Garbage,
                     TrackerFault::Lying,
                     TrackerFault::Refusing,
+                    TrackerFault::Moved,
+                    TrackerFault::Status(503),
+                    TrackerFault::Truncated,
+                    TrackerFault::Huge,
+                    TrackerFault::NoAddress,
                 ]))
             }
         };
-        Fault { at, lasts, trouble }
+        // Some are for good.
+        let for_good = trouble.lasts() && self.chance(15);
+        Fault { at, lasts: lasts.filter(|_| !for_good), trouble }
     }
 }
 

@@ -49,8 +49,8 @@ use crate::{
     disk::{self, DiskFault},
     network::{self, Link},
     payload::Payload,
-    services::TrackerFault,
-    units::{Size, Span},
+    services::{NameFault, TrackerFault, WebFault, WebSeed},
+    units::{Rate, Size, Span},
 };
 use rustor_core::config::Config;
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,9 @@ pub struct Scenario {
     /// Who is there.
     #[serde(rename = "group")]
     pub groups: Vec<Group>,
+    /// Web servers that have the files, too.
+    #[serde(default, rename = "web-seed", skip_serializing_if = "Vec::is_empty")]
+    pub web_seeds: Vec<WebSeed>,
     /// What goes wrong.
     #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -220,8 +223,10 @@ macro_rules! policy {
 policy! {
     /// Peers unchoked at once; 0 for a free rider.
     upload_slots: u32 => |config, value| config.limits.upload_slots = value;
-    /// Connections of the torrent.
-    connections: u32 => |config, value| config.limits.connections_per_torrent = value;
+    /// Connections, of the only torrent there is. Who has as many takes no further one in.
+    connections: u32 => |config, value| (config.limits.connections, config.limits.connections_per_torrent) = (value, value);
+    /// Peers remembered.
+    known_peers: u32 => |config, value| config.known_peers_limit = value as usize;
     /// Time between choke rounds.
     choke_interval: Span => |config, value| config.choke_interval = value.duration();
     /// Choke rounds that an optimistic unchoke lasts.
@@ -252,6 +257,10 @@ policy! {
     have_delay: Span => |config, value| config.have_delay = value.duration();
     /// Time between saves of resume data.
     resume_interval: Span => |config, value| config.resume_interval = value.duration();
+    /// The most that is received, from all peers together.
+    download_limit: Rate => |config, value| config.limits.rates.download = Some(value.0);
+    /// The most that is sent, to all peers together.
+    upload_limit: Rate => |config, value| config.limits.rates.upload = Some(value.0);
     /// Try a peer again after this.
     reconnect_interval: Span => |config, value| config.reconnect_interval = value.duration();
     /// Connections being opened at once.
@@ -326,6 +335,15 @@ pub enum Trouble {
     },
     /// The tracker does not do what it should.
     Tracker(TrackerFault),
+    /// Name servers do not do what they should.
+    Names(NameFault),
+    /// A web server does not do what it should.
+    Web {
+        /// Its name.
+        server: String,
+        /// What is wrong.
+        fault: WebFault,
+    },
 }
 
 /// What a scenario has on the agenda.
@@ -335,6 +353,8 @@ pub(crate) enum Step {
     Arrive(usize),
     /// A node that died comes back.
     Revive(usize),
+    /// Everything that was to happen has happened.
+    Heal,
     /// A fault begins, or is over.
     Begin(usize),
     End(usize),
@@ -406,7 +426,8 @@ impl Scenario {
             TrackerKind::Udp => "udp://tracker.sim:6969/announce",
             TrackerKind::None => "",
         };
-        Payload::with_files("payload", &lengths, self.torrent.piece.0 as usize, self.seed, tracker, self.torrent.private)
+        let (piece, web_seeds): (_, Vec<String>) = (self.torrent.piece.0 as usize, self.web_seeds.iter().map(WebSeed::url).collect());
+        Payload::with_web_seeds("payload", &lengths, piece, self.seed, tracker, self.torrent.private, &web_seeds)
     }
 
     /// All bytes of the torrent.
@@ -469,11 +490,23 @@ impl Scenario {
             if let Some(unknown) = group.knows.iter().find(|name| self.named(name).is_empty() && !self.is_empty_group(name)) {
                 return Err(format!("\"{}\" knows \"{unknown}\", which is not there", group.name));
             }
-            if [group.link.up, group.link.down].contains(&Some(crate::units::Rate(0))) {
+            if [group.link.up, group.link.down].contains(&Some(Rate(0))) {
                 return Err(format!("\"{}\" has a link that carries nothing", group.name));
             }
         }
+        for (index, server) in self.web_seeds.iter().enumerate() {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            let others = &self.web_seeds[..index];
+            if server.name.is_empty() || !server.name.chars().all(plain) || others.iter().any(|other| other.name == server.name) {
+                return Err(format!("web seed {} needs a name of its own, of a to z, 0 to 9 and -", index + 1));
+            }
+        }
         for fault in &self.faults {
+            if let Trouble::Web { server, .. } = &fault.trouble
+                && !self.web_seeds.iter().any(|known| known.name == *server)
+            {
+                return Err(format!("a fault concerns the web seed \"{server}\", which is not there"));
+            }
             if let Some(unknown) = fault.trouble.names().into_iter().find(|name| self.named(name).is_empty() && !self.is_empty_group(name))
             {
                 return Err(format!("a fault concerns \"{unknown}\", which is not there"));
@@ -488,6 +521,11 @@ impl Scenario {
 }
 
 impl Trouble {
+    /// Whether it goes on until somebody ends it.
+    pub(crate) fn lasts(&self) -> bool {
+        !matches!(self, Trouble::Sever(_) | Trouble::Rot { .. })
+    }
+
     /// The nodes that it names.
     pub(crate) fn names(&self) -> Vec<&str> {
         match self {
@@ -496,7 +534,7 @@ impl Trouble {
                 vec![nodes]
             }
             Trouble::Partition { from, to, .. } => vec![from, to],
-            Trouble::Tracker(_) => Vec::new(),
+            Trouble::Tracker(_) | Trouble::Names(_) | Trouble::Web { .. } => Vec::new(),
         }
     }
 }

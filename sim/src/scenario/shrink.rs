@@ -1,10 +1,11 @@
 //! A failing scenario is made smaller as long as it fails in the same way.
 
-use super::{Group, Policy, Scenario};
+use super::{Group, Policy, Scenario, Trouble};
 use crate::{
     checks::Violation,
     disk,
-    network::{self, Link},
+    network::{self, Link, Nat},
+    services::WebSeed,
     units::{Size, Span},
 };
 
@@ -67,6 +68,14 @@ impl Scenario {
                 scenario.groups.iter_mut().for_each(|group| group.knows.retain(|known| known != name));
             });
         }
+        for index in 0..self.web_seeds.len() {
+            let name = &self.web_seeds[index].name;
+            with(&|scenario| {
+                scenario.web_seeds.remove(index);
+                scenario.faults.retain(|fault| !matches!(&fault.trouble, Trouble::Web { server, .. } if server == name));
+            });
+            with(&|scenario| scenario.web_seeds[index] = WebSeed { name: name.clone(), ..WebSeed::default() });
+        }
         for index in 0..self.groups.len() {
             let count = self.groups[index].count;
             with(&|scenario| scenario.groups[index].count = 1.min(count));
@@ -91,9 +100,10 @@ impl Scenario {
             group(&|group| group.policy = Policy::default());
             group(&|group| group.disk = disk::Settings::default());
             group(&|group| group.disk = disk::Settings { crash_at: group.disk.crash_at, ..disk::Settings::default() });
-            group(&|group| group.link = Link { reachable: group.link.reachable, ..Link::default() });
+            group(&|group| group.link = Link { nat: group.link.nat.clone(), ..Link::default() });
             group(&|group| group.link = Link { up: group.link.up, down: group.link.down, ..plain.link.clone() });
-            group(&|group| group.link.reachable = true);
+            group(&|group| group.link.nat = None);
+            group(&|group| group.link.nat = group.link.nat.as_ref().map(|_| Nat::default()));
             group(&|group| (group.arrives, group.every) = (Span::ZERO, Span::ZERO));
             group(&|group| group.magnet = false);
             group(&|group| group.v6 = false);

@@ -54,6 +54,10 @@ impl Scenario {
             }
             all += up * count;
         }
+        for server in &self.web_seeds {
+            let up = server.up.map_or(unlimited, |rate| u128::from(rate.0));
+            (seeds, all) = (seeds + up, all + up);
+        }
         let length = u128::from(self.length()) * 1_000_000;
         let seconds = [length / seeds.max(1), length / slowest.max(1), leechers * length / all.max(1)];
         // Without a seed, the partial ones have to do.
@@ -68,7 +72,7 @@ impl Scenario {
         let (leechers, rate) = (count(Role::Leecher), present.first()?.link.up?);
         let equal = present.iter().all(|group| group.gives() && group.link.up == Some(rate));
         let no_others = present.iter().all(|group| matches!(group.role, Role::Seed | Role::Leecher));
-        if !equal || !no_others || count(Role::Seed) != 1 {
+        if !equal || !no_others || count(Role::Seed) != 1 || !self.web_seeds.is_empty() {
             return None;
         }
         let pieces = self.length().div_ceil(self.torrent.piece.0);

@@ -1,5 +1,4 @@
-//! What is not a peer: trackers, and names.
-
+use super::ROUND_TRIP;
 use crate::units::Span;
 use rustor_core::{
     error::HttpError,
@@ -9,13 +8,7 @@ use rustor_core::{
     tracker::{TrackerServer, TrackerServerConfig},
 };
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-/// The name of the world's tracker.
-pub(crate) const TRACKER_HOST: &str = "tracker.sim";
-pub(crate) const TRACKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 254);
-/// From a node to the tracker and to name servers, there and back.
-pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(40);
+use std::net::{IpAddr, SocketAddr};
 
 /// A tracker, and what is wrong with it now.
 #[derive(Debug)]
@@ -38,6 +31,16 @@ pub enum TrackerFault {
     Lying,
     /// It refuses everybody.
     Refusing,
+    /// It is elsewhere, and whoever looks there is sent on without end.
+    Moved,
+    /// It answers with this status.
+    Status(u16),
+    /// It closes the connection in the middle of its answer.
+    Truncated,
+    /// Its answer is longer than anybody wants to read.
+    Huge,
+    /// It has no address of the family that it is asked in.
+    NoAddress,
 }
 
 impl Tracker {
@@ -56,6 +59,11 @@ impl Tracker {
             Some(TrackerFault::Absent) => (ROUND_TRIP, failed("connection refused")),
             Some(TrackerFault::Slow(span)) if span.duration() >= timeout => (timeout, failed("timed out")),
             Some(TrackerFault::Garbage) => (ROUND_TRIP, ok(200, b"<html>Welcome to this hotel's network</html>".to_vec())),
+            Some(TrackerFault::Moved) => (ROUND_TRIP * 10, failed("too many redirects")),
+            Some(TrackerFault::Status(status)) => (ROUND_TRIP, ok(status, b"<html>Sorry</html>".to_vec())),
+            Some(TrackerFault::Truncated) => (ROUND_TRIP, failed("the connection was closed in the middle of the answer")),
+            Some(TrackerFault::Huge) => (ROUND_TRIP, failed("the answer is too long")),
+            Some(TrackerFault::NoAddress) => (ROUND_TRIP / 2, Err(HttpError::NoAddress)),
             Some(TrackerFault::Refusing) => (ROUND_TRIP, ok(200, b"d14:failure reason12:go away nowee".to_vec())),
             Some(TrackerFault::Lying) => {
                 let mut body = b"d8:completei0e10:incompletei0e8:intervali60e5:peers60:".to_vec();
@@ -71,17 +79,25 @@ impl Tracker {
         }
     }
 
-    /// Answers a datagram, or not.
-    pub(crate) fn udp(&mut self, now: Instant, from: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
-        match self.fault {
-            Some(TrackerFault::Absent | TrackerFault::Slow(_)) => None,
+    /// Answers a datagram after a while, or not.
+    pub(crate) fn udp(&mut self, now: Instant, from: SocketAddr, payload: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        let reply = match self.fault {
+            Some(TrackerFault::Absent | TrackerFault::Moved | TrackerFault::Status(_) | TrackerFault::Huge | TrackerFault::NoAddress) => {
+                None
+            }
             Some(TrackerFault::Garbage) => Some(payload.iter().rev().copied().collect()),
+            Some(TrackerFault::Truncated) => self.server.handle_udp(now, from, payload).map(|mut reply| {
+                reply.truncate(reply.len() / 2);
+                reply
+            }),
             // The head of an error, for the transaction that was asked about.
             Some(TrackerFault::Refusing | TrackerFault::Lying) => {
                 let transaction = payload.get(12..16)?;
                 Some([&[0, 0, 0, 3], transaction, b"go away"].concat())
             }
-            None => self.server.handle_udp(now, from, payload),
-        }
+            Some(TrackerFault::Slow(_)) | None => self.server.handle_udp(now, from, payload),
+        };
+        let extra = if let Some(TrackerFault::Slow(span)) = self.fault { span.duration() } else { Duration::ZERO };
+        reply.map(|reply| (extra, reply))
     }
 }

@@ -1,0 +1,176 @@
+//! Liveness: once everything that was to happen has happened, the network around a connected set of nodes that together have the file is
+//! healed, everything else is frozen as it is, and every honest leecher of the set must finish in time.
+
+use super::Run;
+use crate::{
+    checks::Invariant,
+    scenario::{Role, Scenario, TrackerKind},
+    units::Rate,
+};
+use rustor_core::{
+    rng::Purpose,
+    time::{Duration, Instant},
+};
+
+/// The nodes that must come to an end of it.
+#[derive(Debug)]
+pub(super) struct Core {
+    /// All of them.
+    members: Vec<usize>,
+    /// The leechers among them.
+    leechers: Vec<usize>,
+    /// They have everything between them.
+    is_whole: bool,
+}
+
+/// Draws of a set before all are taken who can be.
+const TRIES: usize = 8;
+/// How many times the time that links need by themselves it may take. Those who mean ill take their part of every link.
+const TIMES: u64 = 10;
+/// Without anything to wait for, this much later nothing happens any more.
+const IN_VAIN: Duration = Duration::from_secs(600);
+
+impl Run<'_> {
+    /// Heals the network around a set of nodes, and says until when they have time.
+    pub(super) fn heal(&mut self) {
+        let core = self.choose();
+        let now = self.world.now();
+        self.healed.clone_from(&core.members);
+        self.world.network.heal(&core.members);
+        core.members.iter().for_each(|node| self.world.nodes[*node].disk.heal());
+        self.refresh();
+        self.end = now + if core.is_whole && !core.leechers.is_empty() { Duration::from_micros(self.bound(&core)) } else { IN_VAIN };
+        self.core = Some(core);
+    }
+
+    /// Whether all leechers of the healed set have finished in time, if they could.
+    pub(super) fn check_liveness(&mut self) {
+        let now = self.world.now();
+        let Some(core) = self.core.as_ref().filter(|core| core.is_whole) else { return };
+        let nodes = core.leechers.iter().map(|node| &self.world.nodes[*node]);
+        let late: Vec<&str> = nodes.filter(|node| node.finished.is_none() && node.is_blameless()).map(|node| node.name.as_str()).collect();
+        let what = || format!("{} did not finish", late.join(", "));
+        self.world.checks.hold(now, "", Invariant::Liveness, late.is_empty(), what);
+    }
+
+    /// A connected set of nodes that together have the file. If some faults are for good, a set that is drawn; otherwise all who can be.
+    fn choose(&self) -> Core {
+        let able = |node: &usize| {
+            let node = &self.world.nodes[*node];
+            node.is_blameless() && (node.alive || node.returns) && node.host().is_some() && !node.torrents.is_empty()
+        };
+        let all: Vec<usize> = self.cast.iter().filter_map(|(_, _, node)| *node).filter(able).collect();
+        let for_good = self.scenario.faults.iter().any(|fault| fault.lasts.is_none() && fault.trouble.lasts());
+        let mut rng = self.world.rng.fork(Purpose::Simulation, 500);
+        let drawn = (0..if for_good { TRIES } else { 0 }).map(|_| {
+            let some: Vec<usize> = all.iter().copied().filter(|_| rng.below(100) < 60).collect();
+            self.connected(&some)
+        });
+        drawn.into_iter().find(|core| core.is_whole && !core.leechers.is_empty()).unwrap_or_else(|| self.connected(&all))
+    }
+
+    /// The largest part of some nodes in which each can be reached by another; one that has everything, if there is one.
+    fn connected(&self, nodes: &[usize]) -> Core {
+        let mut left = nodes.to_vec();
+        let mut best = Core { members: Vec::new(), leechers: Vec::new(), is_whole: false };
+        while let Some(first) = left.pop() {
+            let mut members = vec![first];
+            let mut at = 0;
+            while let Some(node) = members.get(at).copied() {
+                let (near, far) = left.into_iter().partition(|other| self.can_meet(node, *other));
+                let near: Vec<usize> = near;
+                members.extend(near);
+                left = far;
+                at += 1;
+            }
+            members.sort_unstable();
+            let is_leecher = |node: &usize| {
+                let group = self.group_of(*node).map(|group| &self.scenario.groups[group]);
+                group.is_some_and(|group| matches!(group.role, Role::Leecher | Role::Partial(_)))
+            };
+            let leechers = members.iter().copied().filter(is_leecher).collect();
+            let is_whole = self.world.web_seed_serves() || self.holders(&members).iter().all(|holders| !holders.is_empty());
+            let part = Core { members, leechers, is_whole };
+            if (part.is_whole, part.leechers.len()) > (best.is_whole, best.leechers.len()) || best.members.is_empty() {
+                best = part;
+            }
+        }
+        best
+    }
+
+    /// Whether one of two nodes can connect to the other, and hears of it.
+    fn can_meet(&self, one: usize, other: usize) -> bool {
+        let [a, b] = [one, other].map(|node| &self.world.nodes[node]);
+        let open = [one, other].iter().any(|node| self.world.network.link(*node).nat.is_none());
+        let told = match self.scenario.torrent.tracker {
+            TrackerKind::Http => true,
+            // Over UDP, a tracker tells of peers of the asker's family only.
+            TrackerKind::Udp => a.address.is_ipv4() == b.address.is_ipv4(),
+            TrackerKind::None => false,
+        };
+        open && (told || a.named.contains(&b.address.ip()) || b.named.contains(&a.address.ip()))
+    }
+
+    /// Who serves each piece, of some nodes, and stays.
+    fn holders(&self, nodes: &[usize]) -> Vec<Vec<usize>> {
+        let mut holders = vec![Vec::new(); self.payload.pieces() as usize];
+        for index in nodes {
+            let node = &self.world.nodes[*index];
+            let stays = self.group_of(*index).is_some_and(|group| self.scenario.groups[group].leaves.is_none());
+            let verified = node.torrents.first().and_then(|(torrent, _)| node.host()?.engine.verified(*torrent));
+            if let Some(verified) = verified.filter(|_| stays && node.config.limits.upload_slots > 0) {
+                verified.iter().for_each(|piece| holders[piece as usize].push(*index));
+            }
+        }
+        holders
+    }
+
+    /// How long a healed set may take, in microseconds: many times what its links need, and on top what engines wait for.
+    fn bound(&self, core: &Core) -> u64 {
+        let rates = |node: usize| {
+            let (link, limits) = (self.world.network.link(node), &self.world.nodes[node].config.limits);
+            let rate = |link: Option<Rate>, limit: Option<u64>| {
+                let limit = limit.unwrap_or(u64::MAX);
+                u128::from(link.map_or(u64::MAX, |rate| rate.0).min(limit).clamp(1, 1 << 40))
+            };
+            let up = if limits.upload_slots == 0 { 0 } else { rate(link.up, limits.rates.upload) };
+            (up, rate(link.down, limits.rates.download))
+        };
+        let length = u128::from(self.scenario.length());
+        let slowest = core.leechers.iter().map(|node| rates(*node).1).min().unwrap_or(u128::MAX);
+        let all: u128 = core.members.iter().map(|node| rates(*node).0).sum();
+        let mut least = (length / slowest.max(1)).max(length * core.leechers.len() as u128 * 1_000_000 / all.max(1) / 1_000_000);
+        if !self.world.web_seed_serves() {
+            // What only one has, that one has to send; and all that is there, those who have it.
+            let holders = self.holders(&core.members);
+            let mut alone = std::collections::BTreeMap::<usize, u128>::new();
+            for holders in &holders {
+                if let [only] = holders[..] {
+                    *alone.entry(only).or_default() += u128::from(self.payload.piece_length());
+                }
+            }
+            least = alone.into_iter().map(|(node, bytes)| bytes / rates(node).0.max(1)).fold(least, u128::max);
+        } else {
+            let web = self.world.web_rate().max(1);
+            least = least.max(length * core.leechers.len() as u128 / (all + u128::from(web)));
+        }
+        let links = u64::try_from(least.saturating_mul(1_000_000)).unwrap_or(u64::MAX / 1000);
+        links.saturating_mul(TIMES).saturating_add(self.scenario.timers())
+    }
+}
+
+impl Scenario {
+    /// What engines may wait for once all is well, in microseconds.
+    fn timers(&self) -> u64 {
+        // Who got no answer waits ever longer, but hardly longer than it has waited already, nor than half an hour.
+        let back_off = self.settled().min(1_800_000_000);
+        // A tracker that names nobody is asked again after its interval. Whoever is silent is given up after two or three minutes, a few
+        // of them one after the other.
+        self.torrent.interval.0 + back_off + 300_000_000
+    }
+
+    /// The latest that the run may be healed, for who wants to know beforehand.
+    pub(super) fn healed_at(&self) -> Instant {
+        Instant::from_micros(self.settled().saturating_add(1))
+    }
+}
