@@ -84,7 +84,7 @@ fn peers_are_met_at_their_addresses_wherever_these_came_from() {
     assert_eq!(announce.parameter("passkey"), Some("fedcba9876543210fedc"));
     assert_eq!(announce.event(), Some("started"));
     let body =
-        format!("d8:intervali1800e5:peersld2:ip11:81.2.69.334:porti6881eed2:ip7:a.b.com4:porti1eee15:warning message20:ask {OURS} first");
+        format!("d8:intervali1800e5:peersld2:ip10:81.2.69.334:porti6881eed2:ip7:a.b.com4:porti1eee15:warning message20:ask {OURS} first");
     world.tracker_says(HTTP, (body + "e").into());
     let [(resolve, host, port)] = &world.takes_look_ups()[..] else { panic!("one name") };
     assert_eq!((host.as_str(), *port), ("udp.example", 6969));
@@ -123,10 +123,11 @@ fn peers_are_met_at_their_addresses_wherever_these_came_from() {
     let told = |said: &ExtensionMessage| matches!(said, ExtensionMessage::PeerExchange(told) if told.added[0].address == at(OWNERS));
     assert!(heard.iter().any(told), "{heard:?}");
 
+    assert!(world.peers(torrent).iter().any(|peer| peer.remote == at(OWNERS)));
+
     // And blocks come.
     owners.says(Message::Unchoke);
     owners.serves(&content);
-    assert!(world.peers(torrent).iter().any(|peer| peer.remote == at(OWNERS)));
     assert_eq!(world.count_events(|event| matches!(event, Event::Finished { .. })), 1);
 
     let recording = world.recording();
