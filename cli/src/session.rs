@@ -39,6 +39,10 @@ pub(crate) struct Network {
     /// Write down all that happens, the data itself left out, for 'rustor replay'. Names and addresses stand in it
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     record: Option<PathBuf>,
+    /// With --record: put others in place of addresses and of the URLs of trackers and web seeds, passkeys included, always the same for
+    /// the same. Names of torrents and files, paths, ports and the addresses of private networks stay
+    #[arg(long, requires = "record", help_heading = "Network")]
+    mask_addresses: bool,
 }
 
 impl Network {
@@ -53,6 +57,7 @@ impl Network {
             config.state_folder = Some(folder.clone());
         }
         config.record.clone_from(&self.record);
+        config.mask_addresses = self.mask_addresses;
         // Nobody wants to wait for a tracker on the way out.
         config.engine.announcer.stop_timeout = Duration::from_secs(2);
         let client = match self.port {

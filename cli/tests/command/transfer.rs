@@ -95,6 +95,21 @@ fn a_recorded_download_is_replayed_and_explained() {
     lab.run(&["replay", "film.torrent"]).is_one_line(1, "not a recording");
 }
 
+#[test]
+fn a_masked_recording_knows_no_passkey_and_replays_the_same() {
+    let lab = Lab::new();
+    lab.file("from/film", &noise(400_000));
+    lab.succeed(&["create", "from/film", "-o", "film.torrent", "--tracker", "http://127.0.0.1:9/secretpasskey/announce"]);
+    let (_seeder, peer) = seeder(&lab, "film.torrent", "from");
+    lab.succeed(&[&download("film.torrent", "to", &peer)[..], &["--record", "session", "--mask-addresses"]].concat());
+    let recording = fs::read(lab.path("session")).unwrap();
+    assert!(recording.windows(6).any(|window| window == b"masked") && !recording.windows(6).any(|window| window == b"secret"));
+    let text = lab.succeed(&["replay", "session", "--events"]);
+    assert!(text.contains("Finished") && text.contains("checkpoints agree"), "{text}");
+    // Without a recording there is nothing to mask.
+    assert_eq!(lab.run(&["download", "film.torrent", "--mask-addresses"]).code, Some(2));
+}
+
 /// Waits until the tracker knows so many peers.
 pub(crate) fn until_tracked(url: &str, peers: usize) {
     let address = url.trim_start_matches("http://").trim_end_matches("/announce");

@@ -29,6 +29,7 @@
 //! ```
 
 mod form;
+mod mask;
 mod replay;
 mod rerun;
 mod stream;
@@ -37,6 +38,7 @@ mod tests;
 mod transcript;
 mod vocabulary;
 
+pub use mask::AddressMask;
 pub use replay::{Entry, Replay, ReplayError, Told};
 pub use rerun::Rerun;
 pub use transcript::Transcript;

@@ -78,6 +78,11 @@ impl Rerun {
         &self.engine
     }
 
+    /// The engine, to go another way with it.
+    pub fn into_engine(self) -> Engine {
+        self.engine
+    }
+
     /// All that was said so far.
     pub fn transcript(&self) -> &Transcript {
         &self.transcript

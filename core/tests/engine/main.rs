@@ -19,6 +19,7 @@ mod lifecycle;
 mod local_discovery;
 mod magnet_peers;
 mod magnets;
+mod masked_recordings;
 mod misbehaviour;
 mod partial_seeds;
 mod peer_exchange;

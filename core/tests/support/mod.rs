@@ -31,6 +31,7 @@ use rustor_core::{
     input::{Input, ReadBuffer},
     metainfo::InfoHash,
     peer::CloseReason,
+    record::{AddressMask, Recorder},
     rng::Seed,
     status::{FileStatus, PeerStatus, TorrentState, TorrentStatus},
     storage::DiskOperation,
@@ -69,6 +70,8 @@ struct Inner {
     timeouts: u32,
     deferred: u32,
     watch: Option<Watch>,
+    recording: Option<(Recorder, Vec<u8>)>,
+    mask: Option<AddressMask>,
 }
 
 /// Keeps what the engine asks for, and what it knew of a torrent then.
@@ -92,11 +95,22 @@ impl World {
         World::with(|_| {})
     }
 
+    /// A world that is recorded; `mask` keeps addresses out of the recording.
+    pub fn recorded(mask: Option<AddressMask>) -> World {
+        World::made(|_| {}, true, mask)
+    }
+
     /// With a changed configuration.
     pub fn with(change: impl FnOnce(&mut Config)) -> World {
+        World::made(change, false, None)
+    }
+
+    fn made(change: impl FnOnce(&mut Config), recorded: bool, mask: Option<AddressMask>) -> World {
         let mut config = Config::default();
         change(&mut config);
         let now = Instant::from_micros(1_000_000);
+        let mut recording = Vec::new();
+        let recorder = recorded.then(|| Recorder::new(Seed::from_u64(7), &config, now, &mut recording));
         let world = World(Rc::new(RefCell::new(Inner {
             engine: Engine::new(config, Seed::from_u64(7), now),
             now,
@@ -118,9 +132,19 @@ impl World {
             timeouts: 0,
             deferred: 0,
             watch: None,
+            recording: recorder.map(|recorder| (recorder, recording)),
+            mask,
         })));
         world.input(Input::Listening(SocketAddr::from(([0, 0, 0, 0], 6881))));
         world
+    }
+
+    /// What was recorded so far, with a checkpoint at its end.
+    pub fn recording(&self) -> Bytes {
+        let inner = &mut *self.0.borrow_mut();
+        let (recorder, recording) = inner.recording.as_mut().expect("the world is recorded");
+        recorder.checkpoint(recording);
+        recording.clone().into()
     }
 
     // Torrents
@@ -155,6 +179,13 @@ impl World {
         let reply = {
             let inner = &mut *self.0.borrow_mut();
             inner.watch.iter_mut().for_each(|watch| watch.inputs += 1);
+            let command = match &mut inner.mask {
+                Some(mask) => mask.command(command),
+                None => command,
+            };
+            if let Some((recorder, recording)) = &mut inner.recording {
+                recorder.command(inner.now, &command, recording);
+            }
             inner.engine.command(inner.now, command)
         };
         self.settles();
@@ -207,7 +238,12 @@ impl World {
     }
 
     pub fn peers(&self, torrent: TorrentId) -> Vec<PeerStatus> {
-        self.0.borrow().engine.peers(torrent)
+        let inner = self.0.borrow();
+        let mut peers = inner.engine.peers(torrent);
+        if let Some(mask) = &inner.mask {
+            peers.iter_mut().for_each(|peer| peer.remote = mask.address(peer.remote));
+        }
+        peers
     }
 
     pub fn availability(&self, torrent: TorrentId) -> Option<Vec<u32>> {
@@ -504,18 +540,29 @@ impl World {
         }
         loop {
             while let Some(action) = inner.engine.poll_action() {
+                inner.recording.iter_mut().for_each(|(recorder, _)| recorder.action(&action));
+                let action = match &mut inner.mask {
+                    Some(mask) => mask.action(action),
+                    None => action,
+                };
                 inner.audit.action(&action);
                 inner.watches(&action);
                 inner.act(action);
             }
+            while let Some(event) = inner.engine.poll_event() {
+                inner.recording.iter_mut().for_each(|(recorder, _)| recorder.event(&event));
+                let event = match &inner.mask {
+                    Some(mask) => mask.event(event),
+                    None => event,
+                };
+                inner.audit.event(&event);
+                inner.events.push(event);
+            }
+            inner.recording.iter_mut().for_each(|(recorder, _)| recorder.drained());
             match inner.inputs.pop_front() {
                 Some(input) => inner.handle(input),
                 None => break,
             }
-        }
-        while let Some(event) = inner.engine.poll_event() {
-            inner.audit.event(&event);
-            inner.events.push(event);
         }
         let deadline = inner.engine.next_deadline();
         assert!(deadline.is_none_or(|at| at > inner.now), "after a drain the next deadline must lie in the future");
@@ -540,6 +587,13 @@ impl Inner {
         self.audit.input(&input);
         self.watch.iter_mut().for_each(|watch| watch.inputs += 1);
         self.timeouts += u32::from(matches!(input, Input::Timeout));
+        let input = match &mut self.mask {
+            Some(mask) => mask.input(input),
+            None => input,
+        };
+        if let Some((recorder, recording)) = &mut self.recording {
+            recorder.input(self.now, &input, recording);
+        }
         self.engine.handle(self.now, input);
     }
 

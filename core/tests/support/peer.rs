@@ -90,7 +90,7 @@ impl Stream {
     }
 }
 
-/// The handshake that the peer at `remote` says: its id follows from its address.
+/// The handshake that the peer at `remote` says: its id follows from its address, which cannot be read in it.
 pub fn handshake(content: &Content, remote: SocketAddr) -> Handshake {
     Handshake { reserved: Reserved::default(), info_hash: content.info_hash(), peer_id: peer_id(remote) }
 }
@@ -98,8 +98,7 @@ pub fn handshake(content: &Content, remote: SocketAddr) -> Handshake {
 fn peer_id(remote: SocketAddr) -> PeerId {
     let mut id = [b'p'; 20];
     let text = remote.to_string();
-    let length = text.len().min(20);
-    id[..length].copy_from_slice(&text.as_bytes()[..length]);
+    id.iter_mut().zip(text.bytes()).for_each(|(to, byte)| *to = byte ^ 0x80);
     PeerId(id)
 }
 

@@ -32,6 +32,9 @@ pub struct ClientConfig {
     /// Write all that the engine is told into this file, payload left out, so that the session can be replayed: see
     /// [`record`](rustor_core::record). Default: no.
     pub record: Option<PathBuf>,
+    /// Keep addresses out of the recording: the engine is told others, by which peers are called in it. Everything else is as ever. See
+    /// [`AddressMask`](rustor_core::record::AddressMask) for what is replaced and what is kept. Default: no.
+    pub mask_addresses: bool,
 }
 
 impl Default for ClientConfig {
@@ -47,6 +50,7 @@ impl Default for ClientConfig {
             engine: Config::default(),
             seed: None,
             record: None,
+            mask_addresses: false,
         }
     }
 }

@@ -50,10 +50,16 @@ pub async fn after_a_shutdown_everything_says_so<R: Runtime>(runtime: R) {
 }
 
 pub async fn a_recorded_session_replays_to_the_same_actions<R: Runtime>(runtime: R) {
-    let lab = Lab::new(&runtime);
+    for mask_addresses in [false, true] {
+        a_session_is_recorded(&Lab::new(&runtime), mask_addresses).await;
+    }
+}
+
+async fn a_session_is_recorded<R: Runtime>(lab: &Lab<R>, mask_addresses: bool) {
     let payload = lab.payload("seed", 3_000_000);
     let file = lab.folder("recordings").join("leecher");
-    let (seeder, leecher) = (lab.start("seeder"), lab.start_with(ClientConfig { record: Some(file.clone()), ..lab.config("leecher") }));
+    let recorded = ClientConfig { record: Some(file.clone()), mask_addresses, ..lab.config("leecher") };
+    let (seeder, leecher) = (lab.start("seeder"), lab.start_with(recorded));
     seeder.add(AddOptions::new(payload.metainfo.clone(), &payload.folder)).await.unwrap();
     let options = AddOptions { peers: vec![address(&seeder)], ..AddOptions::new(payload.metainfo.clone(), lab.folder("leech")) };
     let torrent = leecher.add(options).await.unwrap();

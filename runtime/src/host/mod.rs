@@ -34,6 +34,7 @@ use rustor_core::{
     error::StreamError,
     id::{ConnectionId, IncomingId},
     input::Input,
+    record::AddressMask,
     rng::Seed,
     time::Instant,
 };
@@ -121,18 +122,13 @@ impl<R: Runtime> Host<R> {
         let acceptors = listeners.into_iter().enumerate();
         let acceptors: Vec<_> = acceptors.map(|(place, listener)| Acceptor::new(&mailbox, place, listener)).collect();
 
-        let seed = match config.seed {
-            Some(seed) => seed,
-            None => {
-                let mut seed = [0; 32];
-                getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
-                Seed(seed)
-            }
-        };
+        let seed = config.seed.map_or_else(random_seed, Ok)?;
+        // Never the engine's: that stands in the recording.
+        let mask = config.mask_addresses.then(random_seed).transpose()?.map(AddressMask::new);
         let completions = mailbox.clone();
         let complete = Arc::new(move |job, result| completions.complete(Input::Disk { job, result }));
         let buffer_size = config.engine.read_limit.max(1) as usize;
-        let engine = RecordedEngine::new(config.engine, seed, Instant::ZERO, config.record.as_deref());
+        let engine = RecordedEngine::new(config.engine, seed, Instant::ZERO, config.record.as_deref(), mask);
         let host = Host {
             engine: engine.map_err(|error| StartError::Record { file: config.record.unwrap_or_default(), error })?,
             origin: Moment::now(),
@@ -321,6 +317,12 @@ impl<R: Runtime> Host<R> {
         let rings = self.alarm.set(listeners.chain(deadline).min());
         !rings && self.mailbox.sleep()
     }
+}
+
+fn random_seed() -> Result<Seed, StartError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| StartError::System(error.into()))?;
+    Ok(Seed(seed))
 }
 
 impl<R: Runtime> Future for Host<R> {

@@ -15,26 +15,39 @@ use rustor_core::{
     config::Config,
     engine::Engine,
     event::Event,
+    id::TorrentId,
     input::Input,
-    record::Recorder,
+    metainfo::Metainfo,
+    record::{AddressMask, Recorder},
     rng::Seed,
+    status::{PeerStatus, WebSeedStatus},
     time::Instant,
 };
 
-/// An engine, and the recording of all that it is told.
+/// An engine, and the recording of all that it is told. With a mask before it, it knows no real addresses, and nobody but it notices.
 pub(crate) struct RecordedEngine {
     engine: Engine,
     recording: Option<Recording>,
+    mask: Option<AddressMask>,
 }
 
 impl RecordedEngine {
     /// An engine that begins now; with `file`, a recording of it that replaces what was there.
-    pub(crate) fn new(config: Config, seed: Seed, now: Instant, file: Option<&Path>) -> io::Result<RecordedEngine> {
+    pub(crate) fn new(
+        config: Config,
+        seed: Seed,
+        now: Instant,
+        file: Option<&Path>,
+        mask: Option<AddressMask>,
+    ) -> io::Result<RecordedEngine> {
         let recording = file.map(|file| Recording::new(seed, &config, now, file)).transpose()?;
-        Ok(RecordedEngine { engine: Engine::new(config, seed, now), recording })
+        Ok(RecordedEngine { engine: Engine::new(config, seed, now), recording, mask })
     }
 
-    pub(crate) fn handle(&mut self, now: Instant, input: Input) {
+    pub(crate) fn handle(&mut self, now: Instant, mut input: Input) {
+        if let Some(mask) = &mut self.mask {
+            input = mask.input(input);
+        }
         if let Some(recording) = &mut self.recording {
             recording.recorder.input(now, &input, &mut recording.pending);
             recording.pass_on(PORTION);
@@ -42,7 +55,10 @@ impl RecordedEngine {
         self.engine.handle(now, input);
     }
 
-    pub(crate) fn command(&mut self, now: Instant, command: Command) -> Result<Reply, CommandError> {
+    pub(crate) fn command(&mut self, now: Instant, mut command: Command) -> Result<Reply, CommandError> {
+        if let Some(mask) = &mut self.mask {
+            command = mask.command(command);
+        }
         if let Some(recording) = &mut self.recording {
             recording.recorder.command(now, &command, &mut recording.pending);
             recording.pass_on(PORTION);
@@ -58,7 +74,10 @@ impl RecordedEngine {
                 None => recording.recorder.drained(),
             }
         }
-        action
+        match &mut self.mask {
+            Some(mask) => action.map(|action| mask.action(action)),
+            None => action,
+        }
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -66,7 +85,34 @@ impl RecordedEngine {
         if let (Some(recording), Some(event)) = (&mut self.recording, &event) {
             recording.recorder.event(event);
         }
-        event
+        match &self.mask {
+            Some(mask) => event.map(|event| mask.event(event)),
+            None => event,
+        }
+    }
+
+    /// [`Engine::peers`], at their real addresses.
+    pub(crate) fn peers(&self, torrent: TorrentId) -> Vec<PeerStatus> {
+        let mut peers = self.engine.peers(torrent);
+        if let Some(mask) = &self.mask {
+            peers.iter_mut().for_each(|peer| peer.remote = mask.address(peer.remote));
+        }
+        peers
+    }
+
+    /// [`Engine::web_seeds`], by their real URLs.
+    pub(crate) fn web_seeds(&self, torrent: TorrentId) -> Vec<WebSeedStatus> {
+        let mut seeds = self.engine.web_seeds(torrent);
+        if let Some(mask) = &self.mask {
+            seeds.iter_mut().for_each(|seed| seed.url = mask.url(&seed.url));
+        }
+        seeds
+    }
+
+    /// [`Engine::metainfo`], as its owner gave it.
+    pub(crate) fn metainfo(&self, torrent: TorrentId) -> Option<Metainfo> {
+        let metainfo = self.engine.metainfo(torrent)?;
+        Some(self.mask.as_ref().map_or_else(|| metainfo.clone(), |mask| mask.metainfo(metainfo)))
     }
 
     /// Writes the recording to its end. Waits for the disk.

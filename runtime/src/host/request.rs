@@ -89,7 +89,7 @@ impl Desk {
             Request::Status(torrent, reply) => tell(reply, engine.torrent(torrent)),
             Request::Peers(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.peers(torrent))),
             Request::WebSeeds(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.web_seeds(torrent))),
-            Request::Metainfo(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.metainfo(torrent).cloned())),
+            Request::Metainfo(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.metainfo(torrent))),
             Request::Files(torrent, reply) => tell(reply, engine.torrent(torrent).map(|_| engine.files(torrent))),
             Request::Choices(torrent, reply) => tell(reply, engine.choices(torrent).cloned()),
             Request::Finished(torrent, reply) => match outcome(engine.torrent(torrent)) {
