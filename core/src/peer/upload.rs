@@ -132,6 +132,10 @@ impl Upload {
             run.length += next.length;
             self.asked.pop_front();
         }
+        if self.asked.is_empty() {
+            // An idle connection keeps no room for requests.
+            self.asked = VecDeque::new();
+        }
         Some(run)
     }
 
@@ -197,6 +201,9 @@ impl Upload {
         let (block, data) = self.ready.pop_front()?;
         self.pending = self.pending.saturating_sub(1);
         self.buffered = self.buffered.saturating_sub(block.length);
+        if self.ready.is_empty() {
+            self.ready = VecDeque::new();
+        }
         Some((block, data))
     }
 

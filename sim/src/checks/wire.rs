@@ -277,11 +277,13 @@ impl Witness {
 
 /// Removes a block, which is mostly the first.
 fn remove(blocks: &mut VecDeque<Block>, block: Block) -> bool {
-    match blocks.iter().position(|other| *other == block) {
-        Some(0) => blocks.pop_front().is_some(),
-        Some(at) => blocks.remove(at).is_some(),
-        None => false,
+    let Some(at) = blocks.iter().position(|other| *other == block) else { return false };
+    blocks.remove(at);
+    if blocks.is_empty() {
+        // Idle connections take no room.
+        *blocks = VecDeque::new();
     }
+    true
 }
 
 impl Follower {
