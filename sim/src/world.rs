@@ -255,6 +255,12 @@ impl World {
         &self.host(node).engine
     }
 
+    /// All engines that run, and the names of their nodes.
+    pub fn engines(&self) -> impl Iterator<Item = (&str, &Engine)> {
+        let alive = self.nodes.iter().filter(|node| node.alive);
+        alive.filter_map(|node| Some((node.name.as_str(), &node.host()?.engine)))
+    }
+
     /// What a node's engine has told so far.
     pub fn events(&self, node: NodeId) -> &[Event] {
         &self.host(node).events

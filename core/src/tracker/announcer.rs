@@ -297,7 +297,7 @@ impl Announcer {
             tracker.owes_completed = false;
             tracker.answered = false;
             tracker.disabled = false;
-            tracker.failures = 0;
+            (tracker.failures, tracker.refusals) = (0, 0);
             tracker.due_at_once(now);
         }
     }

@@ -9,7 +9,7 @@ impl Network {
         let Some(target) = self.by_ip.get(&to.ip()).copied() else { return };
         let now = agenda.now();
         let from = self.nat_out(node, to, now);
-        let lost = self.lost(node);
+        let lost = self.lost(node, now);
         let place = &mut self.places[node];
         let link = &place.link;
         let waiting = place.datagrams_free.since(now);

@@ -105,6 +105,7 @@ struct Place {
     /// Datagrams: when the way out is free again, and how many more are lost in a row.
     datagrams_free: Instant,
     burst_left: u32,
+    lost_at: Instant,
     mappings: nat::Mappings,
 }
 
@@ -244,6 +245,7 @@ impl Network {
             inbound_free: Instant::ZERO,
             datagrams_free: Instant::ZERO,
             burst_left: 0,
+            lost_at: Instant::ZERO,
             mappings: nat::Mappings::default(),
         });
     }
@@ -348,20 +350,25 @@ impl Network {
     }
 
     /// Whether what leaves a node now is lost. Losses come in bursts of the length that the link says, on average.
-    fn lost(&mut self, node: usize) -> bool {
+    fn lost(&mut self, node: usize, now: Instant) -> bool {
         let place = &mut self.places[node];
-        if place.burst_left > 0 {
-            place.burst_left -= 1;
+        // What is sent again much later meets another state of the link.
+        let goes_on = now.since(place.lost_at) < BURST;
+        if place.burst_left > 0 && goes_on {
+            (place.burst_left, place.lost_at) = (place.burst_left - 1, now);
             return true;
         }
         let burst = u64::from(place.link.burst.max(1));
         let begins = place.link.loss > 0 && self.rng.below(100 * burst) < u64::from(place.link.loss);
         if begins {
-            place.burst_left = self.rng.below(2 * burst - 1) as u32;
+            (place.burst_left, place.lost_at) = (self.rng.below(2 * burst - 1) as u32, now);
         }
         begins
     }
 }
+
+/// A burst of losses is over when nothing left for so long.
+const BURST: Duration = Duration::from_millis(100);
 
 /// How long so many bytes take at a rate; no time where there is no limit.
 fn transmission(bytes: u64, rate: Option<crate::units::Rate>) -> Duration {

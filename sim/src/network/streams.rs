@@ -366,7 +366,7 @@ impl Network {
             let Some(way) = self.streams.get(key).map(|stream| &stream.ways[side]) else { return };
             let Some(Segment { booked, bytes, .. }) = way.flying.front() else { break };
             if !booked {
-                let (bytes, through) = (*bytes, reachable && !self.lost(from));
+                let (bytes, through) = (*bytes, reachable && !self.lost(from, now));
                 let Some(stream) = self.streams.get_mut(key) else { return };
                 let way = &mut stream.ways[side];
                 if !through {

@@ -242,6 +242,22 @@ fn all_trackers_failing_are_retried_after_waits_that_double() {
 }
 
 #[test]
+fn how_often_a_tracker_could_not_be_reached_does_not_count_when_it_refuses() {
+    let mut scene = Scene::new(Reach::EveryTier, &[&["a"]]);
+    for wait in [5, 10, 20, 40] {
+        let announce = scene.only();
+        scene.fail(&announce);
+        scene.pass(wait);
+    }
+    for wait in [60, 120] {
+        let announce = scene.only();
+        scene.fail_with(&announce, &refusal(Retry::Unstated));
+        assert_eq!(scene.wait(), Some(wait));
+        scene.pass(wait);
+    }
+}
+
+#[test]
 fn a_refusal_waits_longer_than_a_network_failure_and_honours_retry_in() {
     let mut scene = Scene::new(Reach::EveryTier, &[&["a"]]);
     let announce = scene.only();

@@ -30,6 +30,8 @@ pub(super) struct Tracker {
     pub(super) has_named_peers: bool,
     pub(super) disabled: bool,
     pub(super) failures: u32,
+    /// How many of the failures were refusals.
+    pub(super) refusals: u32,
     /// Of the next announce.
     pub(super) due: Instant,
     /// When a torrent with few peers may announce earlier than that.
@@ -64,6 +66,7 @@ impl Tracker {
             has_named_peers: false,
             disabled: false,
             failures: 0,
+            refusals: 0,
             due: now,
             due_with_few_peers: now,
             earliest: now,
@@ -122,7 +125,7 @@ impl Tracker {
         }
         self.answered = false;
         self.has_named_peers = false;
-        self.failures = 0;
+        (self.failures, self.refusals) = (0, 0);
         self.due_at_once(now);
     }
 
@@ -144,7 +147,7 @@ impl Tracker {
         self.joined = true;
         self.answered = true;
         self.has_named_peers = true;
-        self.failures = 0;
+        (self.failures, self.refusals) = (0, 0);
         self.owes_completed &= event != AnnounceEvent::Completed;
         let clamp = |interval: Duration| interval.max(config.shortest_interval).min(config.longest_interval);
         let interval = response.interval.unwrap_or(config.default_interval);
@@ -172,7 +175,7 @@ impl Tracker {
         self.owes_completed &= self.joined;
         self.owes_stopped &= self.joined;
         self.failures = self.failures.saturating_add(1);
-        let doubled = |first: Duration| first.saturating_mul(1 << (self.failures - 1).min(30)).min(config.longest_retry);
+        let doubled = |first: Duration, times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(30)).min(config.longest_retry);
         self.earliest = now + config.first_retry;
         let wait = match failure {
             TrackerFailure::Refused { retry: Retry::After(wait), .. } => {
@@ -182,9 +185,11 @@ impl Tracker {
             }
             TrackerFailure::Refused { retry, .. } => {
                 self.disabled = *retry == Retry::Never;
-                doubled(config.first_retry_refused)
+                // That it could not be reached before is no reason to leave it alone for longer now.
+                self.refusals = self.refusals.saturating_add(1);
+                doubled(config.first_retry_refused, self.refusals)
             }
-            _ => doubled(config.first_retry),
+            _ => doubled(config.first_retry, self.failures),
         };
         self.due = now + with_jitter(wait, config, rng);
         self.due_with_few_peers = self.due;
