@@ -52,7 +52,7 @@ fn a_replay_can_stop_and_explain_at_any_moment_and_go_on() {
             reasons.extend(why.torrent.iter().map(|reason| reason.to_string().replace(|c: char| c.is_ascii_digit(), "")));
             (0..torrent.pieces).for_each(|piece| assert!(rerun.engine().explain_piece(torrent.torrent, piece).is_some()));
         }
-        moment = moment + Duration::from_millis(7);
+        moment += Duration::from_millis(7);
     }
     assert!(reasons.len() >= 3, "{reasons:?}");
     assert_eq!(rerun.transcript().hash(), world.transcript(leecher).hash());

@@ -134,7 +134,8 @@ fn peers_are_met_at_their_addresses_wherever_these_came_from() {
     tells_nothing(&recording);
     let engine = replays(recording);
     assert_eq!(engine.torrents()[0].pieces_verified, 8);
-    assert!(engine.peers(engine.torrents()[0].torrent).iter().all(|peer| peer.remote != at(OWNERS)));
+    let [leecher] = &engine.peers(engine.torrents()[0].torrent)[..] else { panic!("whoever still wants something is still there") };
+    assert!(leecher.remote != at(INCOMING) && leecher.remote.port() == at(INCOMING).port());
 }
 
 #[test]

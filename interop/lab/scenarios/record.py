@@ -15,22 +15,25 @@ SHARE = 1 / 32
 
 
 def scenarios(quick: bool) -> Iterator[Scenario]:
-    """A download from a real client."""
+    """A download from a real client, with addresses and without."""
     del quick
-    yield Scenario("record/from-libtorrent", _record, 600)
+    yield Scenario("record/from-libtorrent", lambda lab: _record(lab), 600)
+    yield Scenario("record/from-libtorrent/masked", lambda lab: _record(lab, "--mask-addresses"), 600)
 
 
-def _record(lab: Lab) -> str:
+def _record(lab: Lab, *options: str) -> str:
     payload = lab.large()
     tracker = lab.tracker_at("rustor")
     torrent = lab.torrent(payload, [tracker.url])
     lab.open_tracker("rustor", tracker, torrent)
     lab.seeder("libtorrent", torrent, payload, tracker)
     recording = lab.folder("recordings") / "download"
-    lab.complete(lab.peer("rustor", "leech", torrent, lab.folder("downloaded"), options=("--record", str(recording))), payload)
+    lab.complete(lab.peer("rustor", "leech", torrent, lab.folder("downloaded"), options=("--record", str(recording), *options)), payload)
     size = recording.stat().st_size
     if size > payload.size * SHARE:
         raise Failed(f"the recording has {size} bytes, for {payload.size} downloaded")
+    if (tracker.at.encode() in recording.read_bytes()) == bool(options):
+        raise Failed("the tracker's address stands in the recording, or it should and does not")
     # It fails if the engine says anything else than it did.
     *events, told = map(json.loads, lab.finish(lab.rustor("replay", recording, "--events", "--json"), expect=0).stdout.splitlines())
     if not told["checkpoints"]:
