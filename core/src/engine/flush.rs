@@ -91,6 +91,7 @@ impl Engine {
             }
             connection.unsaid = connection.have_cursor < torrent.have_announced;
             let geometry = torrent.geometry;
+            let mut given = false;
             sent = blocks(connection, now, room, &mut encoder, |block| {
                 if let Some(seed) = &mut torrent.super_seed {
                     seed.sent(now, id, block.piece, block.length.into(), geometry.piece_size(block.piece).into());
@@ -99,8 +100,11 @@ impl Engine {
                     && block.offset.saturating_add(block.length) >= geometry.piece_size(block.piece)
                 {
                     suggestions.sent(now, block.piece, id);
+                    given = true;
                 }
             });
+            // The next suggestion follows.
+            connection.unsaid |= given;
             if encoder.is_empty() && silent {
                 encoder.push(Message::KeepAlive);
             }
