@@ -33,14 +33,14 @@ fn every_named_scenario_holds() {
 }
 
 #[test]
-fn half_of_the_contributors_finish_before_half_of_the_free_riders() {
+fn whoever_gives_finishes_before_those_who_do_not() {
     let report = run(&scenario("free-riders"));
     let (contributors, free_riders) = (&report.groups["contributors"], &report.groups["free-riders"]);
-    // Not yet every contributor before every free rider.
-    assert!(contributors.median < free_riders.median && contributors.last < free_riders.last, "{report}");
+    assert!(contributors.median * 1.3 < free_riders.median && contributors.last < free_riders.median, "{report}");
     let comparison = &report.comparisons[0];
     assert_eq!((comparison.earlier.as_str(), comparison.later.as_str()), ("contributors", "free-riders"));
-    assert!(comparison.part > 0.8, "{report}");
+    // Of 400 pairs; over ten seeds it is 99.4 % of them, and all in most.
+    assert!(comparison.part > 0.97, "{report}");
 }
 
 #[test]
