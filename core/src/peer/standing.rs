@@ -25,6 +25,8 @@ enum Worth {
     NoInterest,
     /// Nothing went by for very long.
     Stale,
+    /// We are downloading, the peer as well, and for a while neither side gave the other anything.
+    NoTrade,
     /// It has not had the time to be of use.
     New,
     Useful,
@@ -46,13 +48,18 @@ impl Connection {
         let unused = now.since(self.last_useful);
         let total = self.downloaded().saturating_add(self.uploaded());
         let upload_only = self.holdings.is_seed() || self.extended.as_ref().is_some_and(|extended| extended.upload_only);
-        let worth = if !self.is_open() || now.since(self.since) < long {
+        let known = now.since(self.since);
+        // A seed gives nothing until it is our turn.
+        let no_trade = !seeding && !upload_only && known.min(unused) >= config.trade_time;
+        let worth = if !self.is_open() {
             Worth::New
+        } else if known < long {
+            if no_trade { Worth::NoTrade } else { Worth::New }
         } else if seeding && self.peer_interested {
             // It waits for its turn.
             Worth::Useful
         } else if unused < long {
-            Worth::Useful
+            if no_trade { Worth::NoTrade } else { Worth::Useful }
         } else if total == 0 {
             Worth::NeverUseful
         } else if self.is_snubbed() && !seeding {
@@ -63,6 +70,8 @@ impl Connection {
             Worth::NoInterest
         } else if unused >= long * STALE_FACTOR {
             Worth::Stale
+        } else if no_trade {
+            Worth::NoTrade
         } else {
             Worth::Useful
         };

@@ -102,7 +102,7 @@ form! { enum Event {
 form! { struct Config {
     peer_id_prefix, limits, announcer, udp_tracker, local_discovery, super_seed, metadata,
     connect_timeout, handshake_timeout, idle_timeout, keep_alive_interval, write_timeout,
-    reconnect_interval, reconnect_maximum, reconnect_attempts, useless_time, turnover_interval, half_open_limit, known_peers_limit,
+    reconnect_interval, reconnect_maximum, reconnect_attempts, useless_time, trade_time, turnover_interval, half_open_limit, known_peers_limit,
     choke_interval, optimistic_rounds, snub_timeout, block_timeout, reject_timeout, reject_interval, allowed_fast_pieces,
     request_queue_time, request_minimum, request_initial, request_maximum,
     upload_queue_limit, upload_block_limit, upload_read_limit, upload_buffer, read_limit,

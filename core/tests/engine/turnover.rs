@@ -41,7 +41,8 @@ fn closed(peers: &[Peer]) -> usize {
 fn who_was_never_of_use_makes_room_after_five_minutes() {
     let (world, content) = room(3);
     world.leeches(&content);
-    let useless = joins(&world, &content, 1..=3);
+    // Seeds, which never unchoke us.
+    let useless: Vec<Peer> = (1..=3).map(|number| world.seed_joins(&content, &format!("10.0.0.{number}:5000"))).collect();
     minutes(&world, &useless, 4);
     assert!(world.joins(&content, "10.0.1.1:5000").is_closed(), "nobody has to go so soon");
     minutes(&world, &useless, 2);
@@ -50,6 +51,19 @@ fn who_was_never_of_use_makes_room_after_five_minutes() {
     assert_eq!(closed(&useless), 1);
     let gone = useless.iter().find(|peer| peer.is_closed()).unwrap();
     assert_eq!(gone.reason(), Some(CloseReason::NoUse));
+}
+
+#[test]
+fn while_we_download_leechers_that_neither_give_nor_take_make_room_after_two_choke_rounds() {
+    let (world, content) = room(3);
+    world.leeches(&content);
+    let idle = joins(&world, &content, 1..=3);
+    world.seconds(19);
+    assert!(world.joins(&content, "10.0.1.1:5000").is_closed(), "nobody has to go so soon");
+    world.seconds(21);
+    assert!(!world.joins(&content, "10.0.1.2:5000").is_closed());
+    assert_eq!(closed(&idle), 1);
+    assert!(world.joins(&content, "10.0.1.3:5000").is_closed(), "one at a time, and not often");
 }
 
 #[test]
