@@ -119,6 +119,7 @@ impl Engine {
             choke_due: None,
             super_seed: None,
             suggesting: Suggesting::default(),
+            files_open: false,
             announcer,
             resume,
             resume_changed: false,
@@ -236,6 +237,7 @@ impl Engine {
         match torrent.phase {
             Phase::Settling => {
                 torrent.phase = Phase::Opening;
+                torrent.files_open = false;
                 let operation = DiskOperation::Open {
                     layout: torrent.layout.clone(),
                     folder: torrent.folder.clone(),
@@ -247,7 +249,7 @@ impl Engine {
             // A magnet link without metadata has nothing on disk.
             Phase::Ending(Ending::Settling { .. }) if torrent.metainfo().is_none() => self.closed(id),
             // What was stored while it was ending is saved, too.
-            Phase::Ending(Ending::Settling { forget: false, .. }) if torrent.resume_changed => self.save_resume(id),
+            Phase::Ending(Ending::Settling { forget: false, .. }) if torrent.resume_changed && torrent.files_open => self.save_resume(id),
             Phase::Ending(Ending::Settling { forget, delete }) => {
                 torrent.phase = Phase::Ending(Ending::Closing);
                 self.disk(id, DiskPurpose::Close, DiskOperation::Close { forget, delete });
@@ -277,7 +279,15 @@ impl Engine {
 
     /// The disk has looked at what files are there.
     pub(super) fn opened(&mut self, id: TorrentId, stamps: Vec<Option<FileStamp>>) {
-        let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| matches!(torrent.phase, Phase::Opening)) else { return };
+        let (now, interval) = (self.now, self.config.resume_interval);
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.files_open = true;
+        if torrent.resume_changed {
+            torrent.resume_due.get_or_insert(now + interval);
+        }
+        if !matches!(torrent.phase, Phase::Opening) {
+            return;
+        }
         let checking = Checking::new(&torrent.layout, &stamps, torrent.resume.as_ref());
         torrent.phase = Phase::Checking(checking, stamps);
         self.check(id);
@@ -493,8 +503,8 @@ impl Engine {
     pub(super) fn save_resume(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.resume_due = None;
-        // The disk is asked for nothing after its files were closed.
-        let closed = matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
+        // The disk is asked for nothing before its files are open, nor after they were closed.
+        let closed = !torrent.files_open || matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
         // Of a magnet link without metadata there is nothing to save, nor anything on disk. What is being kept is to be told, too.
         if closed || torrent.metainfo().is_none() || torrent.keeping > 0 || !core::mem::take(&mut torrent.resume_changed) {
             return;

@@ -103,6 +103,8 @@ pub(crate) struct Torrent {
     pub(crate) suggesting: Suggesting,
     pub(crate) announcer: Announcer,
 
+    /// The disk has opened our files, and was not asked to open them anew since.
+    pub(crate) files_open: bool,
     pub(crate) resume: Option<Resume>,
     /// Something changed that resume data should tell.
     pub(crate) resume_changed: bool,
