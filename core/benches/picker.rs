@@ -1,5 +1,5 @@
 //! What the piece picker costs at 100,000 pieces: `cargo bench -p rustor-core --bench picker`.
-#![allow(missing_docs)]
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rustor_core::{

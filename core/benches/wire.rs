@@ -1,5 +1,5 @@
 //! How fast the wire codec is: `cargo bench -p rustor-core --bench wire`.
-#![allow(missing_docs)]
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};

@@ -273,16 +273,9 @@ impl AddressMask {
 
     fn torrent_file(&mut self, metainfo: &Metainfo) -> Metainfo {
         Metainfo {
-            info: metainfo.info.clone(),
             trackers: metainfo.trackers.iter().map(|tier| tier.iter().map(|url| self.names.mask_url(url)).collect()).collect(),
             web_seeds: metainfo.web_seeds.iter().map(|url| self.names.mask_url(url)).collect(),
-            http_seeds: Vec::new(),
-            nodes: Vec::new(),
-            comment: None,
-            created_by: None,
-            creation_date: None,
-            encoding: None,
-            other: BTreeMap::new(),
+            ..Metainfo::from_info(metainfo.info.clone())
         }
     }
 

@@ -231,7 +231,7 @@ impl Swarm {
     }
 
     /// Offers random members to `take`, each once, until it took `wanted`. Who wants nothing more gets only those who do.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "each is a different thing, and there is one caller")]
     pub(super) fn choose(
         &mut self,
         peers: &mut Slab<Peer, Peer>,
