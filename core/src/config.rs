@@ -173,7 +173,7 @@ impl Default for Config {
             reconnect_attempts: 5,
             useless_time: seconds(300),
             trade_time: seconds(20),
-            turnover_interval: seconds(20),
+            turnover_interval: seconds(5),
             half_open_limit: 30,
             known_peers_limit: 1000,
             choke_interval: seconds(10),

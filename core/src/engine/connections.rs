@@ -1,4 +1,4 @@
-use super::{Engine, timers::Timer};
+use super::{Engine, timers::Timer, turnover::{HANDFUL, Place, trials}};
 use crate::{
     action::Action,
     error::StreamError,
@@ -19,8 +19,8 @@ use core::net::SocketAddr;
 /// Two connections to the same peer that were begun within this time of each other crossed on the way.
 const CROSSING: Duration = Duration::from_secs(5);
 
-/// Fewer connections than these are too few to leave room for others.
-const HANDFUL: u32 = 8;
+/// How often a leecher that has many connections calls another peer.
+const UNHURRIED: Duration = Duration::from_secs(2);
 
 impl Engine {
     // Opening
@@ -28,10 +28,10 @@ impl Engine {
     /// Opens connections for a torrent, as far as it wants more, knows whom to try, and the limits allow.
     pub(super) fn connect_peers(&mut self, id: TorrentId) {
         let limits = self.config.limits;
+        let limit = limits.connections_per_torrent as usize;
         // If everybody called others until they have as many as they may, newcomers would find no room with anybody but newcomers, and
-        // whoever lacks one would call all the others in turn.
-        let enough =
-            (limits.connections_per_torrent - limits.connections_per_torrent / 4).max(limits.connections_per_torrent.min(HANDFUL)) as usize;
+        // whoever lacks one would call all the others in turn. So it is done slowly from here on.
+        let many = (limit - limit / 4).max(limit.min(HANDFUL));
         let mut replaces = false;
         while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.takes_peers()) {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
@@ -42,7 +42,14 @@ impl Engine {
                 self.wanting.insert(id);
                 return;
             }
-            let torrent_full = torrent.connections.len() >= enough && !replaces;
+            let taken = torrent.connections.len();
+            let beyond = torrent.connected_at.filter(|_| taken >= many && !finished).map(|at| at + UNHURRIED);
+            let torrent_full = taken >= if finished { many } else { limit - trials(limit) } && !replaces;
+            if let Some(at) = beyond.filter(|at| *at > self.now && !torrent_full && !replaces) {
+                torrent.room_due = Some(torrent.room_due.map_or(at, |due| due.min(at)));
+                self.wanting.insert(id);
+                return;
+            }
             if torrent_full || self.connections.len() >= limits.connections as usize {
                 let candidate = torrent.peers.peek(self.now, finished);
                 let scope = torrent_full.then_some(id);
@@ -287,21 +294,19 @@ impl Engine {
             return right;
         }
         let remote = connection.remote;
-        let limit = self.config.limits.connections_per_torrent as usize;
-        let full = known.and_then(|known| self.torrents.get(known)).filter(|torrent| {
-            let welcome = torrent.takes_peers() && !torrent.peers.is_banned(remote);
-            welcome && torrent.connections.len() >= limit
-        });
-        let full = full.is_some() && !self.make_room(known, remote.ip());
+        let welcome = |torrent: &&Torrent| torrent.takes_peers() && !torrent.peers.is_banned(remote);
+        let welcome = known.filter(|known| self.torrents.get(*known).filter(welcome).is_some());
+        let place = welcome.map(|known| self.place_for(known, remote.ip()));
         let Some(connection) = self.connections.get_mut(id) else { return false };
         let torrent = known.and_then(|known| self.torrents.get_mut(known)).filter(|torrent| torrent.takes_peers());
         let reason = match torrent {
             None => CloseReason::UnknownTorrent,
             Some(torrent) if torrent.peers.is_banned(connection.remote) => CloseReason::Banned,
-            Some(_) if full => CloseReason::Limit,
+            Some(_) if place == Some(Place::None) => CloseReason::Limit,
             Some(torrent) => {
                 torrent.connections.insert(id);
                 connection.torrent = known;
+                connection.on_trial = place == Some(Place::OnTrial);
                 connection.handshake_due = true;
                 self.mark_dirty(id);
                 return true;

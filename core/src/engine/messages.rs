@@ -12,6 +12,15 @@ use bytes::Bytes;
 impl Engine {
     /// What a message of a peer means. An error closes the connection.
     pub(super) fn message(&mut self, id: ConnectionId, message: Message, share: u64) -> Result<(), ProtocolError> {
+        let tells = matches!(message, Message::Bitfield(_) | Message::HaveAll | Message::HaveNone | Message::Have(_));
+        self.understand(id, message, share)?;
+        if tells && self.connections.get(id).is_some_and(|connection| connection.on_trial) {
+            self.judge(id);
+        }
+        Ok(())
+    }
+
+    fn understand(&mut self, id: ConnectionId, message: Message, share: u64) -> Result<(), ProtocolError> {
         match message {
             Message::KeepAlive | Message::Unknown { .. } => Ok(()),
             Message::Choke => {

@@ -122,6 +122,9 @@ impl Engine {
         let accepted = extended.heard.accept(now, connection.remote.ip(), message);
         for peer in accepted.map_err(|_| ProtocolError::PeerExchange)? {
             torrent.learn(now, peer.address, PeerSource::PeerExchange, &self.config);
+            if peer.flags.contains(PexFlags::SEED) {
+                torrent.peers.set_seed(peer.address, true);
+            }
         }
         let torrent = torrent.id;
         self.connect_peers(torrent);

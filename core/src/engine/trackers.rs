@@ -71,8 +71,9 @@ impl Engine {
         loop {
             let limit = self.config.limits.connections_per_torrent;
             let Some(torrent) = self.torrents.get_mut(id) else { return };
-            let wanted = limit.saturating_sub(torrent.connections.len() as u32);
-            // Seeds ask, too: a leecher that came before them may not ask again for half an hour.
+            // Seeds ask, too: a leecher that came before them may not ask again for half an hour. A leecher may like others better than those
+            // it is connected to.
+            let wanted = if torrent.is_finished() { limit.saturating_sub(torrent.connections.len() as u32) } else { limit };
             let statistics = torrent.statistics(wanted);
             let Some(announce) = torrent.announcer.poll(self.now, &statistics) else { break };
             self.send_announce(id, announce);

@@ -7,7 +7,7 @@
 use super::Engine;
 use crate::{
     id::{ConnectionId, TorrentId},
-    peer::{CloseReason, Standing},
+    peer::{CloseReason, Connection, Standing},
     time::Instant,
 };
 use alloc::{collections::VecDeque, vec::Vec};
@@ -24,6 +24,24 @@ pub(super) struct Turnover {
 
 /// Addresses that are remembered to have made room.
 const REPLACED: usize = 1000;
+
+/// Whether there is room for a peer that comes to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is taken in.
+    Free,
+    /// It is taken in until it has said what it has: a seed is worth more than a leecher that gives nothing.
+    OnTrial,
+    /// It is sent away.
+    None,
+}
+
+/// Of so many connections one is kept for peers on trial, and none of a handful.
+const PLACES: usize = 16;
+/// For each upload slot, so many leechers that give us something are not given up for seeds.
+const PARTNERS: usize = 2;
+/// Fewer connections than these are too few to leave room for others.
+pub(super) const HANDFUL: usize = 8;
 
 impl Engine {
     /// Closes the worst connection, of a torrent or of all, if it is of no use, for the sake of a peer at `candidate`.
@@ -58,6 +76,54 @@ impl Engine {
         self.close(id, CloseReason::NoUse);
         self.turnover.reserved = false;
         true
+    }
+
+    /// Finds room for a peer at `candidate` that comes to a torrent.
+    pub(super) fn place_for(&mut self, id: TorrentId, candidate: IpAddr) -> Place {
+        let (now, trial) = (self.now, self.config.handshake_timeout);
+        let limit = self.config.limits.connections_per_torrent as usize;
+        let Some(torrent) = self.torrents.get(id) else { return Place::None };
+        // Who lacks nothing needs no seed.
+        let places = if torrent.metainfo().is_none() || torrent.is_finished() { 0 } else { trials(limit) };
+        let taken = torrent.connections.len();
+        if taken < limit - places || self.make_room(Some(id), candidate) {
+            return Place::Free;
+        }
+        if taken < limit {
+            return Place::OnTrial;
+        }
+        let Some(torrent) = self.torrents.get(id) else { return Place::None };
+        let is_over = |id: &&ConnectionId| self.connections.get(**id).is_some_and(|open| open.on_trial && now.since(open.since) >= trial);
+        let Some(silent) = torrent.connections.iter().find(is_over).copied() else { return Place::None };
+        self.close(silent, CloseReason::Limit);
+        Place::OnTrial
+    }
+
+    /// A peer on trial has said what it has: a seed takes the place of the worst leecher that lets us ask for nothing. Anybody else has
+    /// to go.
+    pub(super) fn judge(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.on_trial = false;
+        let (seed, torrent) = (connection.holdings.is_seed(), connection.torrent);
+        let limit = self.config.limits.connections_per_torrent as usize;
+        let Some(torrent) = torrent.and_then(|torrent| self.torrents.get(torrent)) else { return };
+        // Others may have left meanwhile.
+        if torrent.connections.len() <= limit - trials(limit) {
+            return;
+        }
+        let leeches = |(_, id): &(Standing, ConnectionId)| {
+            self.connections.get(*id).is_some_and(|open| !open.on_trial && !open.holdings.is_seed())
+        };
+        let torrent = torrent.id;
+        let mut leechers: Vec<(Standing, ConnectionId)> = self.standings(Some(torrent)).into_iter().filter(leeches).collect();
+        leechers.sort();
+        let partners = leechers.len().saturating_sub(PARTNERS * self.config.limits.upload_slots as usize);
+        let gives = |id: ConnectionId| self.connections.get(id).is_some_and(Connection::lets_us_ask);
+        let worst = leechers.iter().enumerate().find(|(rank, (_, id))| *rank < partners || !gives(*id)).map(|(_, one)| *one);
+        let Some((_, worst)) = worst.filter(|_| seed) else { return self.close(id, CloseReason::Limit) };
+        self.turnover.reserved = true;
+        self.close(worst, CloseReason::NoUse);
+        self.turnover.reserved = false;
     }
 
     /// The owner has changed how many connections there may be: the worst ones go.
@@ -106,4 +172,9 @@ impl Engine {
             torrent.peers.set_own(own);
         }
     }
+}
+
+/// How many of a torrent's connections are kept for peers on trial.
+pub(super) fn trials(limit: usize) -> usize {
+    if limit <= HANDFUL { 0 } else { limit.div_ceil(PLACES) }
 }

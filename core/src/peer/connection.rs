@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     pub(crate) torrent: Option<TorrentId>,
     pub(crate) stage: Stage,
     pub(crate) incoming: bool,
+    /// It came where there was no room: it stays if it turns out to be worth more than another.
+    pub(crate) on_trial: bool,
     pub(crate) peer_id: PeerId,
     /// The fast extension is on (BEP 6): we offer it always, so that is up to the peer.
     pub(crate) is_fast: bool,
@@ -122,6 +124,7 @@ impl Connection {
             torrent: None,
             stage,
             incoming: false,
+            on_trial: false,
             peer_id: PeerId([0; 20]),
             is_fast: false,
             decoder: Decoder::new(Limits::default()),

@@ -460,7 +460,7 @@ impl Announcer {
             }
             Ok(_) if under_way.event == AnnounceEvent::Stopped => Handled::Answered { switched: false },
             Ok(response) => {
-                tracker.succeed(now, under_way.event, response, &self.config, &mut self.rng);
+                tracker.succeed(now, under_way, response, &self.config, &mut self.rng);
                 let listed = tracker.listed;
                 Handled::Answered { switched: listed && self.promote(id.tracker) }
             }
@@ -563,7 +563,9 @@ impl Announcer {
         let sequence = self.sequence;
         self.sequence += 1;
         self.under_way += 1;
-        tracker.under_way = Some(UnderWay { sequence, event, aside: false });
+        let peers_wanted = if stop { 0 } else { statistics.peers_wanted.min(self.config.max_peers_wanted) };
+        let downloads = statistics.left > 0 && !statistics.partial_seed;
+        tracker.under_way = Some(UnderWay { sequence, event, hopes_for: if downloads { peers_wanted } else { 0 }, aside: false });
         Some(Announce {
             id: AnnounceId { tracker: key, sequence },
             url: tracker.url.clone(),
@@ -571,7 +573,7 @@ impl Announcer {
             uploaded: statistics.uploaded,
             downloaded: statistics.downloaded,
             left: statistics.left,
-            peers_wanted: if stop { 0 } else { statistics.peers_wanted.min(self.config.max_peers_wanted) },
+            peers_wanted,
             key: self.key,
             tracker_id: tracker.tracker_id.clone(),
         })

@@ -49,6 +49,8 @@ pub(super) struct Tracker {
 pub(super) struct UnderWay {
     pub(super) sequence: u64,
     pub(super) event: AnnounceEvent,
+    /// How many peers a download would like to hear of.
+    pub(super) hopes_for: u32,
     /// Another tracker is used by now.
     pub(super) aside: bool,
 }
@@ -139,7 +141,7 @@ impl Tracker {
     pub(super) fn succeed(
         &mut self,
         now: Instant,
-        event: AnnounceEvent,
+        UnderWay { event, hopes_for, .. }: UnderWay,
         response: &AnnounceResponse,
         config: &AnnouncerConfig,
         rng: &mut Rng,
@@ -156,6 +158,10 @@ impl Tracker {
         self.earliest = now + self.min_interval;
         self.due_with_few_peers = now + with_jitter(self.min_interval, config, rng);
         self.due = now + with_jitter(clamp(interval).max(self.min_interval), config, rng);
+        // Who comes first to a swarm would otherwise know of nobody else who comes early for half an hour.
+        if event == AnnounceEvent::Started && response.peers.len() < hopes_for as usize {
+            self.due = self.due_with_few_peers;
+        }
         if self.owes_completed {
             self.due_at_once(now);
         }
