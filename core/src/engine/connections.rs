@@ -1,4 +1,8 @@
-use super::{Engine, timers::Timer, turnover::{HANDFUL, Place, trials}};
+use super::{
+    Engine,
+    timers::Timer,
+    turnover::{HANDFUL, Place, trials},
+};
 use crate::{
     action::Action,
     error::StreamError,

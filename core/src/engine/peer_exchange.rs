@@ -123,7 +123,7 @@ impl Engine {
         for peer in accepted.map_err(|_| ProtocolError::PeerExchange)? {
             torrent.learn(now, peer.address, PeerSource::PeerExchange, &self.config);
             if peer.flags.contains(PexFlags::SEED) {
-                torrent.peers.set_seed(peer.address, true);
+                torrent.peers.said_to_be_seed(peer.address);
             }
         }
         let torrent = torrent.id;

@@ -111,9 +111,8 @@ impl Engine {
         if torrent.connections.len() <= limit - trials(limit) {
             return;
         }
-        let leeches = |(_, id): &(Standing, ConnectionId)| {
-            self.connections.get(*id).is_some_and(|open| !open.on_trial && !open.holdings.is_seed())
-        };
+        let leeches =
+            |(_, id): &(Standing, ConnectionId)| self.connections.get(*id).is_some_and(|open| !open.on_trial && !open.holdings.is_seed());
         let torrent = torrent.id;
         let mut leechers: Vec<(Standing, ConnectionId)> = self.standings(Some(torrent)).into_iter().filter(leeches).collect();
         leechers.sort();

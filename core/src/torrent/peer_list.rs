@@ -159,6 +159,13 @@ impl PeerList {
         }
     }
 
+    /// Somebody says that `address` has everything. Those that we are connected to tell that themselves.
+    pub fn said_to_be_seed(&mut self, address: SocketAddr) {
+        if let Some(peer) = self.peers.get_mut(&canonical(address)).filter(|peer| peer.candidate.is_some()) {
+            peer.seed = true;
+        }
+    }
+
     /// `address` is ourselves: never try it again.
     pub fn is_ourselves(&mut self, address: SocketAddr) {
         if let Some(peer) = self.peers.get_mut(&canonical(address)) {

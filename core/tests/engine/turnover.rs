@@ -9,7 +9,11 @@ use rustor_core::{
     config::Limits,
     input::Input,
     peer::{CloseReason, canonical_priority},
-    wire::Message,
+    time::Duration,
+    wire::{
+        Message,
+        extension::{ExtensionMessage, PexFlags, PexMessage, PexPeer},
+    },
 };
 use std::{cmp::Reverse, net::SocketAddr};
 
@@ -64,6 +68,114 @@ fn while_we_download_leechers_that_neither_give_nor_take_make_room_after_two_cho
     assert!(!world.joins(&content, "10.0.1.2:5000").is_closed());
     assert_eq!(closed(&idle), 1);
     assert!(world.joins(&content, "10.0.1.3:5000").is_closed(), "one at a time, and not often");
+}
+
+#[test]
+fn a_seed_that_comes_where_there_is_no_room_takes_the_place_of_the_leecher_that_gives_least() {
+    let (world, content) = room(32);
+    world.leeches(&content);
+    let leechers = joins(&world, &content, 1..=30);
+    // Sixteen are given back to, for eight slots; nobody of them is given up for a stranger.
+    leechers[..20].iter().zip(0..).for_each(|(peer, number)| peer.says(content.bitfield(number..number + 1)));
+    leechers[..20].iter().for_each(|peer| peer.says(Message::Unchoke));
+    leechers[..16].iter().for_each(|peer| peer.serves_some(&content, 1));
+    let mut seeds = Vec::new();
+    for number in 1..=14 {
+        let seed = world.stranger(&format!("10.0.1.{number}:5000"));
+        seed.shakes_hands(&content);
+        assert!(!seed.is_closed(), "it may be a seed");
+        seed.has_all(&content);
+        assert!(!seed.is_closed());
+        seeds.push(seed);
+    }
+    assert_eq!((closed(&leechers[..16]), closed(&leechers[16..])), (0, 14));
+    let gone = leechers.iter().find(|peer| peer.is_closed()).unwrap();
+    assert_eq!(gone.reason(), Some(CloseReason::NoUse));
+    let late = world.seed_joins(&content, "10.0.2.1:5000");
+    assert_eq!((late.reason(), closed(&leechers[..16])), (Some(CloseReason::Limit), 0));
+}
+
+#[test]
+fn a_leecher_that_comes_where_there_is_no_room_has_to_go_once_it_has_said_what_it_has() {
+    let (world, content) = room(32);
+    world.leeches(&content);
+    let leechers = joins(&world, &content, 1..=30);
+    let some = world.joins(&content, "10.0.1.1:5000");
+    assert!(!some.is_closed(), "it may be a seed");
+    some.says(content.bitfield(0..4));
+    let none = world.joins_fast(&content, "10.0.1.2:5000");
+    none.says(Message::HaveNone);
+    assert_eq!((some.reason(), none.reason()), (Some(CloseReason::Limit), Some(CloseReason::Limit)));
+    assert_eq!(closed(&leechers), 0);
+}
+
+#[test]
+fn who_says_nothing_of_what_it_has_does_not_keep_the_place_of_those_that_are_tried() {
+    let (world, content) = room(32);
+    world.leeches(&content);
+    // Seeds: they make no room so soon.
+    let seeds: Vec<Peer> = (1..=30).map(|number| world.seed_joins(&content, &format!("10.0.0.{number}:5000"))).collect();
+    let silent = joins(&world, &content, 101..=102);
+    assert!(world.joins(&content, "10.0.1.1:5000").is_closed(), "two are on trial");
+    world.seconds(10);
+    assert!(!world.joins(&content, "10.0.1.2:5000").is_closed());
+    assert_eq!((closed(&seeds), closed(&silent)), (0, 1));
+}
+
+#[test]
+fn who_lacks_nothing_takes_in_whoever_comes() {
+    let (world, content) = room(32);
+    world.seeds(&content);
+    let leechers = joins(&world, &content, 1..=32);
+    leechers.iter().for_each(|peer| peer.says(content.bitfield(0..1)));
+    assert_eq!(closed(&leechers), 0);
+    let late = world.joins(&content, "10.0.1.1:5000");
+    assert_eq!((late.is_closed(), closed(&leechers)), (true, 0));
+}
+
+/// Lets as many of the called answer, and counts those that are called next.
+fn calls(world: &World, content: &Content, seconds: u64) -> (usize, Vec<Peer>) {
+    world.seconds(seconds);
+    let dials = world.dials();
+    let peers = dials.iter().map(|remote| world.answers(&remote.to_string()));
+    (dials.len(), peers.inspect(|peer| peer.shakes_hands(content)).collect())
+}
+
+#[test]
+fn beyond_three_quarters_of_the_connections_peers_are_called_one_by_one() {
+    let (world, content) = (World::with(|config| (config.limits.connections_per_torrent, config.half_open_limit) = (32, 100)), content());
+    world.adds(&content, |add| add.peers = (1..=60).map(|number| SocketAddr::from(([10, 0, number, 1], 6881))).collect());
+    let (called, peers) = calls(&world, &content, 0);
+    assert_eq!(called, 24);
+    let (mut slowly, mut all) = (Vec::new(), peers);
+    for _ in 0..8 {
+        let (called, peers) = calls(&world, &content, 2);
+        slowly.push(called);
+        all.extend(peers);
+    }
+    // Two places are for peers that come to us.
+    assert_eq!(slowly, [1, 1, 1, 1, 1, 1, 0, 0]);
+    assert_eq!(closed(&all), 0);
+}
+
+#[test]
+fn who_has_finished_calls_without_hurry_and_not_those_that_are_said_to_have_everything() {
+    let (world, content) = (World::new(), content());
+    let torrent = world.seeds(&content);
+    world.does(Command::AddPeers { torrent, peers: (1..=4).map(|number| SocketAddr::from(([10, 0, number, 1], 6881))).collect() });
+    let mut called = Vec::new();
+    for _ in 0..8 {
+        called.push(calls(&world, &content, 0).0);
+        world.passes(Duration::from_millis(250));
+    }
+    assert_eq!(called, [1, 0, 1, 0, 1, 0, 1, 0]);
+
+    let told = |address: [u8; 4], flags| PexPeer { address: (address, 6881).into(), flags };
+    let added = vec![told([10, 1, 1, 1], PexFlags::SEED), told([10, 1, 2, 1], PexFlags::default()), told([10, 1, 3, 1], PexFlags::SEED)];
+    let peer = world.extended_joins(&content, "10.2.0.1:50000", None);
+    peer.says_extended(ExtensionMessage::PeerExchange(PexMessage { added, dropped: Vec::new() }));
+    world.seconds(2);
+    assert_eq!(world.dials(), ["10.1.2.1:6881".parse().unwrap()]);
 }
 
 #[test]

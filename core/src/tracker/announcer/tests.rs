@@ -104,8 +104,14 @@ fn urls(tiers: &[&[&str]]) -> Vec<Vec<String>> {
     tiers.iter().map(|tier| tier.iter().map(|host| format!("http://{host}")).collect()).collect()
 }
 
+/// An answer that names as many peers as anybody wants.
 fn response(interval: u64) -> AnnounceResponse {
-    AnnounceResponse { interval: Some(Duration::from_secs(interval)), ..AnnounceResponse::default() }
+    AnnounceResponse { interval: Some(Duration::from_secs(interval)), ..naming(50) }
+}
+
+fn naming(peers: u8) -> AnnounceResponse {
+    let peers = (0..peers).map(|number| TrackerPeer { address: ([10, 0, 0, number], 6881).into(), peer_id: None });
+    AnnounceResponse { peers: peers.collect(), ..AnnounceResponse::default() }
 }
 
 fn refusal(retry: Retry) -> TrackerFailure {
@@ -444,6 +450,22 @@ fn few_peers_bring_the_minimum_interval_instead_of_the_interval() {
     scene.statistics = LONELY;
     scene.pass(2 * MINUTE);
     assert_eq!(scene.said(), ["a none"]);
+}
+
+#[test]
+fn a_young_swarm_is_looked_at_once_more_after_the_minimum_interval() {
+    let young = AnnounceResponse { interval: Some(Duration::from_secs(30 * MINUTE)), ..naming(20) };
+    for (statistics, waits) in [(DOWNLOADING, [5, 30, 30]), (COMPLETE, [30, 30, 30])] {
+        let mut scene = Scene::new(Reach::EveryTier, &[&["a"]]);
+        scene.statistics = statistics;
+        for (count, minutes) in waits.into_iter().enumerate() {
+            let announce = scene.only();
+            scene.answer_with(&announce, &young);
+            scene.pass(minutes * MINUTE - 1);
+            assert!(scene.said().is_empty(), "announce {count}");
+            scene.pass(1);
+        }
+    }
 }
 
 #[test]
