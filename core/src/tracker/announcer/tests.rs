@@ -1,5 +1,8 @@
 use super::*;
-use crate::{rng::Seed, tracker::Retry};
+use crate::{
+    rng::Seed,
+    tracker::{Retry, TrackerPeer},
+};
 use alloc::{format, string::ToString, vec};
 use std::collections::BTreeMap;
 
