@@ -1,6 +1,13 @@
-use crate::{config::Config, id::DiskJobId, time::Instant, util::RateMeter, wire::Block};
+use crate::{
+    config::Config,
+    id::DiskJobId,
+    time::Instant,
+    util::{RateMeter, push},
+    wire::Block,
+};
 use alloc::{collections::VecDeque, vec::Vec};
 use bytes::Bytes;
+use core::mem;
 
 /// The blocks that one peer fetches from us: asked for, being read from disk, ready to be written.
 ///
@@ -108,13 +115,14 @@ impl Upload {
     }
 
     /// Takes out requests to be rejected now: not more than go well into one write.
-    pub(crate) fn take_rejects(&mut self) -> impl Iterator<Item = Block> + '_ {
-        self.rejects.drain(..self.rejects.len().min(REJECT_BATCH))
+    pub(crate) fn take_rejects(&mut self) -> impl Iterator<Item = Block> {
+        let rest = self.rejects.split_off(self.rejects.len().min(REJECT_BATCH));
+        mem::replace(&mut self.rejects, rest).into_iter()
     }
 
     /// The peer does not know what a reject is.
     pub(crate) fn drop_rejects(&mut self) {
-        self.rejects.clear();
+        self.rejects = VecDeque::new();
     }
 
     /// The next contiguous blocks to read from disk, if there is room for them. `piece_length` tells which blocks of neighbouring
@@ -142,13 +150,16 @@ impl Upload {
     /// `job` reads `run`.
     pub(crate) fn reading(&mut self, job: DiskJobId, run: Run) {
         self.buffered = self.buffered.saturating_add(run.length);
-        self.reading.push(Reading { job, blocks: run.blocks, length: run.length });
+        push(&mut self.reading, Reading { job, blocks: run.blocks, length: run.length });
     }
 
     /// What `job` read; blocks that nobody wants any more are dropped here.
     pub(crate) fn read(&mut self, job: DiskJobId, data: &Bytes) {
         let Some(at) = self.reading.iter().position(|reading| reading.job == job) else { return };
         let reading = self.reading.remove(at);
+        if self.reading.is_empty() {
+            self.reading = Vec::new();
+        }
         self.buffered = self.buffered.saturating_sub(reading.length);
         for (block, start) in reading.blocks {
             let range = start as usize..start as usize + block.length as usize;

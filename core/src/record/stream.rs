@@ -96,7 +96,15 @@ impl Framing {
 
 /// Both directions of all connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Streams(BTreeMap<usize, Stream>);
+pub(super) struct Streams {
+    /// By the connection's place.
+    dense: Vec<Stream>,
+    /// Those whose place is [`DENSE`] or beyond.
+    sparse: BTreeMap<usize, Stream>,
+}
+
+/// So many places are looked up directly. A made-up recording may name any place, and shall not take memory for all before it.
+const DENSE: usize = 1 << 14;
 
 #[derive(Clone, Copy, Debug)]
 struct Stream {
@@ -120,7 +128,15 @@ impl Streams {
     pub(super) fn framing(&mut self, connection: ConnectionId, direction: Direction) -> Option<&mut Framing> {
         let generation = (connection.to_bits() >> 32) as u32;
         let fresh = Stream { generation, directions: [Framing::Handshake(0); 2] };
-        let stream = self.0.entry(connection.index()).or_insert(fresh);
+        let index = connection.index();
+        if index < DENSE && index >= self.dense.len() {
+            // Of those in between nothing has come yet, whatever their generation.
+            self.dense.resize(index + 1, Stream { generation: 0, ..fresh });
+        }
+        let stream = match self.dense.get_mut(index) {
+            Some(stream) => stream,
+            None => self.sparse.entry(index).or_insert(fresh),
+        };
         if stream.generation < generation {
             *stream = fresh;
         }
