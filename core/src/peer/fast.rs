@@ -31,7 +31,7 @@ impl Fast {
     /// The peer lets us ask for `piece` while it chokes us.
     pub(crate) fn allow(&mut self, piece: u32) {
         if self.allowed.len() < ALLOWED && !self.allowed.contains(&piece) {
-            push(&mut self.allowed, piece);
+            push(&mut self.allowed, 5, piece);
             self.cursor = PeerCursor::default();
         }
     }
@@ -52,7 +52,7 @@ impl Fast {
         if self.suggested.len() >= SUGGESTED {
             self.suggested.remove(0);
         }
-        push(&mut self.suggested, piece);
+        push(&mut self.suggested, 1, piece);
     }
 
     /// The pieces that the peer suggests.
@@ -74,7 +74,7 @@ impl Fast {
     /// Lets the peer have so many bytes of `piece` while we choke it. Each block may go twice, so that one that was lost with a bad piece
     /// can be had again, but nobody fetches the same piece for ever.
     pub(crate) fn grant(&mut self, piece: u32, length: u32) {
-        push(&mut self.granted, Grant { piece, left: length.saturating_mul(2) });
+        push(&mut self.granted, 5, Grant { piece, left: length.saturating_mul(2) });
     }
 
     /// Whether the peer may have `block` although we choke it. If so, it is taken off what it may have.

@@ -150,7 +150,7 @@ impl Upload {
     /// `job` reads `run`.
     pub(crate) fn reading(&mut self, job: DiskJobId, run: Run) {
         self.buffered = self.buffered.saturating_add(run.length);
-        push(&mut self.reading, Reading { job, blocks: run.blocks, length: run.length });
+        push(&mut self.reading, 1, Reading { job, blocks: run.blocks, length: run.length });
     }
 
     /// What `job` read; blocks that nobody wants any more are dropped here.

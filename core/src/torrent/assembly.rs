@@ -132,11 +132,11 @@ impl Gathering {
         // Whoever sent a block has often sent the one before.
         let known = self.sources.iter().rposition(|known| *known == source);
         let source = known.unwrap_or_else(|| {
-            push(&mut self.sources, source);
+            push(&mut self.sources, 1, source);
             self.sources.len() - 1
         });
         let first_slice = self.slices.len() as u32;
-        data.into_iter().for_each(|slice| push(&mut self.slices, slice));
+        data.into_iter().for_each(|slice| push(&mut self.slices, 4, slice));
         *place = Some(Gathered { first_slice, slices: self.slices.len() as u32 - first_slice, source: source as u32 });
         self.charge = self.charge.saturating_add(charge);
     }

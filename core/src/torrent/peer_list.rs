@@ -293,6 +293,7 @@ impl PeerList {
         let place = self.peers.len() as u32;
         push(
             &mut self.peers,
+            4,
             KnownPeer { address, standing: Standing::Away, exchanged: 0, failures: 0, seed: false, good: false, sources },
         );
         self.by_address.insert(index, place);

@@ -16,10 +16,11 @@ pub use rate::RateMeter;
 pub use slab::{Key, Slab};
 pub use token_bucket::TokenBucket;
 
-/// Appends to a list of which there are many, each of them short: it grows by a quarter where [`Vec::push`] doubles it.
-pub(crate) fn push<T>(list: &mut Vec<T>, value: T) {
+/// Appends to a list of which there are many, each of them short: it grows by an eighth, and by `least` places, where
+/// [`Vec::push`] doubles it.
+pub(crate) fn push<T>(list: &mut Vec<T>, least: usize, value: T) {
     if list.len() == list.capacity() {
-        list.reserve_exact((list.len() / 4).max(1));
+        list.reserve_exact((list.len() / 8).max(least));
     }
     list.push(value);
 }
