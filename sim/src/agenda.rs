@@ -2,7 +2,7 @@ use rustor_core::{
     rng::Rng,
     time::{Duration, Instant},
 };
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::collections::BinaryHeap;
 
 /// Virtual time, and what will happen in it: one queue for everything, in microseconds.
 ///
@@ -11,23 +11,33 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 #[derive(Debug)]
 pub struct Agenda<T> {
     now: Instant,
-    queue: BinaryHeap<Reverse<Entry<T>>>,
+    /// What comes first, the very next last; there is something here unless there is nothing at all.
+    soon: Vec<Entry<T>>,
+    /// What comes after all of that.
+    later: BinaryHeap<Entry<T>>,
     decided: u64,
     shuffle: Option<Rng>,
 }
 
+/// What comes earlier is greater, as [`BinaryHeap`] wants it.
 #[derive(Debug)]
 struct Entry<T> {
     at: Instant,
     /// The seed's draw, and behind it the order of decision.
-    tie: (u32, u64),
+    draw: u32,
+    decided: u64,
     what: T,
 }
+
+/// So many are taken from the heap at once.
+const AHEAD: usize = 16;
+/// Once there are more, most go back.
+const MOST: usize = 64;
 
 impl<T> Agenda<T> {
     /// An empty agenda at time zero; ties are shuffled if there is something to draw from.
     pub fn new(shuffle: Option<Rng>) -> Agenda<T> {
-        Agenda { now: Instant::ZERO, queue: BinaryHeap::new(), decided: 0, shuffle }
+        Agenda { now: Instant::ZERO, soon: Vec::with_capacity(AHEAD), later: BinaryHeap::new(), decided: 0, shuffle }
     }
 
     /// The present.
@@ -39,7 +49,17 @@ impl<T> Agenda<T> {
     pub fn at(&mut self, at: Instant, what: T) {
         let draw = self.shuffle.as_mut().map_or(0, Rng::next_u32);
         self.decided += 1;
-        self.queue.push(Reverse(Entry { at: at.max(self.now), tie: (draw, self.decided), what }));
+        let entry = Entry { at: at.max(self.now), draw, decided: self.decided, what };
+        match self.soon.first() {
+            Some(last) if entry < *last => self.later.push(entry),
+            _ => {
+                let place = self.soon.partition_point(|other| *other < entry);
+                self.soon.insert(place, entry);
+                if self.soon.len() > MOST {
+                    self.later.extend(self.soon.drain(..MOST - AHEAD));
+                }
+            }
+        }
     }
 
     /// Lets `what` happen in `delay`.
@@ -49,18 +69,22 @@ impl<T> Agenda<T> {
 
     /// Goes on to what happens next, if that is not after `end`; otherwise to `end`.
     pub fn next(&mut self, end: Instant) -> Option<T> {
-        if self.queue.peek().is_none_or(|Reverse(entry)| entry.at > end) {
+        if self.soon.last().is_none_or(|entry| entry.at > end) {
             self.now = self.now.max(end);
             return None;
         }
-        let Reverse(entry) = self.queue.pop()?;
+        let entry = self.soon.pop()?;
         self.now = entry.at;
+        if self.soon.is_empty() {
+            self.soon.extend(std::iter::from_fn(|| self.later.pop()).take(AHEAD));
+            self.soon.reverse();
+        }
         Some(entry.what)
     }
 
     /// What happens next.
     pub fn peek(&self) -> Option<&T> {
-        self.queue.peek().map(|Reverse(entry)| &entry.what)
+        self.soon.last().map(|entry| &entry.what)
     }
 
     /// How much was ever put on the agenda.
@@ -71,7 +95,7 @@ impl<T> Agenda<T> {
 
 impl<T> PartialEq for Entry<T> {
     fn eq(&self, other: &Self) -> bool {
-        (self.at, self.tie) == (other.at, other.tie)
+        self.cmp(other).is_eq()
     }
 }
 
@@ -85,13 +109,15 @@ impl<T> PartialOrd for Entry<T> {
 
 impl<T> Ord for Entry<T> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.tie).cmp(&(other.at, other.tie))
+        let key = |entry: &Self| (entry.at, entry.draw, entry.decided);
+        key(other).cmp(&key(self))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{prop_assert_eq, proptest};
     use rustor_core::rng::Seed;
 
     fn order(shuffle: Option<Rng>) -> Vec<u64> {
@@ -126,5 +152,31 @@ mod tests {
         assert_eq!(agenda.now(), Instant::from_micros(9));
         assert_eq!(agenda.next(Instant::from_micros(20)), Some(()));
         assert_eq!(agenda.now(), Instant::from_micros(10));
+    }
+
+    proptest! {
+        /// Whatever is decided while other things happen, all comes in the order of time and of decision.
+        #[test]
+        fn order_is_by_time_and_then_by_decision(steps in proptest::collection::vec((0u64..2000, 0usize..3), 0..400)) {
+            let mut agenda = Agenda::new(None);
+            let (mut waiting, mut decided) = (Vec::new(), 0);
+            let take = |agenda: &mut Agenda<(u64, u32)>, waiting: &mut Vec<(u64, u32)>| {
+                waiting.sort_unstable();
+                let first = (!waiting.is_empty()).then(|| waiting.remove(0));
+                prop_assert_eq!(agenda.peek().copied(), first);
+                prop_assert_eq!(agenda.next(Instant::MAX), first);
+                Ok(first)
+            };
+            for (delay, takes) in steps {
+                let at = agenda.now().as_micros() + delay;
+                agenda.at(Instant::from_micros(at), (at, decided));
+                waiting.push((at, decided));
+                decided += 1;
+                for _ in 0..takes.min(waiting.len()) {
+                    take(&mut agenda, &mut waiting)?;
+                }
+            }
+            while take(&mut agenda, &mut waiting)?.is_some() {}
+        }
     }
 }

@@ -97,7 +97,7 @@ pub(crate) enum Happening {
     /// What a node wanted to read of a file on the web is there.
     Fetched(usize, u32, FetchId),
     /// A tracker's answer goes out.
-    Reply(usize, SocketAddr, Bytes),
+    Reply(usize, Box<(SocketAddr, Bytes)>),
     /// A node's owner lets a failed torrent go on.
     Resume(usize, u32, TorrentId),
     /// An adversary's time has come.
@@ -504,7 +504,10 @@ impl World {
                 }
             }
             Happening::Fetched(node, life, fetch) if self.lives(node, life) => self.fetched(node, fetch),
-            Happening::Reply(node, to, payload) => self.network.send_datagram(node, to, payload, &mut self.agenda),
+            Happening::Reply(node, reply) => {
+                let (to, payload) = *reply;
+                self.network.send_datagram(node, to, payload, &mut self.agenda);
+            }
             Happening::Disk(node, life, job) if self.lives(node, life) => self.disk_done(node, job),
             Happening::Resume(node, life, torrent) if self.lives(node, life) => {
                 let failed = |host: &Host| host.engine.torrent(torrent).is_some_and(|status| status.error.is_some());

@@ -287,9 +287,31 @@ fn remove(blocks: &mut VecDeque<Block>, block: Block) -> bool {
 }
 
 impl Follower {
+    /// A message begins, of which so many bytes are behind us; its head, if that is all of it.
+    fn begins(&mut self, head: Head, looked: u32) -> Option<Head> {
+        if head.id == MessageId::PIECE {
+            self.begun += u64::from(head.length.saturating_sub(9));
+        }
+        let left = head.length - looked;
+        if left == 0 {
+            return Some(head);
+        }
+        self.state = if head.id == MessageId::BITFIELD { State::Keep(left, Vec::new()) } else { State::Skip(left, Some(head)) };
+        None
+    }
+
     /// The next message that ends in `data`; what was looked at is taken away.
     fn next(&mut self, data: &mut &[u8]) -> Option<Said> {
         while let Some(first) = data.first() {
+            if let State::Head(0, _) = self.state
+                && let Some((head, looked)) = Head::front(data)
+            {
+                *data = &data[looked..];
+                match head.and_then(|head| self.begins(head, looked as u32 - 4)) {
+                    Some(head) => return Some(Said::Head(head)),
+                    None => continue,
+                }
+            }
             match &mut self.state {
                 State::Handshake(seen) => {
                     match *seen {
@@ -314,22 +336,9 @@ impl Follower {
                     if usize::from(*filled) < wanted {
                         return None;
                     }
-                    let length = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                    if *filled == 4 && length == 0 {
+                    if let Some((head, looked)) = Head::front(&bytes[..wanted]) {
                         self.state = State::Head(0, [0; 17]);
-                    } else if *filled >= 5 && u32::from(*filled) >= 4 + length.min(numbered(bytes[4], *filled)) {
-                        let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-                        let head = Head { id: MessageId(bytes[4]), length, numbers: [number(5), number(9), number(13)] };
-                        let left = length - (u32::from(*filled) - 4);
-                        if head.id == MessageId::PIECE {
-                            self.begun += u64::from(length.saturating_sub(9));
-                        }
-                        self.state = match head.id {
-                            MessageId::BITFIELD if left > 0 => State::Keep(left, Vec::new()),
-                            _ if left > 0 => State::Skip(left, Some(head)),
-                            _ => State::Head(0, [0; 17]),
-                        };
-                        if left == 0 {
+                        if let Some(head) = head.and_then(|head| self.begins(head, looked as u32 - 4)) {
                             return Some(Said::Head(head));
                         }
                     }
@@ -366,6 +375,21 @@ impl Follower {
 }
 
 impl Head {
+    /// The head that `data` begins with, if all is there that is looked at, and how long that is; no head if it is a keep-alive's.
+    fn front(data: &[u8]) -> Option<(Option<Head>, usize)> {
+        let (length, rest) = data.split_first_chunk()?;
+        let length = u32::from_be_bytes(*length);
+        if length == 0 {
+            return Some((None, 4));
+        }
+        let id = *rest.first()?;
+        let looked = length.min(numbered(id, 5)) as usize;
+        let mut bytes = [0; 13];
+        bytes[..looked].copy_from_slice(rest.get(..looked)?);
+        let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        Some((Some(Head { id: MessageId(id), length, numbers: [number(1), number(5), number(9)] }), 4 + looked))
+    }
+
     fn block(&self) -> Block {
         let [piece, offset, length] = self.numbers;
         Block { piece, offset, length }
@@ -381,5 +405,54 @@ fn numbered(id: u8, filled: u8) -> u32 {
         MessageId::PIECE => 9,
         MessageId::EXTENDED => 6,
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What is heard of a stream that comes in parts of these lengths, in turns.
+    fn heard(stream: &[u8], cuts: &[usize]) -> (Vec<String>, u64, u64) {
+        let mut follower = Follower { state: State::Head(0, [0; 17]), ..Follower::default() };
+        let (mut heard, mut rest) = (Vec::new(), stream);
+        for length in cuts.iter().cycle() {
+            let (mut part, after) = rest.split_at((*length).min(rest.len()));
+            while let Some(said) = follower.next(&mut part) {
+                heard.push(match said {
+                    Said::Head(head) => format!("{head:?}"),
+                    Said::Bitfield(bytes) => format!("{bytes:?}"),
+                });
+            }
+            rest = after;
+            if rest.is_empty() {
+                return (heard, follower.payload, follower.begun);
+            }
+        }
+        unreachable!("there is a cut at least")
+    }
+
+    proptest! {
+        /// However a stream is cut, the same is heard of it.
+        #[test]
+        fn cuts_do_not_matter(
+            messages in proptest::collection::vec((0u8..22, proptest::collection::vec(any::<u8>(), 0..20), any::<bool>()), 1..12),
+            cuts in proptest::collection::vec(1usize..30, 1..6),
+        ) {
+            let mut stream = Vec::new();
+            for (id, body, empty) in messages {
+                if empty {
+                    stream.extend([0; 4]);
+                } else {
+                    stream.extend((1 + body.len() as u32).to_be_bytes());
+                    stream.push(id);
+                    stream.extend(body);
+                }
+            }
+            let whole = heard(&stream, &[stream.len()]);
+            prop_assert_eq!(&heard(&stream, &[1]), &whole);
+            prop_assert_eq!(&heard(&stream, &cuts), &whole);
+        }
     }
 }

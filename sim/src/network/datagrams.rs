@@ -1,4 +1,4 @@
-use super::{Event, Events, Network, Notice, transmission};
+use super::{Datagram, Event, Events, Network, Notice, transmission};
 use bytes::Bytes;
 use rustor_core::time::{Duration, Instant};
 use std::net::SocketAddr;
@@ -28,11 +28,12 @@ impl Network {
         for _ in 0..copies {
             let late = self.rng.below(100) < u64::from(reorder);
             let delay = self.delay(node, target) + Duration::from_micros(if late { detour } else { 0 });
-            agenda.at(leaves + delay, Event::Datagram { to: target, at: to, from, payload: payload.clone() }.into());
+            let datagram = Datagram { to: target, at: to, from, payload: payload.clone() };
+            agenda.at(leaves + delay, Event::Datagram(Box::new(datagram)).into());
         }
     }
 
-    pub(super) fn datagram_arrives(&mut self, to: usize, at: SocketAddr, from: SocketAddr, payload: Bytes, now: Instant) {
+    pub(super) fn datagram_arrives(&mut self, Datagram { to, at, from, payload }: Datagram, now: Instant) {
         if !self.places[to].dark && !self.places[to].deaf && self.nat_in(to, at, from, now) {
             self.notices.push_back(Notice::Datagram { node: to, from, payload });
         }

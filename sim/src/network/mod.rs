@@ -135,16 +135,20 @@ pub enum Event {
     /// The other end is gone: says so to whoever still writes.
     Reset(StreamKey, usize),
     /// A datagram arrives.
-    Datagram {
-        /// At this node.
-        to: usize,
-        /// Where it was sent to.
-        at: SocketAddr,
-        /// From where, as it says.
-        from: SocketAddr,
-        /// What it says.
-        payload: Bytes,
-    },
+    Datagram(Box<Datagram>),
+}
+
+/// A datagram on its way.
+#[derive(Debug)]
+pub struct Datagram {
+    /// Which node it is for.
+    to: usize,
+    /// Where it was sent to.
+    at: SocketAddr,
+    /// From where, as it says.
+    from: SocketAddr,
+    /// What it says.
+    payload: Bytes,
 }
 
 /// What a node is told. Sockets are numbers that it gave.
@@ -332,7 +336,7 @@ impl Network {
             Event::Flowed(key, side, stamp) => self.flowed(key, side, stamp, agenda),
             Event::Settle => self.settle(agenda),
             Event::Reset(key, side) => self.reset(key, side, StreamError::Reset),
-            Event::Datagram { to, at, from, payload } => self.datagram_arrives(to, at, from, payload, agenda.now()),
+            Event::Datagram(datagram) => self.datagram_arrives(*datagram, agenda.now()),
         }
     }
 

@@ -98,7 +98,7 @@ impl World {
         let now = self.now();
         let (Brain::Tracker(tracker), Notice::Datagram { from, payload, .. }) = (&mut self.nodes[node].brain, notice) else { return };
         if let Some((delay, reply)) = tracker.udp(now, from, &payload) {
-            self.agenda.after(delay, Happening::Reply(node, from, reply.into()));
+            self.agenda.after(delay, Happening::Reply(node, Box::new((from, reply.into()))));
         }
     }
 
