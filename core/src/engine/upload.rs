@@ -105,7 +105,8 @@ impl Engine {
             let gives = connection.download.as_ref().is_some_and(|download| download.came_lately());
             givers += usize::from(gives && leeching && connection.peer_interested);
             match (connection.peer_interested, connection.am_choking) {
-                (true, true) => waiting.push((connection.choke_changed, *id, gives)),
+                // Who has finished is grateful.
+                (true, true) => waiting.push((!leeching && connection.downloaded() == 0, connection.choke_changed, *id, gives)),
                 (true, false) => {
                     used += 1;
                     strangers += usize::from(!gives);
@@ -125,9 +126,9 @@ impl Engine {
         }
         if givers > 0 {
             // Somebody pays for slots: of the others there is the one on trial.
-            waiting.retain(|(_, _, gives)| *gives || core::mem::replace(&mut strangers, 1) == 0);
+            waiting.retain(|(.., gives)| *gives || core::mem::replace(&mut strangers, 1) == 0);
         }
-        for (_, id, _) in waiting.into_iter().take(free) {
+        for (_, _, id, _) in waiting.into_iter().take(free) {
             self.set_choking(id, false);
         }
         self.arm_torrent(id);
@@ -142,6 +143,7 @@ impl Engine {
             return;
         }
         let trial = config.choke_interval * config.optimistic_rounds * 3;
+        let finished = torrent.is_finished();
         let mut candidates = Vec::new();
         let mut others = Vec::new();
         for id in &torrent.connections {
@@ -149,6 +151,7 @@ impl Engine {
             // While there are pieces that nobody else has, whoever passes them on gives us what we want.
             let received = match &torrent.suggesting {
                 Suggesting::Now(suggestions) => suggestions.passed_on(*id).into(),
+                _ if finished => connection.downloaded(),
                 _ => connection.received_in_rounds(),
             };
             if connection.peer_interested {
@@ -168,7 +171,6 @@ impl Engine {
             return;
         }
         torrent.choke_due = Some(now + config.choke_interval);
-        let finished = torrent.is_finished();
         let stance = match &mut torrent.suggesting {
             Suggesting::Now(suggestions) => {
                 suggestions.end_round();

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 pub struct Candidate {
     /// Who.
     pub connection: ConnectionId,
-    /// What it did for us in the last two rounds: bytes that it sent us, or pieces that it passed on ([`Stance::First`]).
+    /// What it did for us: bytes that it sent us in the last two rounds, or ever ([`Stance::Seeding`]), or pieces that it passed on in the
+    /// last two rounds ([`Stance::First`]).
     pub received: u64,
     /// It is unchoked now.
     pub unchoked: bool,
@@ -25,7 +26,7 @@ pub struct Candidate {
 pub enum Stance {
     /// That they send us something in return.
     Leeching,
-    /// Nothing: everybody has a turn.
+    /// Nothing any more: everybody has a turn, those first that gave us something while we had not finished.
     Seeding,
     /// That they pass on what nobody else has: we have the only copy, or the only one of some pieces.
     First,
@@ -49,7 +50,8 @@ impl Choker {
     ///
     /// While leeching, slots go to those that sent us most, and the last one to an optimistic unchoke that stays for
     /// `optimistic_rounds` rounds. While seeding, slots go round: whoever holds one keeps it for `optimistic_rounds` rounds, then
-    /// it goes to the one who has waited longest. With the only copy, all slots but one may go to those who pass on most, and the rest
+    /// it goes to the one who has waited longest. Of those who gave us something before, that is: to others goes the last slot, and what these
+    /// leave. With the only copy, all slots but one may go to those who pass on most, and the rest
     /// go round.
     pub fn round(&mut self, candidates: &[Candidate], slots: usize, optimistic_rounds: u32, stance: Stance) -> Vec<ConnectionId> {
         let turn = self.round.is_multiple_of(optimistic_rounds.max(1));
@@ -61,7 +63,7 @@ impl Choker {
         }
         match stance {
             Stance::Leeching => {}
-            Stance::Seeding => return round_robin(candidates, slots, turn),
+            Stance::Seeding => return grateful(candidates, slots, turn),
             Stance::First => return first_copy(candidates, slots, turn),
         }
         let gives = |candidate: &&Candidate| candidate.received > 0;
@@ -98,6 +100,17 @@ impl Choker {
     pub fn optimistic(&self) -> Option<ConnectionId> {
         self.optimistic
     }
+}
+
+/// Those who gave us something have their turns in all slots but one, the others in what is left.
+fn grateful(candidates: &[Candidate], slots: usize, turn: bool) -> Vec<ConnectionId> {
+    let (givers, mut others): (Vec<Candidate>, Vec<Candidate>) = candidates.iter().partition(|candidate| candidate.received > 0);
+    let mut chosen = round_robin(&givers, if others.is_empty() { slots } else { slots - 1 }, turn);
+    if others.len() + chosen.len() < slots {
+        others.extend(givers.iter().filter(|giver| !chosen.contains(&giver.connection)));
+    }
+    chosen.extend(round_robin(&others, slots - chosen.len(), turn));
+    chosen
 }
 
 /// Those who pass on most keep their slots; the others have their turns in what is left.

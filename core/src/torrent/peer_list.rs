@@ -190,10 +190,14 @@ impl PeerList {
         }
     }
 
-    /// Somebody says that `address` has everything. Those that we are connected to tell that themselves.
+    /// Somebody says that `address` has everything. If it may be tried at all, it is tried before others: a seed gives to everybody. Those
+    /// that we are connected to tell that themselves.
     pub fn said_to_be_seed(&mut self, address: SocketAddr) {
-        if let Some(peer) = self.peers.get_mut(&canonical(address)).filter(|peer| peer.candidate.is_some()) {
-            peer.seed = true;
+        let Some(peer) = self.peer_mut(address).filter(|peer| !peer.seed) else { return };
+        let Standing::Candidate { tie, .. } = peer.standing else { return };
+        peer.seed = true;
+        if peer.failures == 0 {
+            self.schedule_as(canonical(address), Instant::ZERO, tie);
         }
     }
 
