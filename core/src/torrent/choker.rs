@@ -203,6 +203,30 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_serves_those_first_who_gave_and_others_in_the_last_slot() {
+        let mut peers: Vec<_> = (0..9).map(|number| peer(number, if number < 5 { 100 } else { 0 })).collect();
+        let mut choker = choker();
+        let mut turns = [0; 9];
+        for round in 0..60u64 {
+            let unchoked = choker.round(&peers, 4, 3, Stance::Seeding);
+            let givers = peers.iter().take(5).filter(|peer| unchoked.contains(&peer.connection)).count();
+            assert_eq!((unchoked.len(), givers), (4, 3));
+            for (at, peer) in peers.iter_mut().enumerate() {
+                let now = unchoked.contains(&peer.connection);
+                turns[at] += u32::from(now);
+                if now != peer.unchoked {
+                    (peer.unchoked, peer.changed) = (now, Instant::from_micros(1000 * (round + 1)));
+                }
+            }
+        }
+        assert!(turns[..5].iter().all(|turns| *turns >= 30) && turns[5..].iter().all(|turns| *turns >= 12), "{turns:?}");
+        let few: Vec<_> = peers.split_off(3);
+        let unchoked = choker.round(&few, 4, 3, Stance::Seeding);
+        assert_eq!(unchoked.len(), 4, "no slot is left empty while somebody wants something");
+        assert!(few[..2].iter().all(|giver| unchoked.contains(&giver.connection)));
+    }
+
+    #[test]
     fn a_seed_serves_everyone_in_turn() {
         let mut peers: Vec<_> = (0..9).map(|number| peer(number, 0)).collect();
         let mut choker = choker();

@@ -54,6 +54,30 @@ fn who_is_not_interested_takes_no_slot() {
 }
 
 #[test]
+fn who_has_finished_gives_first_to_those_that_gave() {
+    let (world, content, torrent, strangers) = crowd(3, 8, false);
+    // Two that have half of what is missing each, and want the other half.
+    let givers = [(50..75, "10.1.0.1"), (75..100, "10.1.0.2")].map(|(pieces, ip)| {
+        let giver = world.joins(&content, &format!("{ip}:5000"));
+        giver.says_all([content.bitfield(pieces), Message::Interested, Message::Unchoke]);
+        giver.serves(&content);
+        giver
+    });
+    assert!(givers.iter().all(|giver| !giver.is_closed()));
+    let mut trial = BTreeSet::new();
+    for round in 0..30 {
+        world.seconds(10);
+        keep_alive(&strangers);
+        keep_alive(&givers);
+        let unchoked = unchoked(&world, torrent);
+        assert_eq!(unchoked.len(), 3);
+        assert!(unchoked.contains("10.1.0.1") && unchoked.contains("10.1.0.2"), "round {round}: {unchoked:?}");
+        trial.extend(unchoked);
+    }
+    assert_eq!(trial.len(), 10, "everybody has a turn in the last slot: {trial:?}");
+}
+
+#[test]
 fn a_slot_that_becomes_free_is_given_on_at_once() {
     let (world, _, torrent, peers) = crowd(2, 3, true);
     peers[0].ends();
