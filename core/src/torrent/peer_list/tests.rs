@@ -161,7 +161,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 impl PeerList {
     /// Panics where a list of places is not what follows from the peers.
     fn assert_consistent(&self) {
-        let by_address: Vec<SocketAddr> = self.by_address.iter().map(|place| self.peers[*place as usize].address).collect();
+        let by_address: Vec<SocketAddr> = self.by_address.iter().map(|place| self.peers[*place as usize].address()).collect();
         assert_eq!(by_address.len(), self.peers.len());
         assert!(by_address.is_sorted_by(|one, next| one < next));
         let turns: Vec<_> = self.waiting().map(KnownPeer::turn).collect();
@@ -188,7 +188,7 @@ proptest! {
                     list.met(peer, true, &config);
                 }
                 Happens::Tried => {
-                    let due: BTreeMap<_, _> = list.peers.iter().filter_map(|peer| Some((peer.turn()?, peer.address))).collect();
+                    let due: BTreeMap<_, _> = list.peers.iter().filter_map(|peer| Some((peer.turn()?, peer.address()))).collect();
                     let first = due.first_key_value().filter(|((at, ..), _)| *at <= now).map(|(_, first)| *first);
                     prop_assert_eq!(list.peek(now, false), first);
                     prop_assert_eq!(list.next(now, false), first);
