@@ -2,7 +2,6 @@ use bytes::Bytes;
 use rustor_core::{
     metainfo::{Magnet, Metainfo},
     rng::{Purpose, Rng, Seed},
-    storage::{Layout, Span},
 };
 use sha1::{Digest, Sha1};
 use std::ops::Range;
@@ -208,10 +207,5 @@ impl Payload {
             at += part.len();
             same
         })
-    }
-
-    /// Where in the torrent a span of one of its files begins.
-    pub(crate) fn position(&self, layout: &Layout, span: &Span) -> u64 {
-        layout.files().iter().take(span.file as usize).map(|file| file.length).sum::<u64>() + span.offset
     }
 }
