@@ -113,12 +113,17 @@ impl Engine {
         let Some(download) = &connection.download else { return };
         let speed = speed(download.rate(now), torrent.geometry.piece_length());
         let of_use = |block: &Block| connection.holdings.has(block.piece) && !download.refused().contains(&block.piece);
-        let wait = |other: &ConnectionId| {
-            let download = self.connections.get(*other)?.download.as_ref()?;
-            let (wait, blocks) = download.backlog(now, WORTH_RELIEF)?;
-            download.latest().take(blocks).any(|block| of_use(&block)).then_some((wait, blocks))
-        };
-        let slowest = torrent.connections.iter().filter(|other| **other != id).filter_map(|other| Some((wait(other)?, *other))).max();
+        let mut slowest = None;
+        for other in torrent.connections.iter().filter(|other| **other != id) {
+            let Some(download) = self.connections.get(*other).and_then(|other| other.download.as_ref()) else { continue };
+            let backlog = download.backlog(now, WORTH_RELIEF).map(|backlog| (backlog, *other));
+            if let Some(((_, blocks), _)) = backlog
+                && backlog > slowest
+                && download.latest().take(blocks).any(|block| of_use(&block))
+            {
+                slowest = backlog;
+            }
+        }
         let Some(((_, most), slowest)) = slowest else { return };
         let Some(owed) = self.connections.get(slowest).and_then(|slowest| slowest.download.as_ref()) else { return };
         let blocks: Vec<Block> = owed.latest().take(most).filter(of_use).take(room).collect();

@@ -81,7 +81,7 @@ impl Engine {
                 encoder.push(Message::Have(piece));
             }
             push_extended(connection, torrent, &self.listening, config.upload_queue_limit, &mut encoder);
-            for block in connection.download.iter_mut().flat_map(|download| download.cancels.drain(..)) {
+            for block in connection.download.iter_mut().flat_map(|download| core::mem::take(&mut download.cancels)) {
                 encoder.push(Message::Cancel(block));
             }
             requests.iter().for_each(|block: &Block| encoder.push(Message::Request(*block)));

@@ -1,8 +1,8 @@
 use super::Engine;
 use crate::{
     id::ConnectionId,
-    peer::{Holdings, ProtocolError},
-    torrent::{SourceId, Suggesting, picker::PeerCursor},
+    peer::{Connection, Holdings, ProtocolError},
+    torrent::{SourceId, Suggesting, Torrent, picker::PeerCursor},
     util::Bitfield,
     wire::{Block, Message},
 };
@@ -123,9 +123,7 @@ impl Engine {
         if torrent.selection.wants(piece) && !torrent.has_announced(piece) {
             connection.interesting = connection.interesting.saturating_sub(1);
         }
-        if let Some(address) = connection.listens_at() {
-            torrent.peers.set_seed(address, false);
-        }
+        list_seed(connection, torrent, false);
         // With the fast extension it rejects what it was asked for, as usual; without, that is understood.
         let asked_for = match &mut connection.download {
             Some(download) if !connection.is_fast => download.release_piece(piece),
@@ -201,13 +199,22 @@ impl Engine {
         if let Some(fast) = connection.fast_mut() {
             fast.cursor = PeerCursor::default();
         }
-        if let Some(address) = connection.listens_at() {
-            torrent.peers.set_seed(address, seed);
-        }
+        list_seed(connection, torrent, seed);
         if seed {
             self.update_flags(id);
         }
         self.mark_dirty(id);
         self.part_if_useless(id);
+    }
+}
+
+/// Lets the list of peers know whether one has everything. Most that is heard of what peers have does not change that.
+fn list_seed(connection: &mut Connection, torrent: &mut Torrent, seed: bool) {
+    if connection.listed_seed == Some(seed) {
+        return;
+    }
+    if let Some(address) = connection.listens_at() {
+        torrent.peers.set_seed(address, seed);
+        connection.listed_seed = Some(seed);
     }
 }

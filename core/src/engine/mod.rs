@@ -72,6 +72,9 @@ use timers::Timer;
 use trackers::{AnnounceKind, HttpPurpose, PendingAnnounce, Resolving};
 use turnover::Turnover;
 
+/// Actions and events for which an engine keeps room although there are none: what a burst took beyond it is given back.
+const QUEUE: usize = 8;
+
 /// A BitTorrent engine: any number of torrents, all their peers and trackers. Does no I/O itself.
 ///
 /// See the [crate's front page](crate) for the run loop.
@@ -233,6 +236,7 @@ impl Engine {
                 return Some(action);
             }
             if self.dirty.is_empty() {
+                self.actions.shrink_to(QUEUE);
                 return None;
             }
             self.flush();
@@ -241,7 +245,11 @@ impl Engine {
 
     /// What the owner may want to know next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() {
+            self.events.shrink_to(QUEUE);
+        }
+        event
     }
 
     /// When to call [`Engine::handle`] with [`Input::Timeout`] at the latest. After [`Engine::poll_action`] has said `None`

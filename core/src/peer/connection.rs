@@ -27,6 +27,8 @@ pub(crate) struct Connection {
 
     /// What the peer has.
     pub(crate) holdings: Holdings,
+    /// Whether the list of peers knows it as a seed, if it was told.
+    pub(crate) listed_seed: Option<bool>,
     /// Where the picker's last search for this peer ended.
     pub(crate) cursor: PeerCursor,
     /// How many of them we want and have not told it that we have.
@@ -126,6 +128,7 @@ impl Connection {
             is_fast: false,
             decoder: Decoder::new(Limits::default()),
             holdings: Holdings::Some(Bitfield::new(0)),
+            listed_seed: None,
             cursor: PeerCursor::default(),
             interesting: 0,
             am_choking: true,

@@ -6,6 +6,7 @@ use crate::{
     wire::{BLOCK_LENGTH, Block},
 };
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use core::mem;
 
 /// The blocks that we fetch from one peer: which it owes us, and how many to ask for ahead.
 ///
@@ -123,7 +124,7 @@ impl Download {
             self.forgiven -= 1;
             return Arrival::Late;
         };
-        self.outstanding.remove(at);
+        self.strike(at);
         (self.progress, self.last_block) = (now, now);
         self.snubbed = false;
         self.refusals = 0;
@@ -135,7 +136,7 @@ impl Download {
     /// The peer says that it will not send `block`.
     pub(crate) fn rejected(&mut self, block: Block) -> Arrival {
         if let Some(at) = self.outstanding.iter().position(|outstanding| *outstanding == block) {
-            self.outstanding.remove(at);
+            self.strike(at);
             self.freed = true;
             return Arrival::Expected;
         }
@@ -209,7 +210,7 @@ impl Download {
     /// No longer wants `block`, which another peer has sent; `true` if the peer must be told.
     pub(crate) fn cancel(&mut self, block: Block) -> bool {
         let Some(at) = self.outstanding.iter().position(|outstanding| *outstanding == block) else { return false };
-        self.outstanding.remove(at);
+        self.strike(at);
         self.forgiven = self.forgiven.saturating_add(1);
         self.cancels.push(block);
         true
@@ -235,15 +236,15 @@ impl Download {
     /// Gives all blocks up, as after a choke; the peer owes them no longer.
     pub(crate) fn release(&mut self) -> Vec<Block> {
         self.forgiven = self.forgiven.saturating_add(self.outstanding.len() as u32);
-        self.cancels.clear();
-        self.outstanding.drain(..).collect()
+        self.cancels = Vec::new();
+        mem::take(&mut self.outstanding).into()
     }
 
     /// The peer owes us blocks, and for so long sent none, or only parts, that others shall fetch them. Returns the blocks; they are cancelled, and
     /// until one comes only a single request at a time goes out.
     pub(crate) fn snub(&mut self, now: Instant) -> Vec<Block> {
         // What is yet to be cancelled stays so: the peer has not heard of it.
-        let blocks: Vec<Block> = self.outstanding.drain(..).collect();
+        let blocks = Vec::from(mem::take(&mut self.outstanding));
         self.forgiven = self.forgiven.saturating_add(blocks.len() as u32);
         self.cancels.extend(&blocks);
         self.snubbed = true;
@@ -305,6 +306,14 @@ impl Download {
     /// Bytes a second that come from the peer.
     pub(crate) fn rate(&self, now: Instant) -> u64 {
         self.meter.rate(now)
+    }
+
+    /// Takes out a block that was asked for. Who is asked for nothing holds no memory for it: most peers choke us most of the time.
+    fn strike(&mut self, at: usize) {
+        self.outstanding.remove(at);
+        if self.outstanding.is_empty() {
+            self.outstanding = VecDeque::new();
+        }
     }
 
     fn adapt(&mut self, now: Instant, config: &Config) {

@@ -1,4 +1,4 @@
-use crate::{torrent::picker::PeerCursor, wire::Block};
+use crate::{torrent::picker::PeerCursor, util::push, wire::Block};
 use alloc::vec::Vec;
 
 /// What the fast extension (BEP 6) adds to a connection beyond rejects; made at first use.
@@ -20,7 +20,7 @@ pub(crate) struct Fast {
 struct Grant {
     piece: u32,
     /// Bytes of it that may still go.
-    left: u64,
+    left: u32,
 }
 
 /// Pieces of each kind that are kept: a set of 10 is what everyone uses, and longer ones are not searched at each pick.
@@ -31,7 +31,7 @@ impl Fast {
     /// The peer lets us ask for `piece` while it chokes us.
     pub(crate) fn allow(&mut self, piece: u32) {
         if self.allowed.len() < ALLOWED && !self.allowed.contains(&piece) {
-            self.allowed.push(piece);
+            push(&mut self.allowed, 5, piece);
             self.cursor = PeerCursor::default();
         }
     }
@@ -52,7 +52,7 @@ impl Fast {
         if self.suggested.len() >= SUGGESTED {
             self.suggested.remove(0);
         }
-        self.suggested.push(piece);
+        push(&mut self.suggested, 1, piece);
     }
 
     /// The pieces that the peer suggests.
@@ -74,13 +74,13 @@ impl Fast {
     /// Lets the peer have so many bytes of `piece` while we choke it. Each block may go twice, so that one that was lost with a bad piece
     /// can be had again, but nobody fetches the same piece for ever.
     pub(crate) fn grant(&mut self, piece: u32, length: u32) {
-        self.granted.push(Grant { piece, left: 2 * u64::from(length) });
+        push(&mut self.granted, 5, Grant { piece, left: length.saturating_mul(2) });
     }
 
     /// Whether the peer may have `block` although we choke it. If so, it is taken off what it may have.
     pub(crate) fn spend(&mut self, block: Block) -> bool {
         let grant = self.granted.iter_mut().find(|grant| grant.piece == block.piece);
-        let Some((grant, left)) = grant.and_then(|grant| grant.left.checked_sub(block.length.into()).map(|left| (grant, left))) else {
+        let Some((grant, left)) = grant.and_then(|grant| grant.left.checked_sub(block.length).map(|left| (grant, left))) else {
             return false;
         };
         grant.left = left;

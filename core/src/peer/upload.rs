@@ -1,6 +1,13 @@
-use crate::{config::Config, id::DiskJobId, time::Instant, util::RateMeter, wire::Block};
+use crate::{
+    config::Config,
+    id::DiskJobId,
+    time::Instant,
+    util::{RateMeter, push},
+    wire::Block,
+};
 use alloc::{collections::VecDeque, vec::Vec};
 use bytes::Bytes;
+use core::{mem, ops::Range};
 
 /// The blocks that one peer fetches from us: asked for, being read from disk, ready to be written.
 ///
@@ -9,7 +16,8 @@ use bytes::Bytes;
 pub(crate) struct Upload {
     asked: VecDeque<Block>,
     reading: Vec<Reading>,
-    ready: VecDeque<(Block, Bytes)>,
+    /// What was read, none of it without blocks.
+    ready: VecDeque<Ready>,
     /// Blocks in all three.
     pending: usize,
     /// The rest of a block whose beginning was handed out.
@@ -32,6 +40,14 @@ struct Reading {
     /// Each with where it begins in what is read; cancelled ones are taken out.
     blocks: Vec<(Block, u32)>,
     length: u32,
+}
+
+/// What one disk read brought.
+#[derive(Debug)]
+struct Ready {
+    data: Bytes,
+    /// As in the [`Reading`].
+    blocks: VecDeque<(Block, u32)>,
 }
 
 /// Contiguous blocks that one disk read can serve.
@@ -68,8 +84,11 @@ impl Upload {
         if let Some(at) = self.asked.iter().position(|asked| *asked == block) {
             self.asked.remove(at);
             self.pending = self.pending.saturating_sub(1);
-        } else if let Some(at) = self.ready.iter().position(|(ready, _)| *ready == block) {
-            self.ready.remove(at);
+        } else if let Some((run, at)) = self.find_ready(block) {
+            if let Some(run) = self.ready.get_mut(run) {
+                run.blocks.remove(at);
+            }
+            self.ready.retain(|run| !run.blocks.is_empty());
             self.pending = self.pending.saturating_sub(1);
             self.buffered = self.buffered.saturating_sub(block.length);
         } else {
@@ -96,25 +115,29 @@ impl Upload {
             }
             stays
         };
-        self.ready.retain(|(block, _)| stays(block));
+        for run in &mut self.ready {
+            run.blocks.retain(|(block, _)| stays(block));
+        }
+        self.ready.retain(|run| !run.blocks.is_empty());
         for reading in &mut self.reading {
             reading.blocks.retain(|(block, _)| stays(block));
         }
         self.asked.retain(stays);
-        let ready: u32 = self.ready.iter().map(|(block, _)| block.length).sum();
-        self.buffered = self.reading.iter().map(|reading| reading.length).sum::<u32>().saturating_add(ready);
+        let (ready, bytes_ready) = self.ready_blocks().fold((0, 0), |(blocks, bytes), block| (blocks + 1, bytes + block.length));
+        self.buffered = self.reading.iter().map(|reading| reading.length).sum::<u32>().saturating_add(bytes_ready);
         let reading: usize = self.reading.iter().map(|reading| reading.blocks.len()).sum();
-        self.pending = self.asked.len() + self.ready.len() + reading;
+        self.pending = self.asked.len() + ready + reading;
     }
 
     /// Takes out requests to be rejected now: not more than go well into one write.
-    pub(crate) fn take_rejects(&mut self) -> impl Iterator<Item = Block> + '_ {
-        self.rejects.drain(..self.rejects.len().min(REJECT_BATCH))
+    pub(crate) fn take_rejects(&mut self) -> impl Iterator<Item = Block> {
+        let rest = self.rejects.split_off(self.rejects.len().min(REJECT_BATCH));
+        mem::replace(&mut self.rejects, rest).into_iter()
     }
 
     /// The peer does not know what a reject is.
     pub(crate) fn drop_rejects(&mut self) {
-        self.rejects.clear();
+        self.rejects = VecDeque::new();
     }
 
     /// The next contiguous blocks to read from disk, if there is room for them. `piece_length` tells which blocks of neighbouring
@@ -142,24 +165,35 @@ impl Upload {
     /// `job` reads `run`.
     pub(crate) fn reading(&mut self, job: DiskJobId, run: Run) {
         self.buffered = self.buffered.saturating_add(run.length);
-        self.reading.push(Reading { job, blocks: run.blocks, length: run.length });
+        push(&mut self.reading, 1, Reading { job, blocks: run.blocks, length: run.length });
     }
 
     /// What `job` read; blocks that nobody wants any more are dropped here.
     pub(crate) fn read(&mut self, job: DiskJobId, data: &Bytes) {
         let Some(at) = self.reading.iter().position(|reading| reading.job == job) else { return };
-        let reading = self.reading.remove(at);
+        let mut reading = self.reading.remove(at);
+        if self.reading.is_empty() {
+            self.reading = Vec::new();
+        }
         self.buffered = self.buffered.saturating_sub(reading.length);
-        for (block, start) in reading.blocks {
-            let range = start as usize..start as usize + block.length as usize;
-            if range.end <= data.len() {
+        reading.blocks.retain(|(block, start)| {
+            let came = range(*block, *start).end <= data.len();
+            if came {
                 self.buffered = self.buffered.saturating_add(block.length);
-                self.ready.push_back((block, data.slice(range)));
             } else {
                 self.pending = self.pending.saturating_sub(1);
-                self.rejects.push_back(block);
+                self.rejects.push_back(*block);
             }
+            came
+        });
+        if reading.blocks.is_empty() {
+            return;
         }
+        if self.ready.is_empty() {
+            // Nearly always there is only one.
+            self.ready.reserve_exact(1);
+        }
+        self.ready.push_back(Ready { data: data.clone(), blocks: reading.blocks.into() });
     }
 
     /// Bytes that are worth writing now, heads of messages left aside.
@@ -169,7 +203,7 @@ impl Upload {
         }
         let limit = self.batch(now);
         let mut bytes = 0;
-        for (block, _) in self.ready.iter() {
+        for block in self.ready_blocks() {
             if bytes >= limit {
                 break;
             }
@@ -198,13 +232,28 @@ impl Upload {
 
     /// Takes the next block out that can be written.
     pub(crate) fn take_ready(&mut self) -> Option<(Block, Bytes)> {
-        let (block, data) = self.ready.pop_front()?;
+        let run = self.ready.front_mut()?;
+        let (block, start) = run.blocks.pop_front()?;
+        let data = run.data.slice(range(block, start));
+        if run.blocks.is_empty() {
+            self.ready.pop_front();
+        }
         self.pending = self.pending.saturating_sub(1);
         self.buffered = self.buffered.saturating_sub(block.length);
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
         Some((block, data))
+    }
+
+    fn ready_blocks(&self) -> impl Iterator<Item = Block> + '_ {
+        self.ready.iter().flat_map(|run| &run.blocks).map(|(block, _)| *block)
+    }
+
+    /// In which run, and where there, `block` is ready.
+    fn find_ready(&self, block: Block) -> Option<(usize, usize)> {
+        let in_run = |run: &Ready| run.blocks.iter().position(|(ready, _)| *ready == block);
+        self.ready.iter().enumerate().find_map(|(index, run)| Some((index, in_run(run)?)))
     }
 
     /// Bytes of payload to hand out at once: a quarter of a second's worth, so that a choke or a new request waits no longer than
@@ -229,6 +278,11 @@ impl Upload {
     pub(crate) fn is_idle(&self) -> bool {
         self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty() && self.rejects.is_empty() && self.unsent.is_empty()
     }
+}
+
+/// The bytes of a block that begins at `start` of what was read.
+fn range(block: Block, start: u32) -> Range<usize> {
+    start as usize..(start as usize).saturating_add(block.length as usize)
 }
 
 /// Rejects of one write: 136 KiB.

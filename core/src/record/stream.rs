@@ -40,6 +40,13 @@ impl Framing {
         if kept == 0 && payload == 0 { Framing::HEAD } else { Framing::Body { kept, payload } }
     }
 
+    /// Behind the id of a message that has so many bytes from there on, or behind a length of zero: a keep-alive has no id.
+    fn after_head(length: u32, id: u8) -> Framing {
+        let body = length.saturating_sub(1);
+        let kept = if MessageId(id) == MessageId::PIECE { body.min(8) } else { body };
+        Framing::body(kept, body - kept)
+    }
+
     /// Splits the front of `data`, which comes next: so many bytes that are kept, and then so many of payload.
     fn split(&mut self, data: &[u8]) -> (usize, usize) {
         let mut kept = 0;
@@ -81,6 +88,12 @@ impl Framing {
 
     /// Goes on over bytes that are kept; says how many.
     fn keep(&mut self, data: &[u8]) -> usize {
+        // Most messages come whole.
+        if let (Framing::Head { filled: 0, .. }, Some(&[a, b, c, d, id])) = (*self, data.first_chunk()) {
+            let length = u32::from_be_bytes([a, b, c, d]);
+            *self = Framing::after_head(length, id);
+            return if length == 0 { 4 } else { 5 };
+        }
         match *self {
             Framing::Handshake(seen) => {
                 let taken = data.len().min(Handshake::LENGTH.saturating_sub(seen.into()));
@@ -97,11 +110,7 @@ impl Framing {
                 *self = match (filled, length << 8 | u32::from(byte)) {
                     (3, 0) => Framing::HEAD,
                     (..4, length) => Framing::Head { filled: filled + 1, length },
-                    _ => {
-                        let body = length.saturating_sub(1);
-                        let kept = if MessageId(byte) == MessageId::PIECE { body.min(8) } else { body };
-                        Framing::body(kept, body - kept)
-                    }
+                    _ => Framing::after_head(length, byte),
                 };
                 1
             }
@@ -117,7 +126,15 @@ impl Framing {
 
 /// Both directions of all connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Streams(BTreeMap<usize, Stream>);
+pub(super) struct Streams {
+    /// By the connection's place.
+    dense: Vec<Stream>,
+    /// Those whose place is [`DENSE`] or beyond.
+    sparse: BTreeMap<usize, Stream>,
+}
+
+/// So many places are looked up directly. A made-up recording may name any place, and shall not take memory for all before it.
+const DENSE: usize = 1 << 14;
 
 #[derive(Clone, Copy, Debug)]
 struct Stream {
@@ -141,7 +158,15 @@ impl Streams {
     pub(super) fn framing(&mut self, connection: ConnectionId, direction: Direction) -> Option<&mut Framing> {
         let generation = (connection.to_bits() >> 32) as u32;
         let fresh = Stream { generation, directions: [Framing::Handshake(0); 2] };
-        let stream = self.0.entry(connection.index()).or_insert(fresh);
+        let index = connection.index();
+        if index < DENSE && index >= self.dense.len() {
+            // Of those in between nothing has come yet, whatever their generation.
+            self.dense.resize(index + 1, Stream { generation: 0, ..fresh });
+        }
+        let stream = match self.dense.get_mut(index) {
+            Some(stream) => stream,
+            None => self.sparse.entry(index).or_insert(fresh),
+        };
         if stream.generation < generation {
             *stream = fresh;
         }

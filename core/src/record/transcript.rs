@@ -70,12 +70,16 @@ impl Transcript {
 
     fn add(&mut self, write: impl FnOnce(&mut Scribe, &mut Vec<u8>)) {
         self.scratch.clear();
+        self.scratch.shrink_to(SCRATCH);
         write(&mut self.scribe, &mut self.scratch);
         self.hash.update(&self.scratch);
         self.scratch.shrink_to(SCRATCH);
         self.entries += 1;
     }
 }
+
+/// The longest entry that leaves its room to the next one, in bytes: few are longer.
+const SCRATCH: usize = 1024;
 
 impl fmt::Display for Transcript {
     /// The hash in hexadecimal.

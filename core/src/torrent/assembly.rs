@@ -1,24 +1,36 @@
 use crate::{
     id::ConnectionId,
-    util::Bitfield,
+    util::{Bitfield, push},
     wire::{BLOCK_LENGTH, Payload},
 };
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 use bytes::Bytes;
-use core::net::SocketAddr;
+use core::{mem, net::SocketAddr};
 
 /// The blocks that came of pieces that are not complete yet, as they lie in their read buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
-    pieces: BTreeMap<u32, Vec<Option<Gathered>>>,
+    pieces: BTreeMap<u32, Gathering>,
 }
 
+/// What came of one piece. A peer has many of them under way: what blocks have in common is here only once.
 #[derive(Debug)]
-struct Gathered {
-    data: Payload,
-    /// `None` if it came in an earlier session.
-    source: Option<Source>,
+struct Gathering {
+    /// By their place in the piece.
+    blocks: Vec<Option<Gathered>>,
+    /// The slices of all blocks, those of a block side by side, in the order in which they came.
+    slices: Vec<Bytes>,
+    /// Who sent any of it, each once; `None` if that was in an earlier session.
+    sources: Vec<Option<Source>>,
     charge: u64,
+}
+
+/// One block of a [`Gathering`]: its place in the lists there.
+#[derive(Clone, Copy, Debug)]
+struct Gathered {
+    first_slice: u32,
+    slices: u32,
+    source: u32,
 }
 
 /// Who sent a block, and who is to blame if it is bad.
@@ -64,73 +76,94 @@ pub(crate) struct Incomplete {
 impl Assembly {
     /// Keeps the block at `offset` of `piece`, which consists of `blocks` blocks, and costs the budget `charge` bytes.
     pub(crate) fn insert(&mut self, piece: u32, blocks: u32, offset: u32, data: Payload, source: Option<Source>, charge: u64) {
-        let gathered = self.pieces.entry(piece).or_insert_with(|| (0..blocks).map(|_| None).collect());
-        if let Some(place) = gathered.get_mut((offset / BLOCK_LENGTH) as usize) {
-            *place = Some(Gathered { data, source, charge });
-        }
+        let gathering = self.pieces.entry(piece).or_insert_with(|| Gathering::new(blocks));
+        gathering.insert((offset / BLOCK_LENGTH) as usize, data, source, charge);
     }
 
     /// Takes `piece` out, if all of its blocks are here.
     pub(crate) fn take(&mut self, piece: u32) -> Option<Assembled> {
-        if !self.pieces.get(&piece)?.iter().all(Option::is_some) {
+        if !self.pieces.get(&piece)?.blocks.iter().all(Option::is_some) {
             return None;
         }
-        let gathered = self.pieces.remove(&piece)?;
-        let mut assembled =
-            Assembled { segments: Vec::with_capacity(gathered.len() + 4), sources: Vec::with_capacity(gathered.len()), charge: 0 };
-        for block in gathered.into_iter().flatten() {
-            assembled.segments.extend(block.data);
-            assembled.sources.push(block.source);
-            assembled.charge += block.charge;
+        let mut gathering = self.pieces.remove(&piece)?;
+        let blocks = mem::take(&mut gathering.blocks);
+        let mut assembled = Assembled {
+            segments: Vec::with_capacity(gathering.slices.len()),
+            sources: Vec::with_capacity(blocks.len()),
+            charge: gathering.charge,
+        };
+        for block in blocks.into_iter().flatten() {
+            assembled.segments.extend(gathering.take_slices(block));
+            assembled.sources.push(gathering.sources.get(block.source as usize).copied().flatten());
         }
         Some(assembled)
     }
 
     /// Whether the block at `offset` of `piece` is here.
     pub(crate) fn has(&self, piece: u32, offset: u32) -> bool {
-        let block = self.pieces.get(&piece).and_then(|gathered| gathered.get((offset / BLOCK_LENGTH) as usize));
+        let block = self.pieces.get(&piece).and_then(|gathering| gathering.blocks.get((offset / BLOCK_LENGTH) as usize));
         block.is_some_and(Option::is_some)
     }
 
     /// Takes everything out: of each piece which blocks there are, as runs of blocks that lie side by side, each with its offset, and
     /// what they cost the budget.
     pub(crate) fn take_all(&mut self) -> Vec<Incomplete> {
-        let pieces = core::mem::take(&mut self.pieces);
-        pieces
-            .into_iter()
-            .map(|(piece, gathered)| {
-                let mut incomplete = Incomplete { piece, blocks: Bitfield::new(gathered.len() as u32), runs: Vec::new(), charge: 0 };
-                let mut goes_on = false;
-                for (index, block) in (0..).zip(gathered) {
-                    let Some(block) = block else {
-                        goes_on = false;
-                        continue;
-                    };
-                    incomplete.blocks.set(index);
-                    incomplete.charge = incomplete.charge.saturating_add(block.charge);
-                    if !goes_on {
-                        incomplete.runs.push((index * BLOCK_LENGTH, Vec::new()));
-                    }
-                    goes_on = true;
-                    if let Some((_, segments)) = incomplete.runs.last_mut() {
-                        segments.extend(block.data);
-                    }
-                }
-                incomplete
-            })
-            .collect()
+        mem::take(&mut self.pieces).into_iter().map(|(piece, gathering)| gathering.into_incomplete(piece)).collect()
     }
 
     /// Drops what came of `piece`; returns what it cost the budget.
     pub(crate) fn drop_piece(&mut self, piece: u32) -> u64 {
-        self.pieces.remove(&piece).into_iter().flatten().flatten().map(|block| block.charge).sum()
+        self.pieces.remove(&piece).map_or(0, |gathering| gathering.charge)
     }
 
     /// Drops everything; returns what it cost the budget.
     pub(crate) fn clear(&mut self) -> u64 {
-        let charge = self.pieces.values().flatten().flatten().map(|block| block.charge).sum();
-        self.pieces.clear();
-        charge
+        mem::take(&mut self.pieces).into_values().map(|gathering| gathering.charge).sum()
+    }
+}
+
+impl Gathering {
+    fn new(blocks: u32) -> Gathering {
+        Gathering { blocks: vec![None; blocks as usize], slices: Vec::new(), sources: Vec::new(), charge: 0 }
+    }
+
+    fn insert(&mut self, index: usize, data: Payload, source: Option<Source>, charge: u64) {
+        let Some(place) = self.blocks.get_mut(index) else { return };
+        // Whoever sent a block has often sent the one before.
+        let known = self.sources.iter().rposition(|known| *known == source);
+        let source = known.unwrap_or_else(|| {
+            push(&mut self.sources, 1, source);
+            self.sources.len() - 1
+        });
+        let first_slice = self.slices.len() as u32;
+        data.into_iter().for_each(|slice| push(&mut self.slices, 4, slice));
+        *place = Some(Gathered { first_slice, slices: self.slices.len() as u32 - first_slice, source: source as u32 });
+        self.charge = self.charge.saturating_add(charge);
+    }
+
+    fn take_slices(&mut self, block: Gathered) -> impl Iterator<Item = Bytes> {
+        self.slices.iter_mut().skip(block.first_slice as usize).take(block.slices as usize).map(mem::take)
+    }
+
+    fn into_incomplete(mut self, piece: u32) -> Incomplete {
+        let blocks = mem::take(&mut self.blocks);
+        let mut incomplete = Incomplete { piece, blocks: Bitfield::new(blocks.len() as u32), runs: Vec::new(), charge: self.charge };
+        let mut goes_on = false;
+        for (index, block) in (0..).zip(blocks) {
+            let Some(block) = block else {
+                goes_on = false;
+                continue;
+            };
+            incomplete.blocks.set(index);
+            if !goes_on {
+                incomplete.runs.push((index * BLOCK_LENGTH, Vec::new()));
+            }
+            goes_on = true;
+            if let Some((_, segments)) = incomplete.runs.last_mut() {
+                segments.extend(self.take_slices(block));
+            }
+        }
+        incomplete
     }
 }
 

@@ -435,7 +435,7 @@ impl<P: Copy + Ord> Picker<P> {
     /// How far `piece` has come, if it is begun.
     pub fn progress(&self, piece: u32) -> Option<PieceProgress> {
         let begun = self.begun.get(&piece)?;
-        let blocks = begun.blocks().len() as u32;
+        let blocks = begun.len();
         Some(PieceProgress { piece, blocks, received: blocks - begun.missing(), requested: begun.requested() })
     }
 
@@ -534,8 +534,8 @@ impl<P: Copy + Ord> Picker<P> {
     pub fn begun(&self) -> impl Iterator<Item = PieceProgress> + '_ {
         self.begun.iter().map(|(piece, begun)| PieceProgress {
             piece: *piece,
-            blocks: begun.blocks().len() as u32,
-            received: begun.blocks().len() as u32 - begun.missing(),
+            blocks: begun.len(),
+            received: begun.len() - begun.missing(),
             requested: begun.requested(),
         })
     }

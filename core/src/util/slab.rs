@@ -1,3 +1,4 @@
+use super::push;
 use alloc::vec::Vec;
 use core::{fmt, marker::PhantomData};
 
@@ -96,7 +97,7 @@ impl<M, T> Slab<M, T> {
     pub fn insert_with(&mut self, make: impl FnOnce(Key<M>) -> T) -> Key<M> {
         let index = self.free.pop().unwrap_or(self.places.len() as u32);
         if index as usize == self.places.len() {
-            self.places.push((0, None));
+            push(&mut self.places, 1, (0, None));
         }
         let (generation, place) = &mut self.places[index as usize];
         let key = Key { index, generation: *generation, tenant: PhantomData };

@@ -92,8 +92,8 @@ impl Encoder {
     }
 }
 
-/// How much memory small messages share, in bytes: some 240 requests.
-const CHUNK: usize = 4096;
+/// How much memory small messages share, in bytes: some 30 requests. A write that is under way holds all of it, however little it says.
+const CHUNK: usize = 512;
 
 /// A payload shorter than this is copied into the chunk, which is cheaper than another buffer in the write.
 const SHORTEST_SLICE: usize = 512;

@@ -1,14 +1,15 @@
 use super::{Received, Speed};
 use alloc::{vec, vec::Vec};
-use smallvec::{SmallVec, smallvec};
+use core::ops::Range;
+use smallvec::SmallVec;
 
 /// How far one block of a begun piece has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlockState<P> {
     /// Asked of nobody.
     Free,
-    /// Asked of these peers: one, or in endgame several. Never empty.
-    Requested(SmallVec<[P; 2]>),
+    /// Asked of this peer, and in endgame perhaps of others as well.
+    Requested(P),
     /// It came from this peer.
     Received(P),
     /// It came in an earlier session.
@@ -19,6 +20,8 @@ pub(super) enum BlockState<P> {
 #[derive(Clone, Debug)]
 pub(super) struct Begun<P> {
     blocks: Vec<BlockState<P>>,
+    /// Who else was asked for requested blocks, by the block; of one block in the order in which they were.
+    also: Vec<(u32, P)>,
     free: u32,
     requested: u32,
     /// No block before this one is free.
@@ -37,6 +40,7 @@ impl<P: Copy + Ord> Begun<P> {
     pub(super) fn new(blocks: u32, asked_at: u32) -> Begun<P> {
         Begun {
             blocks: vec![BlockState::Free; blocks as usize],
+            also: Vec::new(),
             free: blocks,
             requested: 0,
             first_free: 0,
@@ -75,8 +79,37 @@ impl<P: Copy + Ord> Begun<P> {
         self.free + self.requested
     }
 
-    pub(super) fn blocks(&self) -> &[BlockState<P>] {
-        &self.blocks
+    /// Blocks in all.
+    pub(super) fn len(&self) -> u32 {
+        self.blocks.len() as u32
+    }
+
+    /// Of whom block `index` was asked, if it has not come: the first of them first.
+    pub(super) fn requesters(&self, index: u32) -> impl Iterator<Item = P> + '_ {
+        let first = match self.blocks.get(index as usize) {
+            Some(BlockState::Requested(peer)) => Some(*peer),
+            _ => None,
+        };
+        let also = self.also.get(self.also_asked(index)).unwrap_or_default();
+        first.into_iter().chain(also.iter().map(|(_, peer)| *peer))
+    }
+
+    /// Whether `peer` was asked for block `index`, and it has not come.
+    pub(super) fn is_asked(&self, index: u32, peer: P) -> bool {
+        self.requesters(index).any(|other| other == peer)
+    }
+
+    /// Whether fewer than `limit` others, and at least one, were asked for block `index`.
+    pub(super) fn may_ask_again(&self, index: u32, peer: P, limit: usize) -> bool {
+        let requesters = self.requesters(index).count();
+        (1..limit).contains(&requesters) && !self.is_asked(index, peer)
+    }
+
+    /// The part of `also` that is about block `index`.
+    fn also_asked(&self, index: u32) -> Range<usize> {
+        let start = self.also.partition_point(|(block, _)| *block < index);
+        let length = self.also.get(start..).unwrap_or_default().iter().take_while(|(block, _)| *block == index).count();
+        start..start + length
     }
 
     /// Whether there is nothing to remember: the piece is as good as not begun.
@@ -105,7 +138,7 @@ impl<P: Copy + Ord> Begun<P> {
                 break;
             }
             if *block == BlockState::Free {
-                *block = BlockState::Requested(smallvec![peer]);
+                *block = BlockState::Requested(peer);
                 self.free -= 1;
                 self.requested += 1;
                 left -= 1;
@@ -117,44 +150,48 @@ impl<P: Copy + Ord> Begun<P> {
 
     /// Asks `peer` also for blocks that exactly `requesters` others were asked for, while `wanted` says so.
     pub(super) fn take_again(&mut self, peer: P, requesters: usize, mut wanted: impl FnMut(u32) -> bool) {
-        for (index, block) in (0..).zip(&mut self.blocks) {
-            if let BlockState::Requested(peers) = block
-                && peers.len() == requesters
-                && !peers.contains(&peer)
-            {
+        for index in 0..self.len() {
+            if self.requesters(index).count() == requesters && requesters > 0 && !self.is_asked(index, peer) {
                 if !wanted(index) {
                     return;
                 }
-                peers.push(peer);
+                self.also.insert(self.also_asked(index).end, (index, peer));
             }
         }
     }
 
     /// Forgets that `peer` was asked for block `index`; whether it was.
     pub(super) fn release(&mut self, index: u32, peer: P) -> bool {
-        let Some(block) = self.blocks.get_mut(index as usize) else { return false };
-        let BlockState::Requested(peers) = block else { return false };
-        let Some(at) = peers.iter().position(|other| *other == peer) else { return false };
-        peers.remove(at);
-        if peers.is_empty() {
-            self.claimed = false;
-            *block = BlockState::Free;
-            self.free += 1;
-            self.requested -= 1;
-            self.first_free = self.first_free.min(index);
+        let also = self.also_asked(index);
+        let Some(BlockState::Requested(first)) = self.blocks.get_mut(index as usize) else { return false };
+        if *first != peer {
+            let among = self.also.get(also.clone()).unwrap_or_default().iter().position(|(_, other)| *other == peer);
+            return among.map(|at| self.also.remove(also.start + at)).is_some();
         }
+        if !also.is_empty() {
+            (_, *first) = self.also.remove(also.start);
+            return true;
+        }
+        if let Some(block) = self.blocks.get_mut(index as usize) {
+            *block = BlockState::Free;
+        }
+        self.claimed = false;
+        self.free += 1;
+        self.requested -= 1;
+        self.first_free = self.first_free.min(index);
         true
     }
 
     /// Block `index` came from `peer`, which must have been asked for it unless it is `late`.
     pub(super) fn receive(&mut self, index: u32, peer: P, late: bool) -> Received<P> {
-        let Some(block) = self.blocks.get_mut(index as usize) else { return Received::Unrequested };
+        let Some(block) = self.blocks.get(index as usize).copied() else { return Received::Unrequested };
         let cancel = match block {
             BlockState::Received(_) | BlockState::Kept => return Received::Duplicate,
-            BlockState::Requested(peers) if late || peers.contains(&peer) => {
+            BlockState::Requested(_) if late || self.is_asked(index, peer) => {
                 self.requested -= 1;
-                peers.retain(|other| *other != peer);
-                core::mem::take(peers)
+                let others = self.requesters(index).filter(|other| *other != peer).collect();
+                self.also.drain(self.also_asked(index));
+                others
             }
             BlockState::Free if late => {
                 self.free -= 1;
@@ -162,7 +199,9 @@ impl<P: Copy + Ord> Begun<P> {
             }
             _ => return Received::Unrequested,
         };
-        *block = BlockState::Received(peer);
+        if let Some(block) = self.blocks.get_mut(index as usize) {
+            *block = BlockState::Received(peer);
+        }
         self.claimed = false;
         Received::New { piece_complete: self.missing() == 0, cancel }
     }
@@ -177,7 +216,7 @@ impl<P: Copy + Ord> Begun<P> {
 
     /// Whether any block is asked of `peer`.
     pub(super) fn asks(&self, peer: P) -> bool {
-        self.requested > 0 && self.blocks.iter().any(|block| matches!(block, BlockState::Requested(peers) if peers.contains(&peer)))
+        self.requested > 0 && (self.blocks.contains(&BlockState::Requested(peer)) || self.also.iter().any(|(_, other)| *other == peer))
     }
 
     /// The peers whose blocks the piece is made of, each once, ascending.
@@ -191,5 +230,22 @@ impl<P: Copy + Ord> Begun<P> {
             }
         }
         contributors
+    }
+
+    /// Recounts everything; no block may be asked of more than `most` peers, and of none twice.
+    #[cfg(test)]
+    pub(super) fn assert_consistent(&self, most: usize)
+    where
+        P: core::fmt::Debug,
+    {
+        let count = |counted: fn(&BlockState<P>) -> bool| self.blocks.iter().filter(|block| counted(block)).count() as u32;
+        let requested = count(|block| matches!(block, BlockState::Requested(_)));
+        assert_eq!((self.free, self.requested), (count(|block| *block == BlockState::Free), requested));
+        assert!(self.also.is_sorted_by_key(|(block, _)| *block));
+        assert!(self.also.iter().all(|(block, _)| matches!(self.blocks[*block as usize], BlockState::Requested(_))));
+        for block in 0..self.len() {
+            let peers: Vec<P> = self.requesters(block).collect();
+            assert!(peers.len() <= most && peers.iter().enumerate().all(|(at, peer)| !peers[..at].contains(peer)));
+        }
     }
 }

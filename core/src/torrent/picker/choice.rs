@@ -246,7 +246,7 @@ impl<P: Copy + Ord> Picker<P> {
                     if begun.requested() == 0 || !wanted || !may_help(begun, source.peer) || !source.has.contains(*piece) {
                         continue;
                     }
-                    looks += begun.blocks().len();
+                    looks += begun.len() as usize;
                     begun.take_again(source.peer, requests, |index| {
                         let more = out.len() < target;
                         if more {

@@ -110,8 +110,6 @@ impl<P: Copy + Ord> Picker<P> {
     where
         P: core::fmt::Debug,
     {
-        use super::begun::BlockState;
-
         let mut recounted = Picker::seeding(self.geometry, self.config);
         recounted.have = self.have.clone();
         recounted.priorities = self.priorities.clone();
@@ -126,16 +124,8 @@ impl<P: Copy + Ord> Picker<P> {
         assert_eq!(self.high, recounted.high);
         for (piece, begun) in &self.begun {
             assert!(!self.has(*piece) && !begun.is_untouched());
-            let free = begun.blocks().iter().filter(|block| **block == BlockState::Free).count();
-            let requested = begun.blocks().iter().filter(|block| matches!(block, BlockState::Requested(_))).count();
-            assert_eq!((begun.free() as usize, begun.requested() as usize), (free, requested));
-            assert_eq!(begun.blocks().len() as u32, self.geometry.blocks_in(*piece));
-            for block in begun.blocks() {
-                if let BlockState::Requested(peers) = block {
-                    assert!(!peers.is_empty() && peers.len() <= self.config.endgame_requests.max(1) as usize);
-                    assert!(peers.iter().enumerate().all(|(at, peer)| !peers[..at].contains(peer)));
-                }
-            }
+            begun.assert_consistent(self.config.endgame_requests.max(1) as usize);
+            assert_eq!(begun.len(), self.geometry.blocks_in(*piece));
         }
         if let Some(order) = &self.order {
             order.assert_consistent();

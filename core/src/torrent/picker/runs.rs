@@ -1,4 +1,4 @@
-use super::{PeerPieces, Picker, Priority, Source, begun::BlockState, choice::may_help};
+use super::{PeerPieces, Picker, Priority, Source, choice::may_help};
 use crate::{rng::Rng, torrent::geometry::Block};
 use alloc::vec::Vec;
 use core::ops::{Bound, Range};
@@ -55,11 +55,10 @@ impl<P: Copy + Ord> Picker<P> {
         let start = rng.below(u64::from(self.geometry.piece_count())) as u32;
         let limit = self.config.endgame_requests as usize;
         let ranges = [(Bound::Included(start), Bound::Unbounded), (Bound::Unbounded, Bound::Excluded(start))];
-        let suits = |peers: &[P]| peers.len() < limit && !peers.contains(&source.peer);
         let mut begun = ranges.into_iter().flat_map(|range| self.begun.range(range)).take(self.config.open_limit as usize);
         let piece = *begun
             .find(|(piece, begun)| {
-                let open = begun.blocks().iter().any(|block| matches!(block, BlockState::Requested(peers) if suits(peers)));
+                let open = (0..begun.len()).any(|block| begun.may_ask_again(block, source.peer, limit));
                 open && self.wants(**piece) && may_help(begun, source.peer) && source.has.contains(**piece)
             })?
             .0;
@@ -112,9 +111,9 @@ impl<P: Copy + Ord> Picker<P> {
     }
 
     fn asked_in(&self, peer: P, piece: u32) -> impl Iterator<Item = Block> + '_ {
-        let blocks = self.begun.get(&piece).map(|begun| begun.blocks()).unwrap_or_default();
-        let asked = move |block: &BlockState<P>| matches!(block, BlockState::Requested(peers) if peers.contains(&peer));
-        (0..).zip(blocks).filter(move |(_, block)| asked(block)).filter_map(move |(index, _)| self.geometry.block(piece, index))
+        let begun = self.begun.get(&piece).into_iter();
+        let asked = begun.flat_map(move |begun| (0..begun.len()).filter(move |block| begun.is_asked(*block, peer)));
+        asked.filter_map(move |index| self.geometry.block(piece, index))
     }
 
     fn begun_in(&self, pieces: Range<u32>) -> impl Iterator<Item = (&u32, &super::Begun<P>)> {
