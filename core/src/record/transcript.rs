@@ -16,9 +16,6 @@ pub struct Transcript {
     scratch: Vec<u8>,
 }
 
-/// So much room is kept, which is enough for nearly all that is said: there may be ten thousand transcripts.
-const SCRATCH: usize = 256;
-
 impl Transcript {
     /// Begins the transcript of an engine made with these arguments.
     pub fn new(seed: Seed, config: &Config, start: Instant) -> Transcript {
@@ -73,7 +70,6 @@ impl Transcript {
         self.scratch.shrink_to(SCRATCH);
         write(&mut self.scribe, &mut self.scratch);
         self.hash.update(&self.scratch);
-        self.scratch.shrink_to(SCRATCH);
         self.entries += 1;
     }
 }
