@@ -53,12 +53,12 @@ impl World {
     /// Tells an engine what happened, and does what it wants.
     pub(crate) fn tell(&mut self, node: usize, input: Input) {
         let now = self.now();
-        let pieces = self.pieces(node);
         let state = &mut self.nodes[node];
+        let pieces = state.pieces;
         let Brain::Engine(host) = &mut state.brain else { return };
         self.statistics.inputs += 1;
         host.transcript.input(now, &input);
-        if let Some((recorder, recording)) = &mut host.recording {
+        if let Some((recorder, recording)) = host.recording.as_deref_mut() {
             recorder.input(now, &input, recording);
         }
         host.contract.input(&input);
@@ -73,8 +73,8 @@ impl World {
             line.witness.reads(&buffer.data, pieces);
             came += line.witness.payload()[0] - before;
         }
-        if host.limits.any() {
-            let over = host.limits.pass(DOWN, came, now);
+        if let Some(limits) = &mut host.limits {
+            let over = limits.pass(DOWN, came, now);
             self.checks.hold(now, &state.name, Invariant::RateLimits, over.is_none(), || format!("{over:?} bytes too many came in"));
         }
         #[cfg(feature = "planted-bugs")]
@@ -91,7 +91,7 @@ impl World {
         let now = self.now();
         let host = self.nodes[node].host_mut().expect("the node has an engine");
         host.transcript.command(now, &command);
-        if let Some((recorder, recording)) = &mut host.recording {
+        if let Some((recorder, recording)) = host.recording.as_deref_mut() {
             recorder.command(now, &command, recording);
         }
         host.engine.command(now, command).expect("the command is valid")
@@ -103,7 +103,7 @@ impl World {
         let mut actions = 0;
         while let Some(action) = self.nodes[node].host_mut().and_then(|host| host.engine.poll_action()) {
             actions += 1;
-            if let Some((recorder, _)) = self.nodes[node].host_mut().and_then(|host| host.recording.as_mut()) {
+            if let Some((recorder, _)) = self.nodes[node].host_mut().and_then(|host| host.recording.as_deref_mut()) {
                 recorder.action(&action);
             }
             #[cfg(feature = "planted-bugs")]
@@ -117,14 +117,14 @@ impl World {
         }
         self.statistics.actions += actions as u64;
         while let Some(event) = self.nodes[node].host_mut().and_then(|host| host.engine.poll_event()) {
-            if let Some((recorder, _)) = self.nodes[node].host_mut().and_then(|host| host.recording.as_mut()) {
+            if let Some((recorder, _)) = self.nodes[node].host_mut().and_then(|host| host.recording.as_deref_mut()) {
                 recorder.event(&event);
             }
             self.note(node, event);
         }
         let life = self.nodes[node].life;
         let Node { name, brain: Brain::Engine(host), .. } = &mut self.nodes[node] else { return };
-        if let Some((recorder, _)) = &mut host.recording {
+        if let Some((recorder, _)) = host.recording.as_deref_mut() {
             recorder.drained();
         }
         let deadline = host.engine.next_deadline();
@@ -145,10 +145,9 @@ impl World {
     fn act(&mut self, node: usize, action: Action) {
         let now = self.now();
         let life = self.nodes[node].life;
-        let Node { name, brain: Brain::Engine(host), config, mutations, torrents, named, .. } = &mut self.nodes[node] else { return };
+        let Node { name, brain: Brain::Engine(host), mutations, torrents, private, named, .. } = &mut self.nodes[node] else { return };
         // Of a magnet link nobody knows before its metadata is there.
-        let private =
-            torrents.first().is_some_and(|(id, payload)| self.payloads[*payload].is_private() && host.engine.metainfo(*id).is_some());
+        let private = *private && torrents.first().is_some_and(|(id, _)| host.engine.metainfo(*id).is_some());
         host.transcript.action(now, &action);
         let finding = host.contract.action(&action);
         let allowed = finding.is_ok();
@@ -190,11 +189,11 @@ impl World {
             Action::Write { connection, mut buffers } => {
                 let Some(line) = host.contract.line(connection) else { return };
                 let [_, before] = line.witness.payload();
-                let finding = line.witness.writes(&buffers, config);
+                let finding = line.witness.writes(&buffers, host.most_requests);
                 let [_, after] = line.witness.payload();
                 let end = line.end;
-                if host.limits.any() {
-                    let over = host.limits.pass(UP, after - before, now);
+                if let Some(limits) = &mut host.limits {
+                    let over = limits.pass(UP, after - before, now);
                     self.checks.hold(now, name, Invariant::RateLimits, over.is_none(), || format!("{over:?} bytes too many went out"));
                 }
                 if private {
@@ -305,7 +304,7 @@ impl World {
 
     /// What an engine counts of its peers is what was said.
     pub(crate) fn recount(&mut self, node: usize) {
-        let (now, pieces) = (self.now(), self.pieces(node));
+        let (now, pieces) = (self.now(), self.nodes[node].pieces);
         let Node { name, brain: Brain::Engine(host), torrents, alive: true, .. } = &self.nodes[node] else { return };
         for (torrent, _) in torrents {
             let active = |state| matches!(state, TorrentState::Downloading | TorrentState::Seeding);
@@ -344,11 +343,6 @@ impl World {
             let same = counted <= said && (!idle || counted == said);
             self.checks.hold(now, name, Invariant::Recount, same, || format!("{counted} requests are counted, {said} were sent"));
         }
-    }
-
-    /// How many pieces a node's torrent has.
-    fn pieces(&self, node: usize) -> u32 {
-        self.nodes[node].torrents.first().map_or(0, |(_, payload)| self.payloads[*payload].pieces())
     }
 
     fn payload_of(&self, node: usize, torrent: TorrentId) -> Option<usize> {

@@ -23,8 +23,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
     pub(crate) brain: Brain,
-    pub(crate) disk: Disk,
-    pub(crate) config: Config,
+    pub(crate) disk: Box<Disk>,
+    pub(crate) config: Box<Config>,
     /// It does what the protocol says, and so must be treated well.
     pub(crate) honest: bool,
     pub(crate) alive: bool,
@@ -32,6 +32,9 @@ pub(crate) struct Node {
     pub(crate) life: u32,
     /// Its torrents, and which of the world's payloads each is.
     pub(crate) torrents: Vec<(TorrentId, usize)>,
+    /// Of the first: how many pieces it has, and whether its peers come from its tracker alone.
+    pub(crate) pieces: u32,
+    pub(crate) private: bool,
     /// Bytes of payload that went out and came in over connections that are closed.
     pub(crate) sent: u64,
     pub(crate) received: u64,
@@ -59,15 +62,18 @@ pub(crate) enum Brain {
     Tracker(Box<Tracker>),
 }
 
-/// What a host keeps for its engine.
+/// What a host keeps for its engine. What few worlds need is boxed: there may be ten thousand of these, and each is looked at in turn.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) contract: Contract,
     pub(crate) transcript: Transcript,
-    pub(crate) limits: Limits,
+    /// There if a rate is limited.
+    pub(crate) limits: Option<Box<Limits>>,
     /// What the engine was told, if the world is recorded.
-    pub(crate) recording: Option<(Recorder, Vec<u8>)>,
+    pub(crate) recording: Option<Box<(Recorder, Vec<u8>)>>,
+    /// So many blocks its engine asks for at once of one peer.
+    pub(crate) most_requests: usize,
     pub(crate) events: Vec<Event>,
     /// When the engine is woken next.
     pub(crate) woken_at: Option<Instant>,

@@ -2,7 +2,6 @@ use bytes::Bytes;
 use rustor_core::{
     metainfo::{Magnet, Metainfo},
     rng::{Purpose, Rng, Seed},
-    storage::{Layout, Span},
 };
 use sha1::{Digest, Sha1};
 use std::ops::Range;
@@ -14,45 +13,71 @@ pub(crate) struct Framed {
     pub(crate) messages: Bytes,
     /// What the blocks are slices of.
     data: Bytes,
+    piece_length: usize,
 }
 
 impl Framed {
     /// The length of a message up to its block: its own length, its kind, the piece, the offset.
     pub(crate) const HEAD: usize = 13;
     const BLOCK: usize = 16 << 10;
+    /// The length of all messages but the last.
+    pub(crate) const MESSAGE: usize = Framed::HEAD + Framed::BLOCK;
 
     /// Empty where pieces are not made of whole blocks.
     fn new(data: &Bytes, piece_length: usize) -> Framed {
-        let mut messages = Vec::new();
+        let mut framed = Framed { messages: Bytes::new(), data: data.clone(), piece_length };
         if piece_length.is_multiple_of(Framed::BLOCK) {
-            messages.reserve_exact(data.len() + data.len().div_ceil(Framed::BLOCK) * Framed::HEAD);
+            let mut messages = Vec::with_capacity(data.len() + data.len().div_ceil(Framed::BLOCK) * Framed::HEAD);
             for (number, block) in data.chunks(Framed::BLOCK).enumerate() {
-                let start = number * Framed::BLOCK;
-                messages.extend((9 + block.len() as u32).to_be_bytes());
-                messages.push(7);
-                messages.extend(((start / piece_length) as u32).to_be_bytes());
-                messages.extend(((start % piece_length) as u32).to_be_bytes());
+                messages.extend(framed.head(number as u32));
                 messages.extend(block);
             }
+            framed.messages = messages.into();
         }
-        Framed { messages: messages.into(), data: data.clone() }
+        framed
     }
 
-    /// Where among the messages this block stands, if it is a slice of the payload and `before` ends with its head.
-    pub(crate) fn find(&self, before: &[u8], block: &[u8]) -> Option<Range<usize>> {
+    /// The number of a block, if it is a slice of the payload and `before` ends with its head.
+    pub(crate) fn find(&self, before: &[u8], block: &[u8]) -> Option<u32> {
         let start = (block.as_ptr() as usize).checked_sub(self.data.as_ptr() as usize)?;
-        if start >= self.data.len() || !start.is_multiple_of(Framed::BLOCK) {
+        if start >= self.data.len() || !start.is_multiple_of(Framed::BLOCK) || self.messages.is_empty() {
             return None;
         }
-        let at = start / Framed::BLOCK * (Framed::BLOCK + Framed::HEAD);
-        let (head, end) = (self.messages.get(at..at + Framed::HEAD)?, at + Framed::HEAD + block.len());
-        let whole = block.len() == Framed::BLOCK.min(self.data.len() - start);
-        (whole && before.ends_with(head)).then_some(at..end)
+        let number = (start / Framed::BLOCK) as u32;
+        (block.len() == self.block_length(number) && before.ends_with(&self.head(number))).then_some(number)
+    }
+
+    /// The head of a block's message. It is not looked up: that would be a look into memory that nobody else needs.
+    fn head(&self, number: u32) -> [u8; Framed::HEAD] {
+        let start = number as usize * Framed::BLOCK;
+        let mut head = [0; Framed::HEAD];
+        head[..4].copy_from_slice(&(9 + self.block_length(number) as u32).to_be_bytes());
+        head[4] = 7;
+        head[5..9].copy_from_slice(&((start / self.piece_length) as u32).to_be_bytes());
+        head[9..].copy_from_slice(&((start % self.piece_length) as u32).to_be_bytes());
+        head
+    }
+
+    /// How long a block is.
+    pub(crate) fn block_length(&self, number: u32) -> usize {
+        Framed::BLOCK.min(self.data.len() - number as usize * Framed::BLOCK)
+    }
+
+    /// Where among the messages those of the blocks from `first` to before `end` stand.
+    pub(crate) fn range(&self, first: u32, end: u32) -> Range<usize> {
+        first as usize * Framed::MESSAGE..(end as usize * Framed::MESSAGE).min(self.messages.len())
+    }
+
+    /// The head of a message, and its block.
+    pub(crate) fn parts(&self, number: u32) -> [Bytes; 2] {
+        let at = number as usize * Framed::MESSAGE;
+        let start = number as usize * Framed::BLOCK;
+        [self.messages.slice(at..at + Framed::HEAD), self.data.slice(start..start + self.block_length(number))]
     }
 
     /// Whether this is the very block of the messages that begins at `start` of the payload.
     fn is_at(&self, start: usize, part: &[u8]) -> bool {
-        let at = start / Framed::BLOCK * (Framed::BLOCK + Framed::HEAD) + Framed::HEAD + start % Framed::BLOCK;
+        let at = start / Framed::BLOCK * Framed::MESSAGE + Framed::HEAD + start % Framed::BLOCK;
         let within = start % Framed::BLOCK + part.len() <= Framed::BLOCK;
         within && self.messages.get(at..at + part.len()).is_some_and(|here| here.as_ptr() == part.as_ptr())
     }
@@ -182,10 +207,5 @@ impl Payload {
             at += part.len();
             same
         })
-    }
-
-    /// Where in the torrent a span of one of its files begins.
-    pub(crate) fn position(&self, layout: &Layout, span: &Span) -> u64 {
-        layout.files().iter().take(span.file as usize).map(|file| file.length).sum::<u64>() + span.offset
     }
 }

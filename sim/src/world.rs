@@ -222,12 +222,14 @@ impl World {
             name,
             address,
             brain,
-            disk: Disk::new(disk, self.options.power_may_fail),
-            config,
+            disk: Box::new(Disk::new(disk, self.options.power_may_fail)),
+            config: Box::new(config),
             honest,
             alive: true,
             life: 0,
             torrents: Vec::new(),
+            pieces: 0,
+            private: false,
             sent: 0,
             received: 0,
             started: None,
@@ -306,7 +308,7 @@ impl World {
 
     /// What a node's engine was told, if the world is [`World::recorded`].
     pub fn recording(&self, node: NodeId) -> Option<&[u8]> {
-        self.host(node).recording.as_ref().map(|(_, recording)| recording.as_slice())
+        self.host(node).recording.as_ref().map(|recording| recording.1.as_slice())
     }
 
     /// The recording of the last life of the node that [`Options::record_node`] names, with a checkpoint at its end. There is none if no
@@ -314,7 +316,7 @@ impl World {
     pub(crate) fn finish_recording(&mut self) -> Option<Vec<u8>> {
         let name = self.options.record_node.clone()?;
         let node = self.nodes.iter_mut().find(|node| node.name == name)?;
-        let (recorder, recording) = node.host_mut()?.recording.as_mut()?;
+        let (recorder, recording) = &mut **node.host_mut()?.recording.as_mut()?;
         recorder.checkpoint(recording);
         Some(std::mem::take(recording))
     }
@@ -336,7 +338,11 @@ impl World {
         let Reply::Added(torrent) = self.say(node, Command::Add(Box::new(add))) else {
             panic!("adding a torrent is answered by its id");
         };
-        self.nodes[node].torrents.push((torrent, index));
+        let state = &mut self.nodes[node];
+        if state.torrents.is_empty() {
+            (state.pieces, state.private) = (payload.pieces(), payload.is_private());
+        }
+        state.torrents.push((torrent, index));
         self.settle(node);
         torrent
     }
@@ -411,6 +417,7 @@ impl World {
         let state = &mut self.nodes[node];
         (state.alive, state.life) = (true, state.life + 1);
         state.torrents.clear();
+        (state.pieces, state.private) = (0, false);
         state.returns = false;
         match &mut state.brain {
             Brain::Engine(host) => {
@@ -449,9 +456,10 @@ impl World {
         Host {
             engine: Engine::new(config.clone(), seed, now),
             contract: Contract::default(),
-            limits: Limits::new(config.limits.rates, now),
+            limits: Limits::new(config.limits.rates, now).map(Box::new),
             transcript: Transcript::new(seed, config, now),
-            recording: recorder.map(|recorder| (recorder, recording)),
+            recording: recorder.map(|recorder| Box::new((recorder, recording))),
+            most_requests: config.request_maximum.max(config.request_initial).max(config.request_minimum) as usize,
             events: Vec::new(),
             woken_at: None,
             #[cfg(feature = "planted-bugs")]

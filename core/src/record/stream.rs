@@ -60,30 +60,9 @@ impl Framing {
                     *self = Framing::body(0, payload.saturating_sub(taken as u32));
                     return (kept, taken);
                 }
-                Framing::Head { filled: 0, .. } => kept += self.keep_messages(rest),
                 _ => kept += self.keep(rest),
             }
         }
-    }
-
-    /// Goes on from the beginning of a message over bytes that are kept, message by message as long as these are whole; says how many.
-    fn keep_messages(&mut self, data: &[u8]) -> usize {
-        let mut kept = 0;
-        while let Some((length, rest)) = data.get(kept..).unwrap_or_default().split_first_chunk() {
-            let length = u32::from_be_bytes(*length);
-            if rest.first() == Some(&MessageId::PIECE.0) && length > 0 {
-                if length >= 9 && rest.len() >= 9 {
-                    *self = Framing::body(0, length - 9);
-                    return kept + 13;
-                }
-                break;
-            }
-            if length as usize > rest.len() {
-                break;
-            }
-            kept += 4 + length as usize;
-        }
-        if kept == 0 { self.keep(data) } else { kept }
     }
 
     /// Goes on over bytes that are kept; says how many.

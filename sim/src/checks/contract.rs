@@ -30,7 +30,7 @@ pub(crate) struct Line {
     pub(crate) id: ConnectionId,
     /// Its end of the stream, once there is one.
     pub(crate) end: Option<End>,
-    pub(crate) witness: Box<super::wire::Witness>,
+    pub(crate) witness: super::wire::Witness,
     connecting: bool,
     reading: bool,
     pub(crate) writing: bool,
@@ -144,13 +144,14 @@ impl Contract {
 
     fn opens(&mut self, id: ConnectionId, connecting: bool) -> Finding {
         if self.lines.len() <= id.index() {
+            self.lines.reserve_exact(id.index() + 1 - self.lines.len());
             self.lines.resize_with(id.index() + 1, Default::default);
         }
         let (next, line) = &mut self.lines[id.index()];
         let generation = id.to_bits() >> 32;
         check(line.is_none() && generation >= *next, Invariant::Contract, || format!("an id that was used before: {id:?}"))?;
         *next = generation + 1;
-        *line = Some(Line { id, end: None, witness: Box::default(), connecting, reading: false, writing: false });
+        *line = Some(Line { id, end: None, witness: super::wire::Witness::default(), connecting, reading: false, writing: false });
         Ok(())
     }
 

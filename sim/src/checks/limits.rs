@@ -23,15 +23,12 @@ pub(crate) const UP: usize = 1;
 const BLOCK: u64 = 16_397;
 
 impl Limits {
-    pub(crate) fn new(rates: RateLimits, now: Instant) -> Limits {
+    /// `None` if nothing is limited.
+    pub(crate) fn new(rates: RateLimits, now: Instant) -> Option<Limits> {
         let way = |rate: Option<u64>, burst: fn(u64) -> u64| Way { limit: rate.map(|rate| (rate, burst(rate))), level: 0, since: now };
         // An engine saves up a quarter of a second's worth, lets web seeds begin with half a second's, and pays for reads before anything comes.
-        Limits { ways: [way(rates.download, |rate| rate * 3 / 4 + 2 * BLOCK), way(rates.upload, |rate| rate / 4 + BLOCK)] }
-    }
-
-    /// Whether anything is limited.
-    pub(crate) fn any(&self) -> bool {
-        self.ways.iter().any(|way| way.limit.is_some())
+        let ways = [way(rates.download, |rate| rate * 3 / 4 + 2 * BLOCK), way(rates.upload, |rate| rate / 4 + BLOCK)];
+        ways.iter().any(|way| way.limit.is_some()).then_some(Limits { ways })
     }
 
     /// Bytes pass. What is over the limit, if anything.
@@ -50,7 +47,7 @@ mod tests {
 
     #[test]
     fn what_fits_the_rate_and_the_burst_passes_and_a_byte_more_does_not() {
-        let mut limits = Limits::new(RateLimits { download: None, upload: Some(1000) }, Instant::ZERO);
+        let mut limits = Limits::new(RateLimits { download: None, upload: Some(1000) }, Instant::ZERO).unwrap();
         let at = Instant::from_micros;
         assert_eq!(limits.pass(DOWN, u64::MAX / 2, at(0)), None);
         assert_eq!(limits.pass(UP, 250 + BLOCK, at(0)), None);

@@ -1,7 +1,6 @@
 use super::{Finding, Invariant, check};
 use bytes::Bytes;
 use rustor_core::{
-    config::Config,
     util::Bitfield,
     wire::{Block, MessageId, extension::Extension},
 };
@@ -14,9 +13,6 @@ use std::collections::{BTreeSet, VecDeque};
 pub(crate) struct Witness {
     incoming: Follower,
     outgoing: Follower,
-    /// The handshakes that came in, and went out, say that their senders know the fast extension.
-    fast: [bool; 2],
-    incoming_is_extended: bool,
     /// What the engine has asked for and not got, and what it was asked for and has not sent.
     asked: VecDeque<Block>,
     owed: VecDeque<Block>,
@@ -98,32 +94,26 @@ const MOST_OWED: usize = 100_000;
 impl Witness {
     /// The engine reads these bytes.
     pub(crate) fn reads(&mut self, mut data: &[u8], pieces: u32) {
-        let mut incoming = std::mem::take(&mut self.incoming);
-        while let Some(said) = incoming.next(&mut data) {
-            (self.fast[0], self.incoming_is_extended) = (incoming.fast, incoming.extended);
+        while let Some(said) = self.incoming.next(&mut data) {
             match said {
                 Said::Head(head) => self.hears(&head, pieces),
                 Said::Bitfield(bytes) => self.hears_bitfield(&bytes, pieces),
             }
         }
-        self.incoming = incoming;
     }
 
-    /// The engine hands these bytes out.
-    pub(crate) fn writes(&mut self, buffers: &[Bytes], config: &Config) -> Finding {
-        let mut outgoing = std::mem::take(&mut self.outgoing);
+    /// The engine, which may ask for so many blocks at once, hands these bytes out.
+    pub(crate) fn writes(&mut self, buffers: &[Bytes], most_requests: usize) -> Finding {
         let mut finding = Ok(());
         for buffer in buffers {
             let mut data = &buffer[..];
-            while let Some(said) = outgoing.next(&mut data) {
-                self.fast[1] = outgoing.fast;
+            while let Some(said) = self.outgoing.next(&mut data) {
                 if let Said::Head(head) = said {
-                    finding = finding.and(self.says(&head, config));
+                    finding = finding.and(self.says(&head, most_requests));
                 }
             }
         }
-        self.sent = outgoing.begun;
-        self.outgoing = outgoing;
+        self.sent = self.outgoing.begun;
         finding
     }
 
@@ -162,10 +152,10 @@ impl Witness {
 
     /// Both sides know the fast extension (BEP 6).
     pub(crate) fn fast(&self) -> bool {
-        self.fast == [true; 2]
+        self.incoming.fast && self.outgoing.fast
     }
 
-    fn says(&mut self, head: &Head, config: &Config) -> Finding {
+    fn says(&mut self, head: &Head, most_requests: usize) -> Finding {
         let block = head.block();
         match head.id {
             MessageId::CHOKE => {
@@ -193,8 +183,7 @@ impl Witness {
                 let again = self.asked.len() < 64 && self.asked.contains(&block);
                 check(!again, Invariant::RequestsEndOnce, || format!("{block:?} asked for again"))?;
                 self.asked.push_back(block);
-                let most = config.request_maximum.max(config.request_initial).max(config.request_minimum) as usize;
-                check(self.asked.len() <= most, Invariant::BoundedBuffers, || format!("{} requests at once", self.asked.len()))?;
+                check(self.asked.len() <= most_requests, Invariant::BoundedBuffers, || format!("{} requests at once", self.asked.len()))?;
             }
             MessageId::CANCEL => drop(remove(&mut self.asked, block)),
             _ => {}
@@ -241,7 +230,7 @@ impl Witness {
 
     /// The peer takes a piece back (BEP 54), and with it, by the fast extension after a reject, what it was asked of that piece.
     fn hears_dont_have(&mut self, piece: u32, pieces: u32) {
-        if !self.incoming_is_extended || piece >= pieces {
+        if !self.incoming.extended || piece >= pieces {
             return;
         }
         if let Holdings::All = self.holdings {

@@ -68,9 +68,10 @@ pub enum DiskFault {
 pub struct Disk {
     settings: Settings,
     files: BTreeMap<String, File>,
-    open: BTreeMap<TorrentId, Open>,
+    open: BTreeMap<TorrentId, Arc<Open>>,
     resume: BTreeMap<String, Bytes>,
-    under_way: BTreeMap<DiskJobId, (TorrentId, DiskOperation)>,
+    /// Few at a time.
+    under_way: Vec<(DiskJobId, TorrentId, DiskOperation)>,
     /// What files were before writes that are not durable yet, the oldest first. Kept only if power may fail.
     undo: Vec<(Instant, String, File)>,
     keeps_undo: bool,
@@ -83,19 +84,32 @@ pub struct Disk {
     pub rotten: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Open {
     layout: Arc<Layout>,
     folder: String,
+    /// Of each file its path, and where in the torrent it begins.
+    files: Vec<(String, u64)>,
 }
 
 impl Open {
-    fn path(&self, file: u32) -> String {
-        format!("{}/{}", self.folder, self.layout.files()[file as usize].path.join("/"))
+    fn new(layout: Arc<Layout>, folder: String) -> Open {
+        let mut end = 0;
+        let files = layout.files().iter().map(|file| {
+            let base = end;
+            end += file.length;
+            (format!("{folder}/{}", file.path.join("/")), base)
+        });
+        let files = files.collect();
+        Open { layout, folder, files }
+    }
+
+    fn path(&self, file: u32) -> &str {
+        &self.files[file as usize].0
     }
 
     fn base(&self, file: u32) -> u64 {
-        self.layout.files().iter().take(file as usize).map(|file| file.length).sum()
+        self.files[file as usize].1
     }
 }
 
@@ -107,7 +121,7 @@ impl Disk {
             files: BTreeMap::new(),
             open: BTreeMap::new(),
             resume: BTreeMap::new(),
-            under_way: BTreeMap::new(),
+            under_way: Vec::new(),
             undo: Vec::new(),
             keeps_undo: power_may_fail,
             clock: 0,
@@ -158,7 +172,7 @@ impl Disk {
     pub fn holds_piece(&self, torrent: TorrentId, piece: u32, payload: &Payload) -> bool {
         let Some(open) = self.open.get(&torrent) else { return false };
         let spans = open.layout.spans(piece, 0, open.layout.piece_size(piece));
-        spans.iter().all(|span| self.files.get(&open.path(span.file)).is_some_and(|file| file.is_true(span.offset, span.length, payload)))
+        spans.iter().all(|span| self.files.get(open.path(span.file)).is_some_and(|file| file.is_true(span.offset, span.length, payload)))
     }
 
     /// Changes bytes of a file, and its time with them.
@@ -211,7 +225,7 @@ impl Disk {
         let reads_on = matches!(operation, DiskOperation::Read { .. })
             && self.settings.short_reads > 0
             && rng.below(1000) < u64::from(self.settings.short_reads);
-        self.under_way.insert(job, (torrent, operation));
+        self.under_way.push((job, torrent, operation));
         let [shortest, longest] = self.settings.latency;
         let mut latency = || shortest.0 + if longest > shortest { rng.below(longest.0 - shortest.0 + 1) } else { 0 };
         let micros = latency() + if reads_on { latency() } else { 0 };
@@ -220,12 +234,13 @@ impl Disk {
 
     /// Whose job it is, while it is under way.
     pub(crate) fn torrent_of(&self, job: DiskJobId) -> Option<TorrentId> {
-        self.under_way.get(&job).map(|(torrent, _)| *torrent)
+        self.under_way.iter().find(|(id, _, _)| *id == job).map(|(_, torrent, _)| *torrent)
     }
 
     /// Does a job and answers it; `None` if it was cut off.
     pub fn finish(&mut self, now: Instant, job: DiskJobId, payload: &Payload, rng: &mut Rng) -> Option<Result<DiskOutput, Box<DiskError>>> {
-        let (torrent, operation) = self.under_way.remove(&job)?;
+        let place = self.under_way.iter().position(|(id, _, _)| *id == job)?;
+        let (_, torrent, operation) = self.under_way.swap_remove(place);
         let kept = now.as_micros().saturating_sub(self.settings.write_back.0);
         self.undo.retain(|(at, _, _)| at.as_micros() > kept);
         Some(self.perform(now, torrent, operation, payload, rng))
@@ -233,7 +248,8 @@ impl Disk {
 
     /// The node dies: what was under way is cut off. If the power fails, all that was not yet durable is as it was before.
     pub fn crash(&mut self, power: bool, payload: impl Fn(TorrentId) -> Option<Payload>, rng: &mut Rng) {
-        for (torrent, operation) in std::mem::take(&mut self.under_way).into_values() {
+        self.under_way.sort_by_key(|(job, _, _)| *job);
+        for (_, torrent, operation) in std::mem::take(&mut self.under_way) {
             let (Some(open), Some(payload)) = (self.open.get(&torrent).cloned(), payload(torrent)) else { continue };
             if let DiskOperation::Store { segments, spans, digest, .. } = operation
                 && is_good(&segments, &spans, &digest, &open, &payload)
@@ -260,17 +276,17 @@ impl Disk {
         rng: &mut Rng,
     ) -> Result<DiskOutput, Box<DiskError>> {
         if let DiskOperation::Open { layout, folder, .. } = operation {
-            self.open.insert(torrent, Open { layout, folder });
+            self.open.insert(torrent, Arc::new(Open::new(layout, folder)));
             return Ok(DiskOutput::Opened(self.stamps(torrent)));
         }
         let Some(open) = self.open.get(&torrent).cloned() else { return Err(fault(DiskErrorKind::Other, "nothing is open")) };
         let reads = matches!(operation, DiskOperation::Read { .. } | DiskOperation::Verify { .. });
         let touches_content = reads || matches!(operation, DiskOperation::Store { .. } | DiskOperation::Keep { .. });
         if touches_content && (self.fault == Some(DiskFault::Broken) || rng.below(1000) < u64::from(self.settings.errors)) {
-            return Err(fault(DiskErrorKind::Other, &open.path(0)));
+            return Err(fault(DiskErrorKind::Other, open.path(0)));
         }
         if self.fault == Some(DiskFault::Short) && matches!(operation, DiskOperation::Read { .. }) {
-            return Err(fault(DiskErrorKind::Missing, &open.path(0)));
+            return Err(fault(DiskErrorKind::Missing, open.path(0)));
         }
         if self.fault == Some(DiskFault::Full) && matches!(operation, DiskOperation::SaveResume { .. }) {
             return Err(fault(DiskErrorKind::Full, &open.folder));
@@ -281,7 +297,7 @@ impl Disk {
             DiskOperation::Prepare { wanted: _ } => {
                 for (number, file) in open.layout.files().iter().enumerate() {
                     if file.length == 0 && !file.padding {
-                        self.files.entry(open.path(number as u32)).or_default();
+                        self.file(open.path(number as u32));
                     }
                 }
                 DiskOutput::Done
@@ -291,7 +307,7 @@ impl Disk {
                     return Ok(DiskOutput::Mismatch(prints(&segments.concat())));
                 }
                 if self.fault == Some(DiskFault::Full) {
-                    return Err(fault(DiskErrorKind::Full, &open.path(spans[0].file)));
+                    return Err(fault(DiskErrorKind::Full, open.path(spans[0].file)));
                 }
                 let astray = rng.below(1000) < u64::from(self.settings.misdirected);
                 self.clock += 1;
@@ -302,7 +318,7 @@ impl Disk {
             }
             DiskOperation::Keep { runs, .. } => {
                 if self.fault == Some(DiskFault::Full) {
-                    return Err(fault(DiskErrorKind::Full, &open.path(0)));
+                    return Err(fault(DiskErrorKind::Full, open.path(0)));
                 }
                 self.clock += 1;
                 for Kept { spans, segments } in runs {
@@ -313,9 +329,9 @@ impl Disk {
             DiskOperation::Read { spans, .. } => {
                 let parts = spans.iter().map(|span| {
                     let path = open.path(span.file);
-                    match self.files.get(&path) {
+                    match self.files.get(path) {
                         Some(file) if file.length >= span.offset + span.length => Ok(file.read(span.offset, span.length, payload)),
-                        _ => Err(fault(DiskErrorKind::Missing, &path)),
+                        _ => Err(fault(DiskErrorKind::Missing, path)),
                     }
                 });
                 let mut parts = parts.collect::<Result<Vec<Bytes>, _>>()?;
@@ -329,7 +345,7 @@ impl Disk {
             }
             DiskOperation::Stamp => DiskOutput::Stamps(self.stamps(torrent)),
             DiskOperation::SaveResume { data } => {
-                self.resume.insert(open.folder, data);
+                self.resume.insert(open.folder.clone(), data);
                 DiskOutput::Done
             }
             DiskOperation::Close { forget, delete } => {
@@ -338,7 +354,7 @@ impl Disk {
                     self.resume.remove(&open.folder);
                 }
                 if delete {
-                    (0..open.layout.files().len()).for_each(|file| drop(self.files.remove(&open.path(file as u32))));
+                    (0..open.layout.files().len()).for_each(|file| drop(self.files.remove(open.path(file as u32))));
                 }
                 DiskOutput::Done
             }
@@ -352,18 +368,31 @@ impl Disk {
             let details = &open.layout.files()[span.file as usize];
             let end = at + span.length as usize;
             if !details.padding {
-                let path = open.path(span.file);
-                let file = self.files.entry(path.clone()).or_default();
-                if self.keeps_undo {
-                    self.undo.push((now, path, file.clone()));
-                }
-                file.base = open.base(span.file);
+                let file = self.file_to_change(now, span.file, open);
                 file.write(span.offset, Bytes::copy_from_slice(&data[at..end]));
                 file.length = file.length.max(details.length);
-                file.modified = self.clock;
             }
             at = end;
         }
+    }
+
+    /// The file with this path, which is there from now on.
+    fn file(&mut self, path: &str) -> &mut File {
+        if !self.files.contains_key(path) {
+            self.files.insert(path.to_owned(), File::default());
+        }
+        self.files.get_mut(path).expect("it was put there if it was not")
+    }
+
+    /// The same for a file of a torrent that is about to be written to; what it was is kept, if that may be needed.
+    fn file_to_change(&mut self, now: Instant, file: u32, open: &Open) -> &mut File {
+        if self.keeps_undo {
+            let before = self.file(open.path(file)).clone();
+            self.undo.push((now, open.path(file).to_owned(), before));
+        }
+        let (clock, changed) = (self.clock, self.file(open.path(file)));
+        (changed.base, changed.modified) = (open.base(file), clock);
+        changed
     }
 
     /// Writes what is true at a span; elsewhere, if it goes astray.
@@ -372,21 +401,15 @@ impl Disk {
         if details.padding {
             return;
         }
-        let path = open.path(span.file);
-        let file = self.files.entry(path.clone()).or_default();
-        if self.keeps_undo {
-            self.undo.push((now, path, file.clone()));
-        }
-        file.base = open.base(span.file);
+        self.rotten |= astray;
+        let file = self.file_to_change(now, span.file, open);
         if astray {
-            self.rotten = true;
             let elsewhere = (span.offset + 4096) % details.length.saturating_sub(span.length).max(1);
             file.write(elsewhere, BytesMut::zeroed(span.length as usize).freeze());
         } else {
             file.write_true(span.offset, span.length);
         }
         file.length = file.length.max(details.length);
-        file.modified = self.clock;
         self.written += span.length;
     }
 
@@ -402,10 +425,9 @@ impl Disk {
                 let end = ((offset / sector + 1) * sector).min(span.offset + span.length);
                 if rng.below(2) == 0 {
                     let from = at + (offset - span.offset) as usize;
-                    let file = self.files.entry(open.path(span.file)).or_default();
-                    file.base = open.base(span.file);
+                    let (clock, file) = (self.clock, self.file(open.path(span.file)));
+                    (file.base, file.modified) = (open.base(span.file), clock);
                     file.write(offset, Bytes::copy_from_slice(&data[from..from + (end - offset) as usize]));
-                    file.modified = self.clock;
                 }
                 offset = end;
             }
@@ -416,7 +438,7 @@ impl Disk {
     fn digest(&self, open: &Open, piece: u32, payload: &Payload) -> Option<[u8; 20]> {
         let mut hash = Sha1::new();
         for span in open.layout.spans(piece, 0, open.layout.piece_size(piece)) {
-            let file = self.files.get(&open.path(span.file)).filter(|file| file.length >= span.offset + span.length)?;
+            let file = self.files.get(open.path(span.file)).filter(|file| file.length >= span.offset + span.length)?;
             hash.update(file.read(span.offset, span.length, payload));
         }
         Some(hash.finalize().into())
@@ -424,8 +446,7 @@ impl Disk {
 
     fn stamps(&self, torrent: TorrentId) -> Vec<Option<FileStamp>> {
         let Some(open) = self.open.get(&torrent) else { return Vec::new() };
-        let stamp =
-            |path: String| self.files.get(&path).map(|file| FileStamp { length: file.length, modified: file.modified, aside: false });
+        let stamp = |path: &str| self.files.get(path).map(|file| FileStamp { length: file.length, modified: file.modified, aside: false });
         (0..open.layout.files().len()).map(|file| stamp(open.path(file as u32))).collect()
     }
 }
@@ -433,7 +454,7 @@ impl Disk {
 /// Whether a piece hashes to what it must. What is byte for byte the payload's need not be hashed.
 fn is_good(segments: &[Bytes], spans: &[Span], digest: &[u8; 20], open: &Open, payload: &Payload) -> bool {
     let Some(first) = spans.first() else { return false };
-    let start = payload.position(&open.layout, first);
+    let start = open.base(first.file) + first.offset;
     payload.is_true(start, segments.iter().map(|segment| &segment[..])) || {
         let mut hash = Sha1::new();
         segments.iter().for_each(|segment| hash.update(segment));

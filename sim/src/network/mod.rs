@@ -13,6 +13,7 @@ mod datagrams;
 mod fluid;
 mod link;
 mod nat;
+mod parts;
 mod streams;
 mod turns;
 
@@ -48,8 +49,8 @@ pub struct Network {
     rng: Rng,
     /// What the nodes have not been told yet.
     notices: VecDeque<Notice>,
-    /// What streams mostly carry.
-    framed: Vec<Framed>,
+    /// What streams mostly carry; nothing if what is read is cut at random.
+    known: Vec<Framed>,
     traffic: Traffic,
     /// A planted bug: so many segments are still to be lost without a trace.
     #[cfg(feature = "planted-bugs")]
@@ -230,7 +231,7 @@ impl Network {
             cuts: Vec::new(),
             rng,
             notices: VecDeque::new(),
-            framed: Vec::new(),
+            known: Vec::new(),
             traffic: Traffic::default(),
             #[cfg(feature = "planted-bugs")]
             leaks: 0,
@@ -256,7 +257,9 @@ impl Network {
 
     /// Blocks of this payload, sent as slices of it behind their heads, are read together with them, without a copy.
     pub(crate) fn knows(&mut self, framed: Framed) {
-        self.framed.push(framed);
+        if !self.settings.split {
+            self.known.push(framed);
+        }
     }
 
     /// A node's link.

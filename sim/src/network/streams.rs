@@ -1,8 +1,7 @@
-use super::{Event, Events, Framed, Level, Network, Notice, Settings, transmission};
-use bytes::{Bytes, BytesMut};
+use super::{Event, Events, Level, Network, Notice, parts::Parts, transmission};
+use bytes::Bytes;
 use rustor_core::{
     error::StreamError,
-    rng::Rng,
     time::{Duration, Instant},
     util::Key,
 };
@@ -50,7 +49,7 @@ struct Socket {
 #[derive(Debug, Default)]
 struct Way {
     /// Written, and still at the sender.
-    waiting: VecDeque<Bytes>,
+    waiting: Parts,
     unsent: u64,
     /// The writer has not been told that all was taken.
     writing: bool,
@@ -60,7 +59,7 @@ struct Way {
     closing: bool,
     /// What left, in segments; then what arrived and was not read.
     flying: VecDeque<Segment>,
-    arrived: VecDeque<Bytes>,
+    arrived: Parts,
     /// Bytes in both.
     unread: u64,
     last_arrival: Instant,
@@ -73,7 +72,7 @@ struct Way {
 #[derive(Debug)]
 struct Segment {
     arrives: Instant,
-    buffers: VecDeque<Bytes>,
+    parts: Parts,
     bytes: u64,
     /// Room on the receiver's link has been taken for it.
     booked: bool,
@@ -84,8 +83,6 @@ struct Segment {
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 /// Who gets nothing through for so long gives up.
 const GIVE_UP: Duration = Duration::from_secs(100);
-/// Buffers up to this length are read together with their neighbours.
-const SHORT: usize = 1024;
 
 impl Stream {
     /// Bytes written and neither read nor lost.
@@ -152,7 +149,7 @@ impl Network {
         let before = way.unsent;
         for buffer in buffers {
             way.unsent += buffer.len() as u64;
-            way.waiting.push_back(buffer);
+            way.waiting.push(buffer, &self.known);
         }
         self.traffic.written += way.unsent - before;
         way.writing = true;
@@ -179,7 +176,7 @@ impl Network {
         let socket = &mut stream.sockets[end.side];
         (socket.name, socket.reading) = (None, None);
         let way = &mut stream.ways[end.side];
-        way.waiting.clear();
+        way.waiting = Parts::default();
         self.traffic.lost += mem::take(&mut way.unsent);
         if stream.sockets[1 - end.side].name.is_none() {
             self.forget(end.stream, agenda);
@@ -195,10 +192,9 @@ impl Network {
 
     /// Every byte that was written and neither read nor lost is where it is counted.
     pub fn counts_agree(&self) -> bool {
-        let bytes = |buffers: &VecDeque<Bytes>| buffers.iter().map(|buffer| buffer.len() as u64).sum::<u64>();
         let whole = |way: &Way| {
-            let flying: u64 = way.flying.iter().map(|segment| bytes(&segment.buffers)).sum();
-            bytes(&way.waiting) == way.unsent && flying + bytes(&way.arrived) == way.unread
+            let flying: u64 = way.flying.iter().map(|segment| segment.parts.bytes(&self.known)).sum();
+            way.waiting.bytes(&self.known) == way.unsent && flying + way.arrived.bytes(&self.known) == way.unread
         };
         let under_way = self.under_way();
         self.traffic.written == self.traffic.read + self.traffic.lost + under_way
@@ -277,18 +273,7 @@ impl Network {
         if !way.scheduled {
             return None;
         }
-        let limit = self.settings.segment.0.max(1);
-        let mut bytes = 0;
-        for buffer in &way.waiting {
-            let length = buffer.len() as u64;
-            if bytes > 0 && bytes + length > limit + limit / 16 {
-                break;
-            }
-            bytes += length.min(limit);
-            if bytes >= limit {
-                break;
-            }
-        }
+        let bytes = way.waiting.leave_at_once(self.settings.segment.0.max(1), &self.known);
         Some(if self.settings.split && bytes > 1 { 1 + self.rng.below(bytes) } else { bytes })
     }
 
@@ -310,16 +295,7 @@ impl Network {
         let bytes = bytes.min(way.unsent);
         // Mostly all that was written leaves, or arrives, or is read at once: then its room goes with it, and idle streams take none.
         let all = bytes == way.unsent;
-        let (mut buffers, mut left) = if all { (mem::take(&mut way.waiting), 0) } else { (VecDeque::new(), bytes as usize) };
-        while left > 0
-            && let Some(mut buffer) = way.waiting.pop_front()
-        {
-            if buffer.len() > left {
-                way.waiting.push_front(buffer.split_off(left));
-            }
-            left -= buffer.len();
-            buffers.push_back(buffer);
-        }
+        let parts = if all { mem::take(&mut way.waiting) } else { way.waiting.split_to(bytes, &self.known) };
         #[cfg(feature = "planted-bugs")]
         if self.leaks > 0 && bytes > 0 {
             self.leaks -= 1;
@@ -333,7 +309,7 @@ impl Network {
         if way.flying.is_empty() {
             agenda.at(way.last_arrival, Event::Due(key, side).into());
         }
-        way.flying.push_back(Segment { arrives: way.last_arrival, buffers, bytes, booked: false, last });
+        way.flying.push_back(Segment { arrives: way.last_arrival, parts, bytes, booked: false, last });
         self.taken(key, side);
     }
 
@@ -404,10 +380,8 @@ impl Network {
                 self.traffic.lost += segment.bytes;
                 let delay = self.delay(to, from);
                 agenda.after(delay, Event::Reset(key, side).into());
-            } else if way.arrived.is_empty() {
-                way.arrived = segment.buffers;
             } else {
-                way.arrived.extend(segment.buffers);
+                way.arrived.append(segment.parts, &self.known);
             }
         }
         if let Some(at) = next {
@@ -438,10 +412,8 @@ impl Network {
         }
         socket.reading = None;
         let node = socket.node as usize;
-        let data = take(&mut way.arrived, limit as usize, &self.settings, &self.framed, &mut self.rng);
-        if way.arrived.is_empty() {
-            way.arrived = VecDeque::new();
-        }
+        let limit = if self.settings.split { 1 + self.rng.below(limit.min(1 << 15).into()) as usize } else { limit as usize };
+        let data = way.arrived.read(limit, &self.known);
         let was_full = way.unread >= window;
         way.unread -= data.len() as u64;
         self.traffic.read += data.len() as u64;
@@ -460,9 +432,9 @@ impl Network {
         }
         socket.broken = Some(error);
         let way = &mut stream.ways[side];
-        way.waiting.clear();
+        way.waiting = Parts::default();
         way.flying.clear();
-        let arrived: u64 = way.arrived.iter().map(|buffer| buffer.len() as u64).sum();
+        let arrived = way.arrived.bytes(&self.known);
         self.traffic.lost += mem::take(&mut way.unsent) + way.unread - arrived;
         way.unread = arrived;
         let (node, writing, reading) = (socket.node as usize, mem::take(&mut way.writing), socket.reading.take());
@@ -496,69 +468,4 @@ impl Way {
         let end_due = self.closing && !self.ended && self.flying.back().is_none_or(|segment| !segment.last);
         (!self.waiting.is_empty() || end_due) && self.unread < window
     }
-}
-
-/// Up to `limit` bytes of what has arrived. Long buffers are passed on as they are, blocks with their heads; short ones are copied
-/// together.
-fn take(arrived: &mut VecDeque<Bytes>, limit: usize, settings: &Settings, framed: &[Framed], rng: &mut Rng) -> Bytes {
-    let limit = if settings.split { 1 + rng.below(limit.min(1 << 15) as u64) as usize } else { limit };
-    let framed = if settings.split { &[] } else { framed };
-    let Some(mut first) = arrived.pop_front() else { return Bytes::new() };
-    if first.len() > limit {
-        arrived.push_front(first.split_off(limit));
-        return first;
-    }
-    if let Some(messages) = messages(&first, arrived, limit, framed) {
-        return messages;
-    }
-    let mut together = BytesMut::new();
-    loop {
-        // A head that stands behind something else is for the next read.
-        if first.len() > Framed::HEAD
-            && first.len() <= SHORT
-            && let Some(block) = arrived.front().filter(|next| next.len() > SHORT)
-            && framed.iter().any(|framed| framed.find(&first, block).is_some())
-        {
-            arrived.push_front(first.split_off(first.len() - Framed::HEAD));
-        }
-        let follows = |next: &Bytes| next.len() <= SHORT && together.len() + first.len() + next.len() <= limit;
-        if first.len() > SHORT || !arrived.front().is_some_and(follows) {
-            break;
-        }
-        // Nor is one that stands alone read with what is before it.
-        if arrived[0].len() == Framed::HEAD
-            && arrived.get(1).is_some_and(|block| framed.iter().any(|framed| framed.find(&arrived[0], block).is_some()))
-        {
-            break;
-        }
-        together.extend_from_slice(&first);
-        first = arrived.pop_front().unwrap_or_default();
-    }
-    if together.is_empty() {
-        return first;
-    }
-    together.extend_from_slice(&first);
-    together.freeze()
-}
-
-/// A block with its head, and those behind it that follow it in the torrent, if that is what has arrived.
-fn messages(head: &Bytes, arrived: &mut VecDeque<Bytes>, limit: usize, framed: &[Framed]) -> Option<Bytes> {
-    if head.len() != Framed::HEAD {
-        return None;
-    }
-    let (framed, mut range) = framed.iter().find_map(|framed| Some((framed, framed.find(head, arrived.front()?)?)))?;
-    if range.len() > limit {
-        return None;
-    }
-    arrived.pop_front();
-    while let [Some(head), Some(block)] = [arrived.front(), arrived.get(1)]
-        && let Some(next) = framed.find(head, block)
-        && head.len() == Framed::HEAD
-        && next.start == range.end
-        && next.end - range.start <= limit
-    {
-        range.end = next.end;
-        arrived.drain(..2);
-    }
-    Some(framed.messages.slice(range))
 }
