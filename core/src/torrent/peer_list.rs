@@ -74,6 +74,9 @@ impl From<SocketAddr> for ShortAddress {
     }
 }
 
+/// So many seeds are too many for everybody to call them at once.
+const SEVERAL: usize = 4;
+
 impl KnownPeer {
     fn address(&self) -> SocketAddr {
         match &self.known_by {
@@ -213,13 +216,15 @@ impl PeerList {
         }
     }
 
-    /// Somebody says that `address` has everything. If it may be tried at all, it is tried before others: a seed gives to everybody. Those
-    /// that we are connected to tell that themselves.
+    /// Somebody says that `address` has everything. Where there are several such, it is tried before others, if it may be tried at all: a
+    /// seed gives to everybody. A single one that everybody calls has the wrong peers in the end: those that were first. Those that
+    /// we are connected to tell themselves what they have.
     pub fn said_to_be_seed(&mut self, address: SocketAddr) {
+        let several = self.peers.iter().filter(|peer| peer.seed).take(SEVERAL).count() == SEVERAL;
         let Some(peer) = self.peer_mut(address).filter(|peer| !peer.seed) else { return };
         let Standing::Candidate { tie, .. } = peer.standing else { return };
         peer.seed = true;
-        if peer.failures == 0 {
+        if several && peer.failures == 0 {
             self.schedule_as(canonical(address), Instant::ZERO, tie);
         }
     }
