@@ -49,10 +49,11 @@ pub struct Config {
     /// Where there is room for no further connection, one that was of no use for so long makes room for a peer that was not tried
     /// yet. Default 5 min: a few rounds of optimistic unchokes.
     pub useless_time: Duration,
-    /// While we download, a connection to another leecher over which for so long nothing went either way makes room, too. Default 20 s, two choke rounds: whoever knows
-    /// nobody but a handful of slow peers would stay with them, though others have finished and have time.
+    /// While we download, a connection to another leecher over which for so long nothing went either way makes room, too. Default 20 s,
+    /// two choke rounds: whoever knows nobody but a handful of slow peers would stay with them, though others have finished and have
+    /// time.
     pub trade_time: Duration,
-    /// At most one connection makes room in so long a time, in each torrent and in the whole engine. Default 20 s.
+    /// At most one connection makes room in so long a time, in each torrent and in the whole engine. Default 5 s.
     pub turnover_interval: Duration,
     /// Connections being opened at once, in the whole engine. Default 30: home routers dislike more.
     pub half_open_limit: u32,

@@ -99,8 +99,8 @@ impl Engine {
         Place::OnTrial
     }
 
-    /// A peer on trial has said what it has: a seed takes the place of the worst leecher that lets us ask for nothing. Anybody else has
-    /// to go.
+    /// A peer on trial has said what it has: a seed takes the place of the worst leecher, but not of one of the best that give us something.
+    /// Anybody else has to go.
     pub(super) fn judge(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.on_trial = false;

@@ -94,6 +94,23 @@ fn whom_the_owner_named_is_never_forgotten() {
 }
 
 #[test]
+fn seeds_are_tried_first_where_there_are_several() {
+    let (mut list, config) = list();
+    for last in 1..=9 {
+        list.add(Instant::from_micros(last.into()), address(last), PeerSource::PeerExchange, &config);
+    }
+    list.failed(Instant::from_micros(10), address(8), &config);
+    for last in [2, 3, 4, 5, 7, 8, 10] {
+        list.said_to_be_seed(address(last));
+    }
+    let now = Instant::from_micros(20);
+    let order: Vec<SocketAddr> = core::iter::from_fn(|| list.next(now, false)).collect();
+    // Of the first four nobody knew that there would be several, and one could not be reached.
+    assert_eq!(order, [7, 1, 2, 3, 4, 5, 6, 9].map(address));
+    assert_eq!(list.next(Instant::MAX, true), None, "a seed passes over all that are said to be seeds");
+}
+
+#[test]
 fn a_peer_that_came_to_us_is_not_tried_until_it_is_gone() {
     let (mut list, config) = list();
     list.add(Instant::ZERO, address(1), PeerSource::Tracker, &config);
