@@ -99,8 +99,9 @@ impl Engine {
         Place::OnTrial
     }
 
-    /// A peer on trial has said what it has: a seed takes the place of the worst leecher, but not of one of the best that give us something.
-    /// Anybody else has to go.
+    /// A peer on trial has said what it has: a seed takes the place of the worst leecher, but not of one of the best that give us something,
+    /// and not if half of all are seeds that never gave us anything: who only says that it is one is to drive nobody out. Anybody else has
+    /// to go.
     pub(super) fn judge(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.on_trial = false;
@@ -111,6 +112,8 @@ impl Engine {
         if torrent.connections.len() <= limit - trials(limit) {
             return;
         }
+        let connections = || torrent.connections.iter().filter_map(|id| self.connections.get(*id));
+        let promises = connections().filter(|open| open.holdings.is_seed() && open.downloaded() == 0).count();
         let leeches =
             |(_, id): &(Standing, ConnectionId)| self.connections.get(*id).is_some_and(|open| !open.on_trial && !open.holdings.is_seed());
         let torrent = torrent.id;
@@ -119,7 +122,7 @@ impl Engine {
         let partners = leechers.len().saturating_sub(PARTNERS * self.config.limits.upload_slots as usize);
         let gives = |id: ConnectionId| self.connections.get(id).is_some_and(Connection::lets_us_ask);
         let worst = leechers.iter().enumerate().find(|(rank, (_, id))| *rank < partners || !gives(*id)).map(|(_, one)| *one);
-        let Some((_, worst)) = worst.filter(|_| seed) else { return self.close(id, CloseReason::Limit) };
+        let Some((_, worst)) = worst.filter(|_| seed && promises <= limit / 2) else { return self.close(id, CloseReason::Limit) };
         self.turnover.reserved = true;
         self.close(worst, CloseReason::NoUse);
         self.turnover.reserved = false;

@@ -96,6 +96,20 @@ fn a_seed_that_comes_where_there_is_no_room_takes_the_place_of_the_leecher_that_
 }
 
 #[test]
+fn those_who_only_say_that_they_have_everything_drive_out_no_more_than_half() {
+    let (world, content) = room(32);
+    world.leeches(&content);
+    let leechers = joins(&world, &content, 1..=30);
+    let seeds: Vec<Peer> = (1..=40).map(|number| world.seed_joins(&content, &format!("10.0.1.{number}:5000"))).collect();
+    assert_eq!((closed(&leechers), closed(&seeds)), (16, 24));
+    // One that gives is none of them.
+    seeds[0].says(Message::Unchoke);
+    seeds[0].serves_some(&content, 1);
+    assert!(!world.seed_joins(&content, "10.0.2.1:5000").is_closed());
+    assert_eq!(closed(&leechers), 17);
+}
+
+#[test]
 fn a_leecher_that_comes_where_there_is_no_room_has_to_go_once_it_has_said_what_it_has() {
     let (world, content) = room(32);
     world.leeches(&content);
