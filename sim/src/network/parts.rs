@@ -324,7 +324,7 @@ mod tests {
                     break;
                 }
                 let data = arrived.read(*limit, &known);
-                prop_assert!(0 < data.len() && data.len() <= *limit);
+                prop_assert!(!data.is_empty() && data.len() <= *limit);
                 read.extend_from_slice(&data);
             }
             prop_assert_eq!(read.len(), all.len());
