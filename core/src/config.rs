@@ -139,7 +139,7 @@ pub struct Config {
 pub struct Limits {
     /// Connections in the whole engine. Default 500.
     pub connections: u32,
-    /// Connections of one torrent. Default 100.
+    /// Connections of one torrent. Default 100. While it downloads, one in sixteen is for peers on trial, if there are more than eight.
     pub connections_per_torrent: u32,
     /// Peers unchoked at once by one torrent, the optimistic one included. Default 8.
     pub upload_slots: u32,

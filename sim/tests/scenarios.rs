@@ -6,7 +6,7 @@ use std::{fs, num::NonZeroUsize};
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
 
 /// Too large for every test run; see `BENCHMARKS.md`.
-const LARGE: &[&str] = &["flash crowd", "unequal links", "ten thousand"];
+const LARGE: &[&str] = &["flash crowd", "thousand", "unequal links", "ten thousand"];
 
 fn scenario(name: &str) -> Scenario {
     let text = fs::read_to_string(format!("{FOLDER}/{name}.toml")).expect("the scenario is there");
@@ -82,9 +82,9 @@ fn equal_and_unequal_links_finish_near_what_theory_allows() {
         let report = run(&smaller(name, "25 MiB"));
         let multiples: Vec<f64> = report.bounds.iter().filter_map(|bound| bound.multiple).collect();
         assert_eq!(multiples.len(), bounds, "{report}");
-        assert!(multiples.iter().all(|multiple| (1.0..2.5).contains(multiple)), "{report}");
+        assert!(multiples.iter().all(|multiple| (1.0..1.8).contains(multiple)), "{report}");
         let used = report.upload_utilisation.expect("all have limits");
-        assert!((0.4..=1.0).contains(&used), "{report}");
+        assert!((0.6..=1.0).contains(&used), "{report}");
     }
 }
 
