@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
 
     /// Downloads all that is wanted, and goes on seeding where that was asked for.
     pub(super) async fn finish(mut self, wanted: Vec<Wanted>) -> Result<Exit, Failure> {
-        for wanted in wanted {
+        for wanted in each_once(wanted) {
             match wanted {
                 Wanted::Torrent(metainfo) => self.take(*metainfo)?,
                 Wanted::Magnet(magnet) => self.take_magnet(*magnet),
@@ -420,10 +420,77 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What is named twice is wanted once, with all that is said of where to find it: which of several would be added first is not known.
+fn each_once(all: Vec<Wanted>) -> Vec<Wanted> {
+    let hash_of = |wanted: &Wanted| match wanted {
+        Wanted::Torrent(metainfo) => Some(metainfo.info_hash()),
+        Wanted::Magnet(magnet) => magnet.info_hash(),
+        Wanted::Url(_) => None,
+    };
+    let mut once: Vec<Wanted> = Vec::new();
+    for wanted in all {
+        let hash = hash_of(&wanted);
+        let known = once.iter_mut().find(|known| hash.is_some() && hash_of(known) == hash);
+        match (known, wanted) {
+            (None, wanted) => once.push(wanted),
+            (Some(Wanted::Torrent(known)), Wanted::Magnet(magnet)) => known_by_link(known, &magnet),
+            (Some(known), Wanted::Torrent(mut metainfo)) => {
+                if let Wanted::Magnet(magnet) = known {
+                    known_by_link(&mut metainfo, magnet);
+                    *known = Wanted::Torrent(metainfo);
+                }
+            }
+            (Some(Wanted::Magnet(known)), Wanted::Magnet(magnet)) => {
+                add_missing(&mut known.trackers, &magnet.trackers);
+                add_missing(&mut known.web_seeds, &magnet.web_seeds);
+                known.peers.extend(magnet.peers);
+            }
+            (Some(_), _) => {}
+        }
+    }
+    once
+}
+
+/// Takes over where a link says that a torrent is to be found. A private one is for its own trackers alone (BEP 27).
+fn known_by_link(metainfo: &mut Metainfo, magnet: &Magnet) {
+    if metainfo.info.is_private() {
+        return;
+    }
+    let new = magnet.trackers.iter().filter(|url| !metainfo.trackers.iter().flatten().any(|known| known == *url));
+    let new: Vec<Vec<String>> = new.map(|url| vec![url.clone()]).collect();
+    metainfo.trackers.extend(new);
+    add_missing(&mut metainfo.web_seeds, &magnet.web_seeds);
+}
+
 fn add_missing(known: &mut Vec<String>, more: &[String]) {
     for url in more {
         if !known.contains(url) {
             known.push(url.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(text: &str) -> Wanted {
+        Wanted::Magnet(Box::new(text.parse().expect("a magnet link")))
+    }
+
+    #[test]
+    fn a_link_that_is_given_twice_is_wanted_once_with_the_trackers_of_both() {
+        let hash = "03a35cf8faeed34e7d382460dff25a76e79af716";
+        let all = vec![
+            link(&format!("magnet:?xt=urn:btih:{}", hash.to_uppercase())),
+            link("magnet:?xt=urn:btih:f1b426132fc1278a05ea9a25d3d63c6a95edc403"),
+            link(&format!("magnet:?xt=urn:btih:{hash}&tr=http://a/announce&x.pe=10.0.0.1:1")),
+            link(&format!("magnet:?xt=urn:btih:{hash}&tr=http://a/announce&tr=http://b/announce")),
+        ];
+        let once = each_once(all);
+        assert_eq!(once.len(), 2);
+        let Wanted::Magnet(first) = &once[0] else { panic!("a link") };
+        assert_eq!(first.trackers, ["http://a/announce", "http://b/announce"]);
+        assert_eq!(first.peers.len(), 1);
     }
 }
