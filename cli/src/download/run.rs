@@ -420,7 +420,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What is named twice is wanted once, with all that is said of where to find it: which of several would be added first is not known.
+/// What is named twice is wanted once, with all trackers and web seeds that are said: which of several would be added first is not known.
 fn each_once(all: Vec<Wanted>) -> Vec<Wanted> {
     let hash_of = |wanted: &Wanted| match wanted {
         Wanted::Torrent(metainfo) => Some(metainfo.info_hash()),
