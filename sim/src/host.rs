@@ -34,6 +34,7 @@ impl World {
                 | Notice::Written { node, .. }
                 | Notice::Datagram { node, .. } => *node,
             };
+            assert!(self.agenda.is_turn_of(node), "{} is told something sooner than it can know: {notice:?}", self.nodes[node].name);
             match &self.nodes[node].brain {
                 _ if !self.nodes[node].alive => {}
                 Brain::Engine(_) => {
@@ -138,14 +139,14 @@ impl World {
         {
             let at = at.max(now + Duration::from_micros(1));
             host.woken_at = Some(at);
-            self.agenda.at(at, Happening::Wake(node, life));
+            self.agenda.at(at, node, Happening::Wake(node, life));
         }
     }
 
     fn act(&mut self, node: usize, action: Action) {
         let now = self.now();
         let life = self.nodes[node].life;
-        let Node { name, brain: Brain::Engine(host), mutations, torrents, private, named, .. } = &mut self.nodes[node] else { return };
+        let Node { name, brain: Brain::Engine(host), mutations, torrents, private, named, rng, .. } = &mut self.nodes[node] else { return };
         // Of a magnet link nobody knows before its metadata is there.
         let private = *private && torrents.first().is_some_and(|(id, _)| host.engine.metainfo(*id).is_some());
         host.transcript.action(now, &action);
@@ -209,8 +210,8 @@ impl World {
                 if matches!(finding, Err((Invariant::BoundedBuffers, _))) {
                     self.checks.take(now, name, Invariant::BoundedBuffers, finding);
                 }
-                if *mutations > 0 && self.rng.below(1000) < *mutations {
-                    mutate(&mut buffers, &mut self.rng);
+                if *mutations > 0 && rng.below(1000) < *mutations {
+                    mutate(&mut buffers, rng);
                 }
                 if let Some(end) = end {
                     self.network.write(end, buffers, &mut self.agenda);
@@ -227,10 +228,13 @@ impl World {
                 }
             }
             Action::Disk { job, torrent, operation } => {
-                let (delay, deadly) = self.nodes[node].disk.begin(job, torrent, operation, &mut self.rng);
-                self.agenda.after(delay, Happening::Disk(node, life, job));
+                let (delay, deadly) = {
+                    let Node { disk, rng, .. } = &mut self.nodes[node];
+                    disk.begin(job, torrent, operation, rng)
+                };
+                self.agenda.after(delay, node, Happening::Disk(node, life, job));
                 if deadly {
-                    self.agenda.after(delay / 2, Happening::DiskCrash(node, life));
+                    self.agenda.after(delay / 2, node, Happening::DiskCrash(node, life));
                 }
             }
             action @ (Action::Http { .. } | Action::Resolve { .. }) => self.ask(node, action),
@@ -251,7 +255,8 @@ impl World {
         let Some(torrent) = self.nodes[node].disk.torrent_of(job) else { return };
         let Some(payload) = self.payload_of(node, torrent) else { return };
         let payload = &self.payloads[payload];
-        let Some(result) = self.nodes[node].disk.finish(now, job, payload, &mut self.rng) else { return };
+        let Node { disk, rng, .. } = &mut self.nodes[node];
+        let Some(result) = disk.finish(now, job, payload, rng) else { return };
         self.tell(node, Input::Disk { job, result });
     }
 
@@ -277,7 +282,7 @@ impl World {
                 }
             }
             Event::Finished { .. } => drop(self.nodes[node].finished.get_or_insert(now)),
-            Event::Failed { torrent, .. } => self.agenda.after(Duration::from_secs(10), Happening::Resume(node, life, torrent)),
+            Event::Failed { torrent, .. } => self.agenda.after(Duration::from_secs(10), node, Happening::Resume(node, life, torrent)),
             Event::PeerBanned { remote, .. } => {
                 let banned = self.nodes.iter().find(|other| other.address.ip() == remote.ip());
                 let blameless = banned.filter(|banned| banned.is_blameless()).map(|banned| banned.name.clone());

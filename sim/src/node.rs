@@ -10,6 +10,7 @@ use rustor_core::{
     event::Event,
     id::TorrentId,
     record::{Recorder, Transcript},
+    rng::Rng,
     time::Instant,
 };
 use std::{
@@ -49,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) named: BTreeSet<IpAddr>,
     /// It died of its disk, and will be back.
     pub(crate) returns: bool,
+    /// What its disk and its mutations draw from, so that nobody else's turn matters.
+    pub(crate) rng: Rng,
 }
 
 /// What thinks for a node.

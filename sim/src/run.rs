@@ -5,6 +5,7 @@ mod liveness;
 mod tests;
 
 use crate::{
+    agenda::EVERYBODY,
     checks::Invariant,
     node::Brain,
     payload::Payload,
@@ -132,6 +133,7 @@ impl<'a> Run<'a> {
             power_may_fail: scenario.faults.iter().any(|fault| power(&fault.trouble)),
         };
         let mut world = World::with_options(scenario.seed, options);
+        world.agenda.set_lookahead(scenario.lookahead());
         let members = scenario.groups.iter().enumerate();
         let cast: Vec<_> = members.flat_map(|(group, details)| (0..details.count).map(move |number| (group, number, None))).collect();
         if scenario.torrent.tracker != TrackerKind::None {
@@ -142,20 +144,20 @@ impl<'a> Run<'a> {
         for (index, (group, number, _)) in cast.iter().enumerate() {
             let group = &scenario.groups[*group];
             let at = Duration::from_micros(group.arrives.0 + group.every.0 * u64::from(*number));
-            world.agenda.after(at, Happening::Step(Step::Arrive(index)));
+            world.agenda.after(at, EVERYBODY, Happening::Step(Step::Arrive(index)));
         }
         for (index, fault) in scenario.faults.iter().enumerate() {
-            world.agenda.after(fault.at.duration(), Happening::Step(Step::Begin(index)));
+            world.agenda.after(fault.at.duration(), EVERYBODY, Happening::Step(Step::Begin(index)));
             if let Some(lasts) = fault.lasts {
-                world.agenda.after(fault.at.duration() + lasts.duration(), Happening::Step(Step::End(index)));
+                world.agenda.after(fault.at.duration() + lasts.duration(), EVERYBODY, Happening::Step(Step::End(index)));
             }
         }
         let ideal = scenario.ideal();
         let sample_interval = Duration::from_micros((ideal / 40).clamp(500_000, 30_000_000));
-        world.agenda.after(sample_interval, Happening::Step(Step::Sample));
+        world.agenda.after(sample_interval, EVERYBODY, Happening::Step(Step::Sample));
         let end = scenario.ends.map_or(Instant::MAX, |ends| Instant::from_micros(ends.0));
         if scenario.ends.is_none() {
-            world.agenda.at(scenario.healed_at(), Happening::Step(Step::Heal));
+            world.agenda.at(scenario.healed_at(), EVERYBODY, Happening::Step(Step::Heal));
         }
         Run {
             scenario,
@@ -209,7 +211,7 @@ impl<'a> Run<'a> {
                 if self.is_over() {
                     return false;
                 }
-                self.world.agenda.after(self.sample_interval, Happening::Step(Step::Sample));
+                self.world.agenda.after(self.sample_interval, EVERYBODY, Happening::Step(Step::Sample));
             }
         }
         self.world.deliver();

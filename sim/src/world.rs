@@ -7,7 +7,7 @@ use crate::{
     node::{Brain, Host, Node},
     payload::Payload,
     scenario::Step,
-    services::{NameFault, TRACKER_ADDRESS, Tracker, WebServer},
+    services::{Get, NameFault, TRACKER_ADDRESS, Tracker, WebServer},
     units::Span,
 };
 use bytes::Bytes;
@@ -96,6 +96,8 @@ pub(crate) enum Happening {
     Disk(usize, u32, DiskJobId),
     /// What a node wanted to read of a file on the web is there.
     Fetched(usize, u32, FetchId),
+    /// A request over HTTP reaches the tracker.
+    Asked(Box<Get>),
     /// A tracker's answer goes out.
     Reply(usize, Box<(SocketAddr, Bytes)>),
     /// A node's owner lets a failed torrent go on.
@@ -113,6 +115,9 @@ impl From<network::Event> for Happening {
         Happening::Network(event)
     }
 }
+
+/// The first node's number among what is drawn from.
+const NODES: u64 = 1 << 32;
 
 /// The folder on every node's disk.
 pub(crate) const FOLDER: &str = "downloads";
@@ -190,7 +195,7 @@ impl World {
         let adversary = Adversary::new(mischief, payload.clone(), victims.to_vec(), rng);
         let brain = Brain::Adversary(Box::new(adversary));
         let node = self.join(name.to_owned(), link, brain, Config::default(), disk::Settings::default(), false);
-        self.agenda.after(Duration::ZERO, Happening::Adversary(node));
+        self.agenda.after(Duration::ZERO, node, Happening::Adversary(node));
         NodeId(node)
     }
 
@@ -238,6 +243,7 @@ impl World {
             returns: false,
             magnet: false,
             named: BTreeSet::new(),
+            rng: self.rng.fork(Purpose::Simulation, NODES + number as u64),
         });
         number
     }
@@ -402,7 +408,8 @@ impl World {
         self.network.set_deaf(node, true);
         let (torrents, payloads) = (&self.nodes[node].torrents.clone(), &self.payloads);
         let payload = |id| torrents.iter().find(|(torrent, _)| *torrent == id).map(|(_, index)| payloads[*index].clone());
-        self.nodes[node].disk.crash(power, payload, &mut self.rng);
+        let Node { disk, rng, .. } = &mut self.nodes[node];
+        disk.crash(power, payload, rng);
     }
 
     /// Starts a killed node again, with a new engine on the same disk. It does not know its torrents any more.
@@ -430,7 +437,7 @@ impl World {
                 **host = new;
                 self.tell(node, Input::Listening(self.nodes[node].address));
             }
-            Brain::Adversary(_) => self.agenda.after(Duration::ZERO, Happening::Adversary(node)),
+            Brain::Adversary(_) => self.agenda.after(Duration::ZERO, node, Happening::Adversary(node)),
             Brain::Tracker(_) => {}
         }
     }
@@ -512,6 +519,7 @@ impl World {
                 }
             }
             Happening::Fetched(node, life, fetch) if self.lives(node, life) => self.fetched(node, fetch),
+            Happening::Asked(get) => self.asked(*get),
             Happening::Reply(node, reply) => {
                 let (to, payload) = *reply;
                 self.network.send_datagram(node, to, payload, &mut self.agenda);
@@ -527,7 +535,7 @@ impl World {
             Happening::DiskCrash(node, life) if self.lives(node, life) => {
                 self.crash(node, false);
                 self.nodes[node].returns = true;
-                self.agenda.after(Duration::from_secs(10), Happening::Restart(node));
+                self.agenda.after(Duration::from_secs(10), node, Happening::Restart(node));
             }
             Happening::Restart(node) => self.due.push(Step::Revive(node)),
             Happening::Step(step) => self.due.push(step),

@@ -17,7 +17,7 @@ impl World {
         let Some(adversary) = self.adversary(node) else { return };
         let deeds = adversary.tick();
         self.commit(node, deeds);
-        self.agenda.after(Duration::from_secs(1), Happening::Adversary(node));
+        self.agenda.after(Duration::from_secs(1), node, Happening::Adversary(node));
     }
 
     /// Something happens to an adversary.

@@ -29,7 +29,7 @@ impl Network {
             let late = self.rng.below(100) < u64::from(reorder);
             let delay = self.delay(node, target) + Duration::from_micros(if late { detour } else { 0 });
             let datagram = Datagram { to: target, at: to, from, payload: payload.clone() };
-            agenda.at(leaves + delay, Event::Datagram(Box::new(datagram)).into());
+            agenda.at(leaves + delay, target, Event::Datagram(Box::new(datagram)).into());
         }
     }
 

@@ -5,6 +5,7 @@
 //! world, [`SETTLE`] later in a large one, and until then a new flow gets what an equal division of its two links would give it.
 
 use super::{Event, Events, NEGLIGIBLE, Network, StreamKey};
+use crate::agenda::EVERYBODY;
 use rustor_core::time::{Duration, Instant};
 use std::{
     cmp::Reverse,
@@ -75,7 +76,7 @@ impl Network {
         self.fluid.stamps = self.fluid.stamps.wrapping_add(1);
         let stamp = self.fluid.stamps;
         let flow = Flow { from: from as u32, to: to as u32, rate, segment, left: segment, since: agenda.now(), stamp };
-        agenda.at(flow.ends(), Event::Flowed(key, side, stamp).into());
+        agenda.at(flow.ends(), flow.from as usize, Event::Flowed(key, side, stamp).into());
         self.fluid.flows.insert((key, side), flow);
         self.unsettle(agenda);
     }
@@ -88,7 +89,7 @@ impl Network {
             Some(segment) => {
                 let Some(flow) = self.fluid.flows.get_mut(&(key, side)) else { return };
                 (flow.segment, flow.left, flow.since) = (segment, segment, now);
-                agenda.at(flow.ends(), Event::Flowed(key, side, stamp).into());
+                agenda.at(flow.ends(), flow.from as usize, Event::Flowed(key, side, stamp).into());
             }
             None => self.end_flow(key, side, agenda),
         }
@@ -107,7 +108,7 @@ impl Network {
         if !self.fluid.settling && !self.fluid.flows.is_empty() {
             self.fluid.settling = true;
             let delay = if self.fluid.flows.len() <= FEW { Duration::ZERO } else { SETTLE };
-            agenda.after(delay, Event::Settle.into());
+            agenda.after(delay, EVERYBODY, Event::Settle.into());
         }
     }
 
@@ -129,7 +130,7 @@ impl Network {
                 flow.rate = rate;
                 self.fluid.stamps = self.fluid.stamps.wrapping_add(1);
                 flow.stamp = self.fluid.stamps;
-                agenda.at(flow.ends(), Event::Flowed(*key, *side, flow.stamp).into());
+                agenda.at(flow.ends(), flow.from as usize, Event::Flowed(*key, *side, flow.stamp).into());
             }
         }
     }

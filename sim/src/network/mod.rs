@@ -101,6 +101,8 @@ struct Place {
     /// Nobody listens; connects are refused.
     deaf: bool,
     uplink: turns::Uplink,
+    /// How many streams it has opened.
+    opened: u16,
     /// When the way in is free again.
     inbound_free: Instant,
     /// Datagrams: when the way out is free again, and how many more are lost in a row.
@@ -133,8 +135,10 @@ pub enum Event {
     Flowed(StreamKey, usize, u32),
     /// Shares are to be computed anew.
     Settle,
-    /// The other end is gone: says so to whoever still writes.
-    Reset(StreamKey, usize),
+    /// There is room again at the end of a way that was full.
+    Room(StreamKey, usize),
+    /// The other end is gone, or seems to be: says so to whoever still writes.
+    Reset(StreamKey, usize, StreamError),
     /// A datagram arrives.
     Datagram(Box<Datagram>),
 }
@@ -247,6 +251,7 @@ impl Network {
             dark: false,
             deaf: false,
             uplink: turns::Uplink::default(),
+            opened: 0,
             inbound_free: Instant::ZERO,
             datagrams_free: Instant::ZERO,
             burst_left: 0,
@@ -338,7 +343,11 @@ impl Network {
             Event::Free(node) => self.uplink_free(node, agenda),
             Event::Flowed(key, side, stamp) => self.flowed(key, side, stamp, agenda),
             Event::Settle => self.settle(agenda),
-            Event::Reset(key, side) => self.reset(key, side, StreamError::Reset),
+            Event::Room(key, side) => self.send_more(key, side, agenda),
+            Event::Reset(key, side, error) => {
+                self.reset(key, side, error);
+                self.forget_if_over(key, agenda);
+            }
             Event::Datagram(datagram) => self.datagram_arrives(*datagram, agenda.now()),
         }
     }

@@ -28,8 +28,11 @@ pub(super) struct Stream {
     sockets: [Socket; 2],
     /// `ways[side]` carries what `sockets[side]` writes.
     ways: [Way; 2],
-    /// How often the first packet was sent.
+    /// The port that it was opened from.
+    port: u16,
+    /// How often the first packet was sent, and since when it is not sent again.
     knocks: u32,
+    given_up: Option<Instant>,
     /// When something last got through, for routers that forget.
     used: Instant,
 }
@@ -81,6 +84,9 @@ struct Segment {
 
 /// The first retransmission comes after this, each further one after twice as long.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
+/// The ports from which streams are opened, one after the other.
+const FIRST_PORT: u16 = 40_000;
+const PORTS: u16 = 20_000;
 /// Who gets nothing through for so long gives up.
 const GIVE_UP: Duration = Duration::from_secs(100);
 
@@ -105,10 +111,13 @@ impl Network {
         };
         let socket = |node: usize, name| Socket { node: node as u32, name, reading: None, broken: None };
         let sockets = [socket(node, Some(name)), socket(target, None)];
-        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), knocks: 0, used: agenda.now() });
+        let place = &mut self.places[node];
+        place.opened = place.opened.wrapping_add(1);
+        let port = FIRST_PORT + place.opened % PORTS;
+        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), port, knocks: 0, given_up: None, used: agenda.now() });
         self.nat_connects(node, to.ip(), agenda.now());
         let delay = self.delay(node, target);
-        agenda.after(delay, Event::Knock(stream).into());
+        agenda.after(delay, target, Event::Knock(stream).into());
         Some(End { stream, side: 0 })
     }
 
@@ -163,11 +172,11 @@ impl Network {
         let socket = &mut stream.sockets[end.side];
         (socket.name, socket.reading) = (None, None);
         stream.ways[end.side].closing = true;
-        let other = &stream.sockets[1 - end.side];
-        if other.name.is_none() {
-            return self.forget(end.stream, agenda);
+        if end.side == 0 {
+            stream.given_up = Some(agenda.now());
         }
         self.send_more(end.stream, end.side, agenda);
+        self.forget_if_over(end.stream, agenda);
     }
 
     /// An end is gone from one moment to the next: nobody is told, and what was written and did not leave is lost.
@@ -178,16 +187,14 @@ impl Network {
         let way = &mut stream.ways[end.side];
         way.waiting = Parts::default();
         self.traffic.lost += mem::take(&mut way.unsent);
-        if stream.sockets[1 - end.side].name.is_none() {
-            self.forget(end.stream, agenda);
-        }
+        self.forget_if_over(end.stream, agenda);
     }
 
     /// Who opened the stream of an end, as the other side sees it.
     pub fn opener(&self, end: End) -> Option<SocketAddr> {
         let stream = self.streams.get(end.stream)?;
         let ip = self.places[stream.sockets[0].node as usize].address.ip();
-        Some(SocketAddr::new(ip, 40_000 + (end.stream.index() % 20_000) as u16))
+        Some(SocketAddr::new(ip, stream.port))
     }
 
     /// Every byte that was written and neither read nor lost is where it is counted.
@@ -208,7 +215,7 @@ impl Network {
     fn reply<W: From<Event>>(&mut self, end: End, result: Result<(), StreamError>, agenda: &mut Events<W>) {
         let Some([from, to]) = self.nodes_of(end.stream, end.side) else { return };
         let delay = self.delay(from, to);
-        agenda.after(delay, Event::Answer(end.stream, result).into());
+        agenda.after(delay, to, Event::Answer(end.stream, result).into());
     }
 
     /// Which nodes a way leads from and to.
@@ -219,15 +226,19 @@ impl Network {
 
     pub(super) fn knock<W: From<Event>>(&mut self, key: StreamKey, agenda: &mut Events<W>) {
         let Some([from, to]) = self.nodes_of(key, 0) else { return };
+        let sent = agenda.now().since(Instant::ZERO).saturating_sub(self.delay(from, to));
         let Some(stream) = self.streams.get_mut(key) else { return };
+        if stream.given_up.is_some_and(|at| at.since(Instant::ZERO) < sent) {
+            return;
+        }
         stream.knocks += 1;
         let knocks = stream.knocks;
         if !self.passable(from, to) || !self.nat_lets_in(to, from, agenda.now()) {
             // As operating systems do: again after 1, 3, 7, 15 … seconds.
             if knocks < 6 {
-                agenda.after(Duration::from_secs(1 << (knocks - 1)), Event::Knock(key).into());
+                agenda.after(Duration::from_secs(1 << (knocks - 1)), to, Event::Knock(key).into());
             } else {
-                self.answer(key, Err(StreamError::TimedOut));
+                self.reply(End { stream: key, side: 1 }, Err(StreamError::TimedOut), agenda);
             }
         } else if self.places[to].deaf {
             self.reply(End { stream: key, side: 1 }, Err(StreamError::Refused), agenda);
@@ -307,7 +318,7 @@ impl Network {
         let last = way.closing && way.unsent == 0;
         way.last_arrival = way.last_arrival.max(leaves + delay);
         if way.flying.is_empty() {
-            agenda.at(way.last_arrival, Event::Due(key, side).into());
+            agenda.decided_by(from, way.last_arrival, to, Event::Due(key, side).into());
         }
         way.flying.push_back(Segment { arrives: way.last_arrival, parts, bytes, booked: false, last });
         self.taken(key, side);
@@ -334,7 +345,7 @@ impl Network {
         if passable && self.nat_forgot(from, used, now) {
             // The router takes it for a new stream, and the other end knows of none.
             let delay = self.delay(from, to);
-            return agenda.after(delay, Event::Reset(key, side).into());
+            return agenda.after(delay, from, Event::Reset(key, side, StreamError::Reset).into());
         }
         let reachable = passable && !self.nat_forgot(to, used, now);
         let mut next = None;
@@ -348,14 +359,17 @@ impl Network {
                 if !through {
                     let since = *way.stalled.get_or_insert(now);
                     if now.since(since) >= GIVE_UP {
-                        return self.reset(key, side, StreamError::TimedOut);
+                        let delay = self.delay(to, from);
+                        return agenda.after(delay, from, Event::Reset(key, side, StreamError::TimedOut).into());
                     }
                     next = Some(now + RETRANSMISSION.max(now.since(since)).min(Duration::from_secs(20)));
                     continue;
                 }
                 way.stalled = None;
                 stream.used = now;
-                let passed = self.passes(to, bytes, now);
+                // What nobody reads any more takes no room: whether it still comes should not depend on when the sender forgets it.
+                let open = stream.sockets[1 - side].name.is_some();
+                let passed = if open { self.passes(to, bytes, now) } else { now };
                 if passed > now {
                     next = Some(passed);
                     if let Some(way) = self.streams.get_mut(key).map(|stream| &mut stream.ways[side])
@@ -379,13 +393,14 @@ impl Network {
                 way.unread -= segment.bytes;
                 self.traffic.lost += segment.bytes;
                 let delay = self.delay(to, from);
-                agenda.after(delay, Event::Reset(key, side).into());
+                agenda.after(delay, from, Event::Reset(key, side, StreamError::Reset).into());
             } else {
                 way.arrived.append(segment.parts, &self.known);
             }
         }
-        if let Some(at) = next {
-            agenda.at(at, Event::Due(key, side).into());
+        match next {
+            Some(at) => agenda.decided_by(from, at, to, Event::Due(key, side).into()),
+            None => self.forget_if_over(key, agenda),
         }
         self.pump(key, side, agenda);
     }
@@ -418,20 +433,21 @@ impl Network {
         way.unread -= data.len() as u64;
         self.traffic.read += data.len() as u64;
         self.notices.push_back(Notice::Read { node, socket: name, result: Ok(data) });
-        if was_full {
-            self.send_more(key, side, agenda);
+        if was_full && let Some([from, to]) = self.nodes_of(key, side) {
+            let delay = self.delay(to, from);
+            agenda.after(delay, from, Event::Room(key, side).into());
         }
     }
 
     /// An end learns that its stream is broken.
     pub(super) fn reset(&mut self, key: StreamKey, side: usize, error: StreamError) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let socket = &mut stream.sockets[side];
+        let (socket, way) = (&mut stream.sockets[side], &mut stream.ways[side]);
         if socket.broken.is_some() {
-            return;
+            // Only word of the end can still fly.
+            return way.flying.clear();
         }
         socket.broken = Some(error);
-        let way = &mut stream.ways[side];
         way.waiting = Parts::default();
         way.flying.clear();
         let arrived = way.arrived.bytes(&self.known);
@@ -454,9 +470,13 @@ impl Network {
         self.reset(end.stream, 1, StreamError::Reset);
     }
 
-    /// Both ends are closed: whatever was under way is lost.
-    fn forget<W: From<Event>>(&mut self, key: StreamKey, agenda: &mut Events<W>) {
-        if let Some(stream) = self.streams.remove(key) {
+    /// Forgets a stream once both ends are closed and nothing is under way any more: neither end knows sooner that the other is closed.
+    pub(super) fn forget_if_over<W: From<Event>>(&mut self, key: StreamKey, agenda: &mut Events<W>) {
+        let over = |way: &Way| way.unsent == 0 && way.flying.is_empty();
+        let over = |stream: &Stream| stream.sockets.iter().all(|socket| socket.name.is_none()) && stream.ways.iter().all(over);
+        if self.streams.get(key).is_some_and(over)
+            && let Some(stream) = self.streams.remove(key)
+        {
             self.traffic.lost += stream.held();
             (0..2).for_each(|side| self.end_flow(key, side, agenda));
         }

@@ -54,7 +54,7 @@ impl Network {
             let uplink = &mut self.places[node].uplink;
             if uplink.free_at > now + SLACK {
                 uplink.queue.push_front((key, side));
-                return agenda.at(uplink.free_at, Event::Free(node).into());
+                return agenda.at(uplink.free_at, node, Event::Free(node).into());
             }
             let Some(bytes) = self.next_segment(key, side) else { continue };
             let leaves = self.occupy(node, bytes, now);

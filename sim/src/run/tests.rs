@@ -100,3 +100,42 @@ fn who_cannot_be_reached_by_anybody_need_not_finish() {
     let report = scenario.run();
     assert!(report.is_good() && report.finished == 0, "{report}");
 }
+
+/// What comes of a run that takes nodes in turns, and of one that takes everything in the order of time.
+fn in_turns_and_in_order(scenario: &Scenario) -> [Report; 2] {
+    [scenario.lookahead(), Duration::ZERO].map(|lookahead| {
+        let mut run = Run::new(scenario);
+        run.world.agenda.set_lookahead(lookahead);
+        run.complete(|_| {})
+    })
+}
+
+#[test]
+fn what_comes_of_a_swarm_does_not_depend_on_whose_turn_comes_first() {
+    for (seed, more) in ["", r#"tracker = "udp""#, r#"tracker = "none""#, "private = true"].into_iter().enumerate() {
+        let text = format!(
+            r#"
+                name = "test"
+                seed = {seed}
+                torrent = {{ files = ["8 MiB"], piece = "128 KiB", interval = "1 min", {more} }}
+                group = [
+                    {{ name = "seed", role = "seed", link = {{ up = "1 MiB/s" }}, knows = ["leechers"] }},
+                    {{ name = "leechers", count = 12, every = "170 ms", knows = ["seed"], link = {{ up = "512 KiB/s", down = "2 MiB/s" }} }},
+                    {{ name = "others", count = 4, leaves = "5 s", arrives = "9 s", knows = ["seed"], link = {{ up = "1 MiB/s" }} }},
+                ]
+                fault = [
+                    {{ at = "10 s", lasts = "3 s", crash = "leechers/3" }},
+                    {{ at = "11 s", lasts = "4 s", slow = {{ nodes = "leechers/5", by = 10 }} }},
+                ]
+            "#
+        );
+        let scenario: Scenario = text.parse().expect("it makes sense");
+        assert!(scenario.lookahead() >= Duration::from_millis(10));
+        let [turns, order] = in_turns_and_in_order(&scenario);
+        assert!(turns.is_good() && turns.finished == 16, "{turns}");
+        assert_eq!(turns.completion, order.completion);
+        assert_eq!(turns.samples, order.samples);
+        assert_eq!(turns.traffic, order.traffic);
+        assert_eq!((turns.checked, turns.inputs, turns.actions), (order.checked, order.inputs, order.actions));
+    }
+}

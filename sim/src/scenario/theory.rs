@@ -1,6 +1,11 @@
 //! What theory says of a scenario: how long its distribution takes at least, by its links alone.
 
-use super::{Group, Role, Scenario};
+use super::{Group, Role, Scenario, TrackerKind};
+use crate::{
+    network::{Level, Link},
+    services::ROUND_TRIP,
+};
+use rustor_core::time::Duration;
 use serde::Serialize;
 
 /// A time that no client can beat: so long it takes at least until the last leecher has everything.
@@ -34,6 +39,19 @@ impl Scenario {
         let found = [(KUMAR_ROSS, Some(self.ideal() as f64 / 1e6)), (MUNDINGER_WEBER_WEISS, self.equal_rates_bound())];
         let bound = |((source, formula), seconds): ((_, _), Option<f64>)| Some(Bound { source, formula, seconds: seconds? });
         found.into_iter().filter_map(bound).filter(|bound| bound.seconds > 0.0).collect()
+    }
+
+    /// How long it takes at least until what one node does concerns another: the shortest way between two of them. It is not known where
+    /// flows share links, as each new one concerns all others at once.
+    pub(crate) fn lookahead(&self) -> Duration {
+        if self.network.level == Level::Fluid {
+            return Duration::ZERO;
+        }
+        let tracker = (self.torrent.tracker == TrackerKind::Udp).then(Link::default);
+        let links = self.groups.iter().flat_map(|group| std::iter::repeat_n(&group.link, group.count.min(2) as usize));
+        let mut delays: Vec<u64> = links.chain(&tracker).map(|link| link.delay.0).collect();
+        delays.sort_unstable();
+        Duration::from_micros(delays.iter().take(2).sum()).min(ROUND_TRIP)
     }
 
     /// How long the distribution takes at best, in microseconds, for content that can be divided at will.

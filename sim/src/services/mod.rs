@@ -19,8 +19,9 @@ use crate::{
 use rustor_core::{
     action::Action,
     error::{HttpError, ResolveError},
+    id::HttpId,
     input::{HttpReply, Input},
-    time::Duration,
+    time::{Duration, Instant},
     tracker::{http, udp},
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,7 +30,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 const TRACKER_HOST: &str = "tracker.sim";
 pub(crate) const TRACKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 254);
 /// From a node to a service and back.
-const ROUND_TRIP: Duration = Duration::from_millis(40);
+pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(40);
+
+/// A node's request on its way to the tracker.
+#[derive(Debug)]
+pub(crate) struct Get {
+    node: usize,
+    life: u32,
+    request: HttpId,
+    url: String,
+    gives_up: Instant,
+}
 
 impl World {
     /// A node asks a service for something.
@@ -38,17 +49,18 @@ impl World {
         let (delay, input) = match action {
             Action::Http { request, url, timeout_millis, .. } => {
                 let timeout = Duration::from_millis(timeout_millis.into());
-                let (delay, result) = self.get(node, &url, timeout);
-                if self.something_is_private()
-                    && let Ok(HttpReply { status, body }) = &result
-                    && let Ok(answer) = http::decode_announce(*status, body, usize::MAX)
-                {
-                    self.nodes[node].named.extend(answer.peers.iter().map(|peer| peer.address.ip()));
-                }
-                if delay < timeout {
-                    (delay, Input::Http { request, result })
-                } else {
-                    (timeout, Input::Http { request, result: Err(HttpError::Failed("timed out".to_owned())) })
+                let (host, _) = parts(&url);
+                let (looked_up, found) = self.resolve(host);
+                let is_tracker = |ip: &IpAddr| *ip == IpAddr::from(TRACKER_ADDRESS);
+                match (found, self.tracker) {
+                    (Ok(ip), Some(tracker)) if is_tracker(&ip) => {
+                        let gives_up = self.now() + timeout;
+                        let get = Get { node, life, request, url, gives_up };
+                        return self.agenda.after(looked_up + ROUND_TRIP, tracker, Happening::Asked(Box::new(get)));
+                    }
+                    (Ok(_), _) => (timeout, Input::Http { request, result: failed("timed out") }),
+                    (Err(message), _) if looked_up < timeout => (looked_up, Input::Http { request, result: failed(message) }),
+                    (Err(_), _) => (timeout, Input::Http { request, result: failed("timed out") }),
                 }
             }
             Action::Resolve { resolve, host, port } => {
@@ -58,7 +70,7 @@ impl World {
             }
             _ => return,
         };
-        self.agenda.after(delay, Happening::Input(node, life, Box::new(input)));
+        self.agenda.after(delay, node, Happening::Input(node, life, Box::new(input)));
     }
 
     /// Only of private torrents it matters of whom a tracker has told.
@@ -66,24 +78,26 @@ impl World {
         self.payloads.iter().any(Payload::is_private)
     }
 
-    /// What a GET brings, and how long it takes.
-    fn get(&mut self, node: usize, url: &str, timeout: Duration) -> (Duration, Result<HttpReply, HttpError>) {
-        let failed = |message: &str| Err(HttpError::Failed(message.to_owned()));
-        let (host, target) = parts(url);
-        let (looked_up, found) = self.resolve(host);
+    /// A request has reached the tracker, over a connection that had to be opened first.
+    pub(crate) fn asked(&mut self, get: Get) {
+        let Get { node, life, request, url, gives_up } = get;
         let now = self.now();
-        let ip = match found {
-            Ok(ip) => ip,
-            Err(message) => return (looked_up, failed(message)),
-        };
         let from = self.nodes[node].address.ip();
-        let Some(tracker) = self.tracker.filter(|_| ip == IpAddr::from(TRACKER_ADDRESS)) else { return (timeout, failed("timed out")) };
-        if !self.network.passable(node, tracker) || !self.network.passable(tracker, node) {
-            return (timeout, failed("timed out"));
+        let timeout = gives_up.since(now);
+        let Some(index) = self.tracker else { return };
+        let passable = self.network.passable(node, index) && self.network.passable(index, node);
+        let (delay, result) = match &mut self.nodes[index].brain {
+            Brain::Tracker(tracker) if passable => tracker.http(now, from, parts(&url).1, timeout),
+            _ => (timeout, failed("timed out")),
+        };
+        if self.something_is_private()
+            && let Ok(HttpReply { status, body }) = &result
+            && let Ok(answer) = http::decode_announce(*status, body, usize::MAX)
+        {
+            self.nodes[node].named.extend(answer.peers.iter().map(|peer| peer.address.ip()));
         }
-        let Brain::Tracker(tracker) = &mut self.nodes[tracker].brain else { return (ROUND_TRIP, failed("connection refused")) };
-        let (delay, result) = tracker.http(now, from, target, timeout);
-        (looked_up + delay, result)
+        let (delay, result) = if delay < timeout { (delay, result) } else { (timeout, failed("timed out")) };
+        self.agenda.after(delay, node, Happening::Input(node, life, Box::new(Input::Http { request, result })));
     }
 
     /// What a name server says of a name, and how long that takes.
@@ -98,7 +112,7 @@ impl World {
         let now = self.now();
         let (Brain::Tracker(tracker), Notice::Datagram { from, payload, .. }) = (&mut self.nodes[node].brain, notice) else { return };
         if let Some((delay, reply)) = tracker.udp(now, from, &payload) {
-            self.agenda.after(delay, Happening::Reply(node, Box::new((from, reply.into()))));
+            self.agenda.after(delay, node, Happening::Reply(node, Box::new((from, reply.into()))));
         }
     }
 
@@ -111,6 +125,10 @@ impl World {
             self.nodes[node].named.extend(answer.peers.iter().map(|peer| peer.address.ip()));
         }
     }
+}
+
+fn failed(message: &str) -> Result<HttpReply, HttpError> {
+    Err(HttpError::Failed(message.to_owned()))
 }
 
 /// The host of a URL, without its port, and all from the path on.

@@ -148,7 +148,7 @@ impl World {
         };
         if let Some(result) = result {
             let life = self.nodes[node].life;
-            self.agenda.after(delay, Happening::Input(node, life, Box::new(Input::FetchHead { fetch, result })));
+            self.agenda.after(delay, node, Happening::Input(node, life, Box::new(Input::FetchHead { fetch, result })));
         }
     }
 
@@ -164,7 +164,7 @@ impl World {
         let rate = server.settings.up;
         server.free = server.free.max(now) + rate.map_or(Duration::ZERO, |rate| took(download.limit, rate));
         let at = server.free.max(self.network.book_inbound(node, download.limit.into(), now)).max(now + LEAST);
-        self.agenda.at(at, Happening::Fetched(node, life, fetch));
+        self.agenda.at(at, node, Happening::Fetched(node, life, fetch));
     }
 
     /// What a node wanted to read is there.
@@ -173,7 +173,7 @@ impl World {
         let Some(server) = self.web_servers.iter_mut().find(|server| server.downloads.contains_key(&key)) else { return };
         if self.network.is_dark(node) || server.fault == Some(WebFault::Silent) {
             let life = self.nodes[node].life;
-            return self.agenda.after(RETRY, Happening::Fetched(node, life, fetch));
+            return self.agenda.after(RETRY, node, Happening::Fetched(node, life, fetch));
         }
         let result = server.send(key);
         self.tell(node, Input::FetchBody { fetch, result });
