@@ -16,6 +16,7 @@ mod session;
 mod show;
 mod signals;
 mod sim;
+mod steps;
 mod torrent_file;
 mod tracker;
 mod verify;

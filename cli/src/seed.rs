@@ -13,10 +13,11 @@ use rustor_tokio::{
         event::Event,
         id::TorrentId,
         metainfo::{Info, Magnet, Metainfo},
-        status::TorrentState,
+        status::{TorrentState, TorrentStatus},
         storage::Layout,
     },
 };
+use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
     reporter::Reporter,
     session::{self, Network, addresses},
     signals::Signals,
+    steps,
     torrent_file::{Named, load_named},
     verify::{check, hint, summary},
 };
@@ -44,6 +46,9 @@ pub(crate) struct Seed {
     /// Hash all that is there, whatever an earlier run remembers
     #[arg(long)]
     recheck: bool,
+    /// Write JSON, a line for each step, for programs
+    #[arg(long)]
+    json: bool,
     /// A peer to try, besides those that trackers name; may be given several times
     #[arg(long = "peer", value_name = "IP:PORT", help_heading = "Peers")]
     peers: Vec<SocketAddr>,
@@ -69,6 +74,14 @@ enum Found {
 
 impl Seed {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let ended = self.run_to_end(output);
+        if let (Err(failure), true) = (&ended, self.json) {
+            output.result(steps::failed(&failure.to_string()))?;
+        }
+        ended
+    }
+
+    fn run_to_end(&self, output: &Output) -> Result<Exit, Failure> {
         let named = load_named(output, &self.torrent)?;
         // A seeder must never write, and the engine is told of a torrent only where there is nothing to be written.
         if let Named::Torrent(metainfo) = &named
@@ -78,8 +91,7 @@ impl Seed {
         }
         if !self.folder.is_dir() {
             let folder = self.folder.to_string_lossy();
-            output.error(&Failure::about(safe(&folder), "no such folder, and so nothing to be seeded"));
-            return Ok(Exit::Verification);
+            return self.cannot(output, &Failure::about(safe(&folder), "no such folder, and so nothing to be seeded"));
         }
         let served = session::run(async {
             let mut signals = Signals::new()?;
@@ -113,7 +125,7 @@ impl Seed {
         }
         let shown = safe(metainfo.info.name()).into_owned();
         let about = |error: ClientError| Failure::about(&shown, error);
-        match look(output, client, signals, &mut events, torrent, &shown).await? {
+        match self.look(output, client, signals, &mut events, torrent, &shown).await? {
             Found::All => {}
             Found::NotAll => return Ok(Served::NotAll(Box::new(metainfo))),
             Found::Interrupted => return Ok(Served::Ended(Exit::Failed)),
@@ -121,6 +133,11 @@ impl Seed {
         client.choose(torrent, self.sharing.choices()).await.map_err(about)?;
         client.resume(torrent).await.map_err(about)?;
         output.note(format_args!("seeding {shown} on {}; Ctrl-C stops", addresses(client.listen_addresses())));
+        let step = |event: &str, more| steps::step(event, metainfo.info.name(), &metainfo.info_hash().to_string(), more);
+        if self.json {
+            let listening: Vec<String> = client.listen_addresses().iter().map(ToString::to_string).collect();
+            output.result(step("seeding", json!({ "listening": listening })))?;
+        }
         let findable = !metainfo.trackers.is_empty();
         if !findable {
             output.warning(format_args!("{shown}: the torrent names no tracker: only those find it who are told its address"));
@@ -142,9 +159,12 @@ impl Seed {
                     // Nobody else pauses it.
                     if self.sharing.has_goal() && status.state == TorrentState::Paused {
                         output.note(shared(&status));
+                        if self.json {
+                            output.result(step("goal_reached", json!({ "uploaded": status.uploaded })))?;
+                        }
                         return Ok(Served::Ended(Exit::Done));
                     }
-                    transfers.update(&status);
+                    self.tell(output, &mut transfers, &status)?;
                 }
             }
         }
@@ -172,6 +192,10 @@ impl Seed {
         let mut looks = looks(output);
         loop {
             if let Some(metainfo) = client.metainfo(torrent).await.map_err(about)? {
+                if self.json {
+                    let (info, hash) = (&metainfo.info, metainfo.info_hash().to_string());
+                    output.result(steps::step("metadata", info.name(), &hash, steps::metadata(info)))?;
+                }
                 return Ok(Some((torrent, metainfo)));
             }
             loop {
@@ -187,11 +211,52 @@ impl Seed {
                     _ = looks.tick() => {
                         let status = client.status(torrent).await.map_err(about)?;
                         reporter.watch(&status);
-                        transfers.update(&status);
+                        self.tell(output, &mut transfers, &status)?;
                     }
                 }
             }
         }
+    }
+
+    /// Waits until the engine knows what is on disk.
+    async fn look(
+        &self,
+        output: &Output,
+        client: &Client,
+        signals: &mut Signals,
+        events: &mut EventStream,
+        torrent: TorrentId,
+        shown: &str,
+    ) -> Result<Found, Failure> {
+        let mut transfers = Transfers::new(output);
+        let mut looks = looks(output);
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.next() => return Ok(Found::Interrupted),
+                event = events.next() => match event {
+                    Some(Event::Checked { verified, pieces, .. }) => return Ok(if verified == pieces { Found::All } else { Found::NotAll }),
+                    Some(Event::Failed { error, .. }) => return Err(Failure::about(shown, error)),
+                    Some(_) => {}
+                    None => return Err(Failure::new("internal error: the engine has stopped")),
+                },
+                _ = looks.tick() => {
+                    let status = client.status(torrent).await.map_err(|error| Failure::about(shown, error))?;
+                    if status.state == TorrentState::Checking {
+                        self.tell(output, &mut transfers, &status)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells how far things are, in the way that was asked for.
+    fn tell(&self, output: &Output, transfers: &mut Transfers<'_>, status: &TorrentStatus) -> Result<(), Failure> {
+        if self.json {
+            return output.result(steps::progress(status));
+        }
+        transfers.update(status);
+        Ok(())
     }
 
     fn options(&self, source: impl Into<TorrentSource>) -> AddOptions {
@@ -205,42 +270,20 @@ impl Seed {
         for wrong in report.wrong_files() {
             output.warning(format_args!("{}: {}", safe(&wrong.path.display().to_string()), wrong.state));
         }
-        output.error(&Failure::about(name, format_args!("cannot be seeded: {}", summary(&report))));
+        let exit = self.cannot(output, &Failure::about(name, format_args!("cannot be seeded: {}", summary(&report))))?;
         if let Some(hint) = hint(&metainfo.info, &self.folder, &report) {
             output.note(hint);
         }
-        Ok(Exit::Verification)
+        Ok(exit)
     }
-}
 
-/// Waits until the engine knows what is on disk.
-async fn look(
-    output: &Output,
-    client: &Client,
-    signals: &mut Signals,
-    events: &mut EventStream,
-    torrent: TorrentId,
-    shown: &str,
-) -> Result<Found, Failure> {
-    let mut transfers = Transfers::new(output);
-    let mut looks = looks(output);
-    loop {
-        tokio::select! {
-            biased;
-            () = signals.next() => return Ok(Found::Interrupted),
-            event = events.next() => match event {
-                Some(Event::Checked { verified, pieces, .. }) => return Ok(if verified == pieces { Found::All } else { Found::NotAll }),
-                Some(Event::Failed { error, .. }) => return Err(Failure::about(shown, error)),
-                Some(_) => {}
-                None => return Err(Failure::new("internal error: the engine has stopped")),
-            },
-            _ = looks.tick() => {
-                let status = client.status(torrent).await.map_err(|error| Failure::about(shown, error))?;
-                if status.state == TorrentState::Checking {
-                    transfers.update(&status);
-                }
-            }
+    /// What is on disk is not what is to be served.
+    fn cannot(&self, output: &Output, failure: &Failure) -> Result<Exit, Failure> {
+        output.error(failure);
+        if self.json {
+            output.result(steps::failed(&failure.to_string()))?;
         }
+        Ok(Exit::Verification)
     }
 }
 

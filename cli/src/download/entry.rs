@@ -4,14 +4,13 @@ use std::{
 };
 
 use rustor_runtime::disk::free_space;
-use rustor_tokio::core::{
-    id::TorrentId,
-    metainfo::Info,
-    status::{TorrentState, TorrentStatus},
-};
-use serde_json::{Value, json};
+use rustor_tokio::core::{id::TorrentId, status::TorrentStatus};
+use serde_json::Value;
 
-use crate::output::{Bytes, Output, safe};
+use crate::{
+    output::{Bytes, Output, safe},
+    steps,
+};
 
 /// A torrent on the engine's list.
 pub(super) struct Entry {
@@ -66,51 +65,10 @@ impl Entry {
         }
     }
 
-    /// That a step was taken, for programs, with what more there is to say of it. Keys may be added, never renamed.
+    /// That a step was taken, for programs.
     pub(super) fn step(&self, event: &str, more: Value) -> Value {
-        let mut step = json!({ "event": event, "name": self.name, "info_hash": self.info_hash });
-        if let (Value::Object(step), Value::Object(more)) = (&mut step, more) {
-            step.extend(more);
-        }
-        step
+        steps::step(event, &self.name, &self.info_hash, more)
     }
-}
-
-/// What a magnet link has turned out to be.
-pub(super) fn metadata(info: &Info) -> Value {
-    json!({
-        "total": info.total_length(),
-        "files": info.files().iter().filter(|file| !file.is_padding()).count(),
-        "private": info.is_private(),
-    })
-}
-
-/// How far a torrent is, for programs. Keys may be added, never renamed.
-pub(super) fn progress(status: &TorrentStatus) -> Value {
-    let state = match status.state {
-        TorrentState::FetchingMetadata => "fetching metadata",
-        TorrentState::Checking => "checking",
-        TorrentState::Downloading => "downloading",
-        TorrentState::Seeding => "seeding",
-        TorrentState::Paused => "paused",
-        TorrentState::Failed => "failed",
-        TorrentState::Stopping => "stopping",
-    };
-    json!({
-        "event": "progress",
-        "name": status.name,
-        "info_hash": status.info_hash.to_string(),
-        "state": state,
-        "verified": status.verified,
-        "total": status.total,
-        "wanted": status.wanted,
-        "wanted_verified": status.wanted_verified,
-        "downloaded": status.downloaded,
-        "uploaded": status.uploaded,
-        "download_rate": status.download_rate,
-        "upload_rate": status.upload_rate,
-        "peers": status.peers,
-    })
 }
 
 /// Since when nothing has come.

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     Download,
-    entry::{self, Entry, Idle, Outcome, progress},
+    entry::{Entry, Idle, Outcome},
     obtain::{Wanted, fetch, metadata},
 };
 use crate::{
@@ -29,6 +29,7 @@ use crate::{
     reporter::Reporter,
     session,
     signals::{Signals, same_command},
+    steps,
 };
 
 /// Between two looks at the torrents where bars can move, and where not.
@@ -294,7 +295,7 @@ impl<'a> Run<'a> {
         let (name, size) = (safe(&entry.name), Bytes(info.total_length()));
         self.output.note(format_args!("{name}: the metadata is here: {size} in {} file{}", Count(files), plural(files)));
         if self.download.json {
-            self.output.result(entry.step("metadata", entry::metadata(info)))?;
+            self.output.result(entry.step("metadata", steps::metadata(info)))?;
         }
         let chosen = placed.and_then(|path| {
             let choices = self.download.choices_for(info, selected).map_err(|reason| Failure::about(&name, reason))?;
@@ -364,7 +365,7 @@ impl<'a> Run<'a> {
     fn fail(&mut self, failure: &Failure) -> Result<(), Failure> {
         self.any_failed = true;
         self.output.error(failure);
-        if self.download.json { self.output.result(json!({ "event": "failed", "message": failure.to_string() })) } else { Ok(()) }
+        if self.download.json { self.output.result(steps::failed(&failure.to_string())) } else { Ok(()) }
     }
 
     /// Shows how far things are.
@@ -394,7 +395,7 @@ impl<'a> Run<'a> {
                     self.output.result(entry.step("goal_reached", json!({ "uploaded": status.uploaded })))?;
                 }
             } else if self.download.json {
-                self.output.result(progress(status))?;
+                self.output.result(steps::progress(status))?;
             } else {
                 self.transfers.update(status);
             }
@@ -492,5 +493,24 @@ mod tests {
         let Wanted::Magnet(first) = &once[0] else { panic!("a link") };
         assert_eq!(first.trackers, ["http://a/announce", "http://b/announce"]);
         assert_eq!(first.peers.len(), 1);
+    }
+
+    #[test]
+    fn a_torrent_and_a_link_to_it_are_one_with_the_trackers_of_both_unless_it_is_private() {
+        let text = |private: &str| {
+            format!("d8:announce12:http://a/ann4:infod6:lengthi1e4:name1:x12:piece lengthi16384e6:pieces20:{}{private}ee", "h".repeat(20))
+        };
+        for (private, trackers) in [("", 2), ("7:privatei1e", 1)] {
+            let metainfo = Metainfo::parse(text(private).into()).expect("a torrent");
+            let hash = metainfo.info_hash();
+            let torrent = || Wanted::Torrent(Box::new(metainfo.clone()));
+            let linked = || link(&format!("magnet:?xt=urn:btih:{hash}&tr=http://a/ann&tr=http://b/ann&ws=http://c/"));
+            for all in [vec![torrent(), linked()], vec![linked(), torrent()], vec![linked(), linked(), torrent(), torrent()]] {
+                let once = each_once(all);
+                let [Wanted::Torrent(one)] = &once[..] else { panic!("one torrent") };
+                assert_eq!(one.trackers.iter().flatten().count(), trackers);
+                assert_eq!(one.web_seeds.len(), trackers - 1);
+            }
+        }
     }
 }

@@ -174,6 +174,34 @@ fn programs_are_told_in_json() {
     assert!(lines.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
 }
 
+#[test]
+fn programs_are_told_of_seeding_in_json() {
+    let lab = Lab::new();
+    film(&lab);
+    let json = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    let link = lab.succeed(&["magnet", "film.torrent"]);
+    let options = ["--json", "--seed-ratio", "1"];
+    let first = lab.start(&[&["seed", "film.torrent", "from"][..], &options, &LOOPBACK].concat());
+    let seeding = json(&first.result(|line| json(line)["event"] == "seeding"));
+    assert_eq!(seeding["name"], "film");
+    let address = seeding["listening"][0].as_str().unwrap().to_owned();
+    first.result(|line| json(line)["state"] == "seeding");
+
+    let linked = lab.start(&[&["seed", link.trim(), "from", "--json", "--peer", &address][..], &LOOPBACK].concat());
+    let metadata = json(&linked.result(|line| json(line)["event"] == "metadata"));
+    assert_eq!((&metadata["info_hash"], &metadata["files"]), (&seeding["info_hash"], &1.into()));
+    linked.result(|line| json(line)["event"] == "seeding");
+
+    lab.succeed(&download("film.torrent", "to", &address));
+    let goal = json(&first.result(|line| json(line)["event"] == "goal_reached"));
+    assert!(goal["uploaded"].as_u64() >= Some(fs::metadata(lab.path("from/film")).unwrap().len()));
+    assert_eq!(first.end().0.code(), Some(0));
+
+    fs::write(lab.path("from/film"), "too short").unwrap();
+    let refused = lab.run(&[&["seed", "film.torrent", "from", "--json"][..], &LOOPBACK].concat());
+    assert_eq!((refused.code, &json(refused.stdout.trim())["event"]), (Some(3), &"failed".into()));
+}
+
 /// A download of which so many pieces are on disk, the rest of which does not come.
 fn half_done(lab: &Lab, data: &[u8], pieces: u64) -> Running {
     let peer = Peer::new(data.to_vec(), PIECE, pieces * PIECE as u64);
