@@ -1,7 +1,7 @@
 //! Data on its way: downloads, seeding, trackers, and what happens when somebody ends it.
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::process::ExitStatusExt,
     thread,
@@ -200,6 +200,62 @@ fn programs_are_told_of_seeding_in_json() {
     fs::write(lab.path("from/film"), "too short").unwrap();
     let refused = lab.run(&[&["seed", "film.torrent", "from", "--json"][..], &LOOPBACK].concat());
     assert_eq!((refused.code, &json(refused.stdout.trim())["event"]), (Some(3), &"failed".into()));
+}
+
+#[test]
+fn a_super_seed_without_peer_exchange_and_local_discovery_serves_all_the_same() {
+    let lab = Lab::new();
+    film(&lab);
+    let alone = ["--no-pex", "--no-lsd"];
+    let seeder = lab.start(&[&["seed", "film.torrent", "from", "--super-seed"][..], &alone, &LOOPBACK].concat());
+    let peer = format!("127.0.0.1:{}", seeder.port("seeding"));
+    lab.succeed(&[&download("film.torrent", "to", &peer)[..], &alone].concat());
+    assert_same(&lab.path("from"), &lab.path("to"));
+}
+
+/// A web server that has one file, and serves ranges of it.
+fn web_server(data: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, data) = (stream.unwrap(), data.clone());
+            thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut range = None;
+                loop {
+                    let mut line = String::new();
+                    if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    let line = line.trim().to_lowercase();
+                    if let Some(asked) = line.strip_prefix("range: bytes=") {
+                        let (first, last) = asked.split_once('-').unwrap();
+                        range = Some((first.parse::<usize>().unwrap(), last.parse::<usize>().unwrap_or(data.len() - 1)));
+                    }
+                    if line.is_empty() {
+                        let (first, last) = range.take().unwrap_or((0, data.len() - 1));
+                        let (length, all) = (last + 1 - first, data.len());
+                        let head = format!(
+                            "HTTP/1.1 206 Partial Content\r\ncontent-length: {length}\r\ncontent-range: bytes {first}-{last}/{all}\r\n\r\n"
+                        );
+                        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&data[first..=last])).is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    format!("http://{address}/film")
+}
+
+#[test]
+fn a_web_seed_that_is_named_has_all_that_is_wanted() {
+    let lab = Lab::new();
+    let url = web_server(film(&lab));
+    lab.succeed(&[&["download", "film.torrent", "-o", "to", "--web-seed", &url][..], &LOOPBACK].concat());
+    assert_same(&lab.path("from"), &lab.path("to"));
 }
 
 /// A download of which so many pieces are on disk, the rest of which does not come.
