@@ -47,6 +47,16 @@ fn whoever_gives_finishes_before_those_who_do_not() {
 }
 
 #[test]
+fn what_free_riders_keep_to_themselves_the_seed_gives_to_others_again() {
+    let mut scenario = scenario("free-riders");
+    scenario.torrent.files = vec!["48 MiB".parse().expect("a size")];
+    let report = run(&scenario);
+    let (contributors, free_riders) = (&report.groups["contributors"], &report.groups["free-riders"]);
+    // Of their own uplinks and the seed's: 171 s. While the seed did not know who passes things on it took them 323 s.
+    assert!(contributors.last < 240.0 && contributors.last < free_riders.first, "{report}");
+}
+
+#[test]
 fn a_leecher_that_dies_at_any_disk_job_goes_on_and_finishes() {
     let mut scenario = scenario("disk-crash");
     scenario.groups.retain(|group| group.name != "fails");

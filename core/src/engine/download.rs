@@ -21,6 +21,9 @@ const ENDGAME_BATCH: usize = 16;
 /// Less than this nobody is relieved of: what is under way by then would come twice.
 const WORTH_RELIEF: Duration = Duration::from_secs(1);
 
+/// So many seeds at most are told what we have. Where there are more, none of them is the first, which has to know who passes things on.
+const FEW_SEEDS: usize = 4;
+
 /// A fast peer sends a piece in ten seconds, a slow one takes longer than a minute.
 pub(super) fn speed(rate: u64, piece_length: u32) -> Speed {
     match rate.saturating_mul(10) {
@@ -322,8 +325,10 @@ impl Engine {
         let news: Vec<u32> = torrent.have_log.get(from..).unwrap_or_default().to_vec();
         let mut told = Vec::new();
         let mut rest = false;
+        let mut seeds = 0;
         for id in &torrent.connections {
             let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
+            seeds += usize::from(connection.holdings.is_seed());
             if connection.waits_for_haves() {
                 told.push(*id);
             } else {
@@ -332,6 +337,7 @@ impl Engine {
             let held = news.iter().filter(|piece| torrent.selection.wants(**piece) && connection.holdings.has(**piece)).count() as u32;
             connection.interesting = connection.interesting.saturating_sub(held);
         }
+        torrent.tells_seeds = seeds <= FEW_SEEDS;
         if rest {
             torrent.have_rest_due.get_or_insert(now + self.config.have_patience);
         }

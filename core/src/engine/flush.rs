@@ -210,8 +210,8 @@ fn haves(connection: &mut Connection, torrent: &Torrent, poses: bool, encoder: &
     let news = announced.get(connection.have_cursor as usize..).filter(|_| !poses).unwrap_or_default();
     for piece in news.iter().take(HAVE_BATCH) {
         connection.have_cursor += 1;
-        // Whoever has it will not ask for it.
-        if !connection.holdings.has(*piece) {
+        // Whoever has it will not ask for it; but a swarm's only seeds want to know who passes on what they give.
+        if !connection.holdings.has(*piece) || (torrent.tells_seeds && connection.holdings.is_seed()) {
             encoder.push(Message::Have(*piece));
         }
     }

@@ -110,6 +110,7 @@ impl Engine {
             have_announced: 0,
             have_due: None,
             have_rest_due: None,
+            tells_seeds: false,
             connections: Default::default(),
             open: 0,
             peers,

@@ -158,6 +158,7 @@ impl Engine {
                 candidates.push(Candidate {
                     connection: *id,
                     received,
+                    passes_on: matches!(&torrent.suggesting, Suggesting::Now(suggestions) if suggestions.passes_on(*id)),
                     unchoked: !connection.am_choking,
                     changed: connection.choke_changed,
                     snubbed: connection.is_snubbed(),

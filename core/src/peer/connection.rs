@@ -214,8 +214,11 @@ impl Connection {
         changed
     }
 
-    /// It has nothing to ask us for, or may ask and does not: a new piece of ours may change that.
+    /// It has nothing to ask us for, or may ask and does not: a new piece of ours may change that, unless it has everything.
     pub(crate) fn waits_for_haves(&self) -> bool {
+        if self.holdings.is_seed() {
+            return false;
+        }
         let asks = self.upload.as_ref().is_some_and(|upload| upload.pending() > 0);
         !self.peer_interested || (!self.am_choking && !asks)
     }

@@ -11,6 +11,8 @@ pub struct Candidate {
     /// What it did for us: bytes that it sent us in the last two rounds, or ever ([`Stance::Seeding`]), or pieces that it passed on in the
     /// last two rounds ([`Stance::First`]).
     pub received: u64,
+    /// It has passed on something before, if not lately ([`Stance::First`]).
+    pub passes_on: bool,
     /// It is unchoked now.
     pub unchoked: bool,
     /// When it was last unchoked or choked; the moment it connected if it never was.
@@ -113,14 +115,18 @@ fn grateful(candidates: &[Candidate], slots: usize, turn: bool) -> Vec<Connectio
     chosen
 }
 
-/// Those who pass on most keep their slots; the others have their turns in what is left.
+/// Those who pass on most keep their slots. The others have their turns in what is left, in all but the last slot those who once passed
+/// something on: what the rest keeps to itself is lost to the swarm.
 fn first_copy(candidates: &[Candidate], slots: usize, turn: bool) -> Vec<ConnectionId> {
     let (mut passing, others): (Vec<Candidate>, Vec<Candidate>) = candidates.iter().partition(|candidate| candidate.received > 0);
     passing.sort_by_key(|candidate| (core::cmp::Reverse((candidate.received, candidate.unchoked)), candidate.connection));
     let kept = passing.len().min(slots.saturating_sub(1));
     let rest: Vec<Candidate> = passing.split_off(kept).into_iter().chain(others).collect();
     let mut chosen: Vec<ConnectionId> = passing.iter().map(|candidate| candidate.connection).collect();
-    chosen.extend(round_robin(&rest, slots - kept, turn));
+    let proven: Vec<Candidate> = rest.iter().filter(|candidate| candidate.passes_on).copied().collect();
+    chosen.extend(round_robin(&proven, (slots - kept).saturating_sub(1), turn));
+    let rest: Vec<Candidate> = rest.into_iter().filter(|candidate| !chosen.contains(&candidate.connection)).collect();
+    chosen.extend(round_robin(&rest, slots - chosen.len(), turn));
     chosen
 }
 
@@ -151,6 +157,7 @@ mod tests {
         Candidate {
             connection: Key::from_bits(number),
             received,
+            passes_on: false,
             unchoked: false,
             changed: Instant::from_micros(number),
             snubbed: false,
@@ -224,6 +231,20 @@ mod tests {
         let unchoked = choker.round(&few, 4, 3, Stance::Seeding);
         assert_eq!(unchoked.len(), 4, "no slot is left empty while somebody wants something");
         assert!(few[..2].iter().all(|giver| unchoked.contains(&giver.connection)));
+    }
+
+    #[test]
+    fn with_the_only_copy_those_who_ever_passed_on_go_before_the_rest_which_gets_the_last_slot() {
+        let mut peers: Vec<_> = (0..9).map(|number| peer(number, 0)).collect();
+        peers[3].received = 2;
+        [4, 5, 6].into_iter().for_each(|place: usize| peers[place].passes_on = true);
+        let unchoked = choker().round(&peers, 4, 3, Stance::First);
+        let places: Vec<u64> = unchoked.iter().map(|id| id.to_bits()).collect();
+        assert_eq!((places[0], places.len()), (3, 4));
+        assert!(places[1..3].iter().all(|place| (4..7).contains(place)), "{places:?}");
+        peers.iter_mut().for_each(|peer| peer.received = 0);
+        let few: Vec<_> = peers.into_iter().filter(|peer| peer.passes_on).collect();
+        assert_eq!(choker().round(&few, 2, 3, Stance::First).len(), 2, "no slot is left empty");
     }
 
     #[test]

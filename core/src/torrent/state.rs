@@ -80,6 +80,8 @@ pub(crate) struct Torrent {
     pub(crate) have_due: Option<Instant>,
     /// When the rest hears of what is announced.
     pub(crate) have_rest_due: Option<Instant>,
+    /// Seeds hear of new pieces, too: there are few.
+    pub(crate) tells_seeds: bool,
 
     pub(crate) connections: BTreeSet<ConnectionId>,
     /// Those of them that have shaken hands.

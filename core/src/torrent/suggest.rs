@@ -43,7 +43,7 @@ pub(crate) struct Suggestions<P> {
     passing: BTreeMap<u32, Vec<P>>,
     /// The same pieces in the order in which they went.
     since: VecDeque<(Instant, u32)>,
-    /// How many pieces each peer has passed on in this choke round and in the one before.
+    /// How many pieces each peer has passed on in this choke round and in the one before; peers that ever did stay here.
     passed: BTreeMap<P, [u32; 2]>,
 }
 
@@ -167,12 +167,14 @@ impl<P: Copy + Ord> Suggestions<P> {
         self.passed.get(&peer).map_or(0, |[now, before]| now.saturating_add(*before))
     }
 
+    /// Whether `peer` has ever passed anything on.
+    pub(crate) fn passes_on(&self, peer: P) -> bool {
+        self.passed.contains_key(&peer)
+    }
+
     /// A choke round has ended.
     pub(crate) fn end_round(&mut self) {
-        self.passed.retain(|_, [now, before]| {
-            (*before, *now) = (*now, 0);
-            *before > 0
-        });
+        self.passed.values_mut().for_each(|[now, before]| (*before, *now) = (*now, 0));
     }
 }
 
@@ -230,6 +232,9 @@ mod tests {
         assert_eq!(suggestions.passed_on(1), 1);
         suggestions.end_round();
         assert_eq!(suggestions.passed_on(1), 0);
+        assert!(suggestions.passes_on(1) && !suggestions.passes_on(2));
+        suggestions.gone(1);
+        assert!(!suggestions.passes_on(1));
     }
 
     #[test]

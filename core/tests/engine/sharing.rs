@@ -93,6 +93,51 @@ fn a_first_seed_keeps_the_slots_of_those_who_pass_on_what_it_gives() {
     assert!(!choked);
 }
 
+#[test]
+fn a_first_seed_comes_back_to_those_who_once_passed_something_on_before_it_serves_those_who_never_did() {
+    let (world, content) = (World::with(|config| config.limits.upload_slots = 3), content());
+    let torrent = world.seeds(&content);
+    let peers = newcomers(&world, &content, 1..=8);
+    let mut passed = Vec::new();
+    let mut served = [0; 8];
+    for round in 0..40 {
+        peers.iter().for_each(|peer| peer.says(Message::KeepAlive));
+        for peer in &peers[..2] {
+            for piece in suggested(peer) {
+                peer.says_all(content.blocks(piece).into_iter().map(Message::Request));
+                if round < 4 && !passed.contains(&piece) {
+                    passed.push(piece);
+                    peers[2 + round].says(Message::Have(piece));
+                }
+            }
+        }
+        world.seconds(10);
+        // They have not passed anything on for two rounds at least.
+        if round >= 8 {
+            let unchoked = world.peers(torrent).into_iter().filter(|peer| !peer.am_choking);
+            unchoked.for_each(|peer| served[peers.iter().position(|other| other.remote() == peer.remote).expect("a newcomer")] += 1);
+        }
+    }
+    let (proven, strangers) = (served[0].min(served[1]), served[2..].iter().max().copied().unwrap_or_default());
+    assert!(proven >= 28 && strangers <= 16, "{served:?}");
+}
+
+#[test]
+fn few_seeds_hear_what_we_have_and_many_do_not() {
+    for (seeds, told) in [(1, 1), (4, 4), (5, 0)] {
+        let content = content();
+        let world = World::new();
+        world.leeches(&content);
+        let peers: Vec<Peer> = (1..=seeds).map(|number| world.seed_joins(&content, &format!("10.0.0.{number}:5000"))).collect();
+        let giver = &peers[0];
+        giver.says(Message::Unchoke);
+        giver.hears_requests().chunks(1).for_each(|block| giver.sends(&content, block));
+        world.seconds(3);
+        let hears = |peer: &&Peer| peer.hears().iter().any(|message| matches!(message, Message::Have(_)));
+        assert_eq!(peers.iter().filter(hears).count(), told);
+    }
+}
+
 // Slow peers
 
 /// A leecher that has asked one peer for all that there is, and another one that has the same.
