@@ -102,7 +102,7 @@ impl<T> Agenda<T> {
         let order = (who as u64) << ORDER_BITS | self.decided;
         let entry = Entry { at: at.max(self.now), draw, whom: whom as u32, order, what };
         if self.lookahead > Duration::ZERO {
-            self.look_ahead(entry);
+            self.put_by_turn(entry);
         } else if self.soon.first().is_some_and(|last| entry < *last) {
             self.later.push(entry);
         } else {
@@ -114,7 +114,7 @@ impl<T> Agenda<T> {
         }
     }
 
-    fn look_ahead(&mut self, mut entry: Entry<T>) {
+    fn put_by_turn(&mut self, mut entry: Entry<T>) {
         if entry.whom != self.whose || entry.at >= self.horizon {
             if self.whose != EVERYBODY as u32 {
                 entry.at = entry.at.max(self.horizon);
