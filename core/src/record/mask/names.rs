@@ -105,23 +105,27 @@ impl Names {
     }
 
     fn word(&self, permutation: &Permutation, way: Way, word: &str) -> String {
+        // The host of a URL may be an address. It goes by the URL's other name everywhere, also where addresses of its kind are kept.
+        let (host, port) = match word.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') => (host, Some(port)),
+            _ => (word, None),
+        };
+        let host = match way {
+            Way::Mask => self.hosts.iter().find(|known| known.real == host).map(|known| known.masked.as_str()),
+            Way::Unmask => self.hosts.iter().find(|known| known.masked == host).map(|known| known.real.as_str()),
+        };
+        match (host, port) {
+            (Some(host), Some(port)) => return format!("{host}:{port}"),
+            (Some(host), None) => return host.to_owned(),
+            (None, _) => {}
+        }
         if let Ok(ip) = word.parse::<IpAddr>() {
             return permutation.ip(way, ip).to_string();
         }
         if let Ok(address) = word.parse::<SocketAddr>() {
             return permutation.socket(way, address).to_string();
         }
-        let (host, port) = word.split_once(':').map_or((word, None), |(host, port)| (host, Some(port)));
-        let host = match way {
-            Way::Mask => self.hosts.iter().find(|known| known.real == host).map(|known| known.masked.as_str()),
-            Way::Unmask => self.hosts.iter().find(|known| known.masked == host).map(|known| known.real.as_str()),
-        };
-        match (host, port) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (Some(host), None) => host.to_owned(),
-            (None, _) if way == Way::Mask && looks_like_a_key(word) => "…".to_owned(),
-            (None, _) => word.to_owned(),
-        }
+        if way == Way::Mask && looks_like_a_key(word) { "…".to_owned() } else { word.to_owned() }
     }
 }
 
@@ -215,5 +219,16 @@ mod tests {
         }
         assert!(masked.starts_with("cannot connect to host-0.invalid:80 (") && masked.ends_with("passkey … is wrong."), "{masked}");
         assert_eq!(names.text(&permutation, Way::Unmask, &masked), text.replace("0123456789abcdef", "…"));
+    }
+
+    #[test]
+    fn a_tracker_at_an_address_of_a_private_network_is_not_betrayed_by_its_errors() {
+        let (mut names, permutation) = (Names::default(), Permutation::new(Seed::from_u64(1)));
+        names.mask_url("http://10.78.0.2:6969/announce");
+        names.mask_url("http://[fd00::7]:6969/announce");
+        let text = "10.78.0.2:6969 refused the connection, [fd00::7]:6969 too; not 10.78.0.3:6969.";
+        let masked = names.text(&permutation, Way::Mask, text);
+        assert_eq!(masked, "host-0.invalid:6969 refused the connection, [host-1.invalid]:6969 too; not 10.78.0.3:6969.");
+        assert_eq!(names.text(&permutation, Way::Unmask, &masked), text);
     }
 }
