@@ -3,7 +3,7 @@
 use crate::disk::{
     fault::{DiskResult, fault},
     hash::{Source, hash_all},
-    storage::{look_at, open_if_there, stamp_of},
+    plain::{look_at, open_if_there, stamp_of},
 };
 use rustor_core::{
     error::DiskError,

@@ -3,7 +3,8 @@
 use crate::disk::{
     fault::{DiskResult, fault},
     hash::{Source, hash_all},
-    storage::{open_if_there, path_below},
+    plain::open_if_there,
+    storage::path_below,
 };
 use rustor_core::{error::DiskError, storage::Layout};
 use std::{

@@ -76,7 +76,11 @@ pub enum DiskOperation {
         /// Runs of blocks, each with where it goes.
         runs: Vec<Kept>,
     },
-    /// Look at the files' sizes and times, after all writes answered so far. Answered by [`DiskOutput::Stamps`].
+    /// See to it that all writes answered so far outlive a failure of the power, then look at the files' sizes and times. Answered by
+    /// [`DiskOutput::Stamps`].
+    ///
+    /// What is saved with the stamps is believed at the next start. A file's time alone does not show that its content was lost: systems
+    /// write the two back in any order.
     Stamp,
     /// Replace the resume file whole: temporary file, fsync, rename. Answered by [`DiskOutput::Done`].
     SaveResume {
@@ -115,7 +119,8 @@ pub enum DiskOutput {
     Read(Bytes),
     /// Whether each piece of the range is there and fits its digest, in order.
     Verified(Vec<bool>),
-    /// The files' sizes and times, in the layout's order; `None` for a missing one that is not kept aside, and for padding.
+    /// The files' sizes and times, in the layout's order; `None` for a missing one that is not kept aside, for padding, and for one whose
+    /// content may be lost when the power fails: it is looked at again at the next start.
     Stamps(Vec<Option<FileStamp>>),
     /// It is done.
     Done,

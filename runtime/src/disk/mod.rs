@@ -5,6 +5,9 @@
 //! through the function that the host gave. Several workers may be at one torrent, even at one file: nothing they do depends on
 //! a file's cursor, and no lock is held while a file is read or written.
 //!
+//! What waits for the disk to have written things back, such as [`Stamp`](DiskOperation::Stamp), is done by a second crew of as many
+//! threads: it may take seconds, and nobody else is to wait for it.
+//!
 //! What they do to a user's files, in short:
 //!
 //! - Nothing is created before the engine asks for it. A file gets its full length with its first byte; it takes room only for
@@ -37,9 +40,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod durable;
 pub(crate) mod fault;
 mod files;
 pub(crate) mod hash;
+pub(crate) mod plain;
 mod position;
 mod queue;
 mod segments;
@@ -69,8 +74,8 @@ use storage::Storage;
 /// How disk workers work.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskConfig {
-    /// How many threads. Default: as many as the machine has processors, between 1 and 4: more hash no faster than a network
-    /// delivers, and queue up at the disk.
+    /// How many threads, and as many again that wait for the disk to write things back. Default: as many as the machine has processors,
+    /// between 1 and 4: more hash no faster than a network delivers, and queue up at the disk.
     pub threads: NonZeroUsize,
     /// Files that are kept open, of all torrents together. Default 256: a quarter of the file descriptors that a process
     /// may usually have.
@@ -98,6 +103,8 @@ pub type Complete = dyn Fn(DiskJobId, Result<DiskOutput, Box<DiskError>>) + Send
 /// waits until everything submitted is done and answered.
 pub struct DiskWorkers {
     queue: Arc<Queue<Job>>,
+    /// What waits for the disk.
+    patient: Arc<Queue<Job>>,
     storage: Arc<Storage>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -113,36 +120,43 @@ type Perform = dyn Fn(&mut PieceHasher, TorrentId, DiskOperation) -> DiskResult<
 impl DiskWorkers {
     /// Starts the threads. `complete` gets the answers. Fails if the system gives not a single thread.
     pub fn start(config: DiskConfig, complete: Arc<Complete>) -> io::Result<DiskWorkers> {
-        let storage = Arc::new(Storage::new(&config));
+        DiskWorkers::with_storage(config, Arc::new(Storage::new(&config)), complete)
+    }
+
+    fn with_storage(config: DiskConfig, storage: Arc<Storage>, complete: Arc<Complete>) -> io::Result<DiskWorkers> {
         let performing = Arc::clone(&storage);
         let perform = move |hasher: &mut PieceHasher, torrent, operation| performing.perform(hasher, torrent, operation);
         DiskWorkers::start_with(config, storage, Arc::new(perform), complete)
     }
 
     fn start_with(config: DiskConfig, storage: Arc<Storage>, perform: Arc<Perform>, complete: Arc<Complete>) -> io::Result<DiskWorkers> {
-        let queue = Arc::new(Queue::new());
-        let mut threads = Vec::new();
-        for number in 0..config.threads.get() {
-            let (queue, perform, complete) = (Arc::clone(&queue), Arc::clone(&perform), Arc::clone(&complete));
-            let spawned = thread::Builder::new().name(format!("disk-{number}")).spawn(move || work(&queue, &*perform, &*complete));
-            match spawned {
-                Ok(thread) => threads.push(thread),
-                Err(error) if threads.is_empty() => return Err(error),
-                // Fewer do, too.
-                Err(_) => break,
+        let [queue, patient] = [(); 2].map(|()| Arc::new(Queue::new()));
+        // Made first: should a thread not start, these end what did.
+        let mut workers = DiskWorkers { queue, patient, storage, threads: Vec::new() };
+        for (name, queue) in [("disk", Arc::clone(&workers.queue)), ("disk-sync", Arc::clone(&workers.patient))] {
+            for number in 0..config.threads.get() {
+                let (queue, perform, complete) = (Arc::clone(&queue), Arc::clone(&perform), Arc::clone(&complete));
+                let spawned = thread::Builder::new().name(format!("{name}-{number}")).spawn(move || work(&queue, &*perform, &*complete));
+                match spawned {
+                    Ok(thread) => workers.threads.push(thread),
+                    Err(error) if number == 0 => return Err(error),
+                    // Fewer do, too.
+                    Err(_) => break,
+                }
             }
         }
-        Ok(DiskWorkers { queue, storage, threads })
+        Ok(workers)
     }
 
     /// Puts a job in. Its answer comes later, and may come before the answers of jobs that were put in earlier.
     pub fn submit(&self, job: DiskJobId, torrent: TorrentId, operation: DiskOperation) {
-        let urgency = match operation {
-            DiskOperation::Read { .. } => Urgency::Upload,
-            DiskOperation::Verify { .. } => Urgency::Background,
-            _ => Urgency::Normal,
+        let (queue, urgency) = match operation {
+            DiskOperation::Read { .. } => (&self.queue, Urgency::Upload),
+            DiskOperation::Verify { .. } => (&self.queue, Urgency::Background),
+            DiskOperation::Stamp | DiskOperation::SaveResume { .. } => (&self.patient, Urgency::Normal),
+            _ => (&self.queue, Urgency::Normal),
         };
-        self.queue.push(urgency, Job { id: job, torrent, operation });
+        queue.push(urgency, Job { id: job, torrent, operation });
     }
 
     /// Says where the torrent's resume file is, before the engine's first job for it. Without a path, saving resume data does
@@ -158,6 +172,7 @@ impl DiskWorkers {
 impl Drop for DiskWorkers {
     fn drop(&mut self) {
         self.queue.close();
+        self.patient.close();
         for thread in self.threads.drain(..) {
             // Where the last handle is dropped inside `complete`, its thread cannot wait for itself.
             if thread.thread().id() != thread::current().id() {

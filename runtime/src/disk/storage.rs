@@ -1,8 +1,10 @@
 use super::{
     DiskConfig,
-    fault::{DiskResult, fault, misuse, wrong_kind},
+    durable::{Doubtful, Sync},
+    fault::{DiskResult, fault, misuse},
     files::OpenFiles,
     hash::{self, PieceHasher, Source},
+    plain::{create_folder, is_out_of_handles, look_at, open_any, open_if_there, plain, read_all, remove_if_there, stamp_of},
     position,
     segments::Rest,
 };
@@ -19,11 +21,10 @@ use rustor_core::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, ErrorKind, IoSlice},
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
-    time::UNIX_EPOCH,
 };
 
 /// All torrents' files: does what workers are told to, from any thread.
@@ -33,6 +34,7 @@ pub(crate) struct Storage {
     open_files: OpenFiles,
     /// From the smallest buffers to the largest.
     buffers: [BufferPool; 3],
+    sync: Box<Sync>,
 }
 
 /// Where one torrent's files are.
@@ -45,12 +47,18 @@ struct Torrent {
     /// Held while a file is created or opened for writing; the files share these locks by their numbers.
     opening: [Mutex<()>; 8],
     saving: Mutex<()>,
+    doubtful: Doubtful,
 }
 
 impl Storage {
     pub(crate) fn new(config: &DiskConfig) -> Storage {
+        Storage::with_sync(config, Box::new(File::sync_all))
+    }
+
+    pub(super) fn with_sync(config: &DiskConfig, sync: Box<Sync>) -> Storage {
         let buffers = [16 << 10, 64 << 10, config.read_buffer].map(|size| BufferPool::new(size, config.kept_buffers));
-        Storage { torrents: Mutex::default(), resume_files: Mutex::default(), open_files: OpenFiles::new(config.open_files), buffers }
+        let open_files = OpenFiles::new(config.open_files);
+        Storage { torrents: Mutex::default(), resume_files: Mutex::default(), open_files, buffers, sync }
     }
 
     pub(crate) fn set_resume_file(&self, torrent: TorrentId, path: PathBuf) {
@@ -74,7 +82,7 @@ impl Storage {
                 }
                 Ok(DiskOutput::Done)
             }
-            DiskOperation::Stamp => Ok(DiskOutput::Stamps(self.torrent(id)?.stamps()?)),
+            DiskOperation::Stamp => self.stamp(id, &*self.torrent(id)?),
             DiskOperation::SaveResume { data } => self.save_resume(id, &*self.torrent(id)?, &data),
             DiskOperation::Close { forget, delete } => self.close(id, forget, delete),
         }
@@ -92,7 +100,15 @@ impl Storage {
             return Err(misuse(unsafe_file.path.join("/"), "this path leads out of the download folder"));
         }
         let aside = RwLock::new(Aside::new(folder.join(parts), &layout));
-        let torrent = Torrent { layout, folder, allocation, aside, opening: Default::default(), saving: Mutex::default() };
+        let torrent = Torrent {
+            layout,
+            folder,
+            allocation,
+            aside,
+            opening: Default::default(),
+            saving: Mutex::default(),
+            doubtful: Doubtful::default(),
+        };
         torrent.look_for_parts()?;
         let stamps = torrent.stamps()?;
         self.open_files.close_torrent(id);
@@ -189,8 +205,9 @@ impl Storage {
             }
             offset += run;
         }
-        if target.is_some() {
-            fs::rename(&coming, &path).map_err(|error| fault(&path, error))?;
+        if let Some(target) = target {
+            // The part file may go next.
+            (self.sync)(&target).and_then(|()| fs::rename(&coming, &path)).map_err(|error| fault(&path, error))?;
         }
         Ok(())
     }
@@ -227,6 +244,7 @@ impl Storage {
                     rest.take(length, &mut slices);
                     position::write_at(&parts, &mut slices, position).map_err(|error| fault(&aside.path, error))?;
                 }
+                torrent.doubtful.add(PARTS);
                 continue;
             }
             slices.clear();
@@ -234,6 +252,7 @@ impl Storage {
             let Some(file) = file else { continue };
             let opened = self.open_for_writing(id, torrent, span.file, file)?;
             position::write_at(&opened, &mut slices, span.offset).map_err(|error| fault(&torrent.path(file), error))?;
+            torrent.doubtful.add(span.file);
         }
         Ok(())
     }
@@ -273,7 +292,11 @@ impl Storage {
         let end = first.saturating_add(u32::try_from(digests.len()).unwrap_or(u32::MAX)).min(torrent.layout.piece_count());
         // Files are opened afresh: what an earlier handle leads to may have been moved away since.
         let aside = torrent.aside();
-        let mut source = OnDisk { torrent, aside: &aside, opened: |file| self.open_files.close((id, file)) };
+        let opened = |file| {
+            self.open_files.close((id, file));
+            torrent.doubtful.add(file);
+        };
+        let mut source = OnDisk { torrent, aside: &aside, opened };
         hasher.hash(&torrent.layout, first..end, &mut source, |piece, digest| {
             let place = (piece - first) as usize;
             if let (Some(fits), Some(expected)) = (fits.get_mut(place), digests.get(place)) {
@@ -281,6 +304,36 @@ impl Storage {
             }
         })?;
         Ok(DiskOutput::Verified(fits))
+    }
+
+    /// What tells of each file whether it is as it was, once what it holds is durable.
+    fn stamp(&self, id: TorrentId, torrent: &Torrent) -> DiskResult<DiskOutput> {
+        let lost = torrent.doubtful.settle(|number| {
+            // Some systems let only those sync a file who may write to it.
+            match self.open_files.get((id, number), !cfg!(unix)) {
+                Some(opened) => (self.sync)(&opened),
+                None => self.sync_closed(torrent, number),
+            }
+        });
+        let mut stamps = torrent.stamps()?;
+        for (number, stamp) in (0..).zip(&mut stamps) {
+            let number = if stamp.is_some_and(|stamp| stamp.aside) { PARTS } else { number };
+            if lost.contains(&number) {
+                *stamp = None;
+            }
+        }
+        Ok(DiskOutput::Stamps(stamps))
+    }
+
+    fn sync_closed(&self, torrent: &Torrent, number: u32) -> io::Result<()> {
+        let Some(path) = torrent.path_of(number) else { return Ok(()) };
+        let opened = self.open_plain(OpenOptions::new().write(true), &path);
+        match opened.or_else(|_| self.open_plain(OpenOptions::new().read(true), &path)) {
+            Ok(opened) => (self.sync)(&opened),
+            // What is gone has nothing to lose.
+            Err(error) if error.kind == DiskErrorKind::Missing => Ok(()),
+            Err(error) => Err(io::Error::other(error.message)),
+        }
     }
 
     fn save_resume(&self, id: TorrentId, torrent: &Torrent, data: &[u8]) -> DiskResult<DiskOutput> {
@@ -383,6 +436,11 @@ impl Storage {
 impl Torrent {
     fn path(&self, file: &LayoutFile) -> PathBuf {
         path_below(&self.folder, file)
+    }
+
+    /// Where a file is, or the part file.
+    fn path_of(&self, number: u32) -> Option<PathBuf> {
+        if number == PARTS { Some(self.aside().path.clone()) } else { self.file(number).map(|file| self.path(file)) }
     }
 
     fn file(&self, number: u32) -> Option<&LayoutFile> {
@@ -513,6 +571,7 @@ impl<F: Fn(u32)> Source for OnDisk<'_, F> {
         if !self.aside.holds(span.file) {
             return Ok(None);
         }
+        self.torrent.doubtful.add(PARTS);
         let runs = self.aside.slots.locate(&self.torrent.layout, span).collect();
         Ok(Some(hash::Aside { file: open_if_there(&self.aside.path)?, runs }))
     }
@@ -528,86 +587,6 @@ pub(crate) fn path_below(folder: &Path, file: &LayoutFile) -> PathBuf {
     let mut path = folder.to_path_buf();
     path.extend(&file.path);
     path
-}
-
-/// The file at `path`, for reading; `None` if nothing is there.
-pub(crate) fn open_if_there(path: &Path) -> DiskResult<Option<File>> {
-    match plain(open_any(OpenOptions::new().read(true), path), path) {
-        Err(error) if error.kind == DiskErrorKind::Missing => Ok(None),
-        other => other.map(Some),
-    }
-}
-
-/// What the system tells of the file at `path`; `None` if nothing is there.
-pub(crate) fn look_at(path: &Path) -> DiskResult<Option<Metadata>> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
-        Ok(metadata) => Err(not_plain(path, &metadata)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fault(path, error)),
-    }
-}
-
-/// What tells a changed file from an unchanged one.
-pub(crate) fn stamp_of(metadata: &Metadata) -> FileStamp {
-    let nanoseconds = |duration: std::time::Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-    let modified = match metadata.modified().map(|modified| modified.duration_since(UNIX_EPOCH)) {
-        Ok(Ok(after)) => nanoseconds(after),
-        Ok(Err(before)) => -nanoseconds(before.duration()),
-        // A system without such times cannot tell: the length has to do.
-        Err(_) => 0,
-    };
-    FileStamp { length: metadata.len(), modified, aside: false }
-}
-
-fn open_any(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Opening a pipe must not wait for its other end. For plain files the flag means nothing.
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
-    }
-    options.open(path)
-}
-
-/// Makes sure that a plain file was opened.
-fn plain(opened: io::Result<File>, path: &Path) -> DiskResult<File> {
-    let file = opened.map_err(|error| fault(path, error))?;
-    let metadata = file.metadata().map_err(|error| fault(path, error))?;
-    if metadata.is_file() { Ok(file) } else { Err(not_plain(path, &metadata)) }
-}
-
-fn not_plain(path: &Path, metadata: &Metadata) -> Box<DiskError> {
-    let what = if metadata.is_dir() { "is a folder, but a file is needed" } else { "is not a plain file" };
-    wrong_kind(path, what)
-}
-
-#[cfg(unix)]
-fn is_out_of_handles(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
-}
-
-#[cfg(not(unix))]
-fn is_out_of_handles(_error: &io::Error) -> bool {
-    false
-}
-
-/// Fills `buffer`, or fails.
-fn read_all(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    let count = position::read_at(file, buffer, offset)?;
-    if count == buffer.len() { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
-}
-
-fn remove_if_there(path: &Path) -> DiskResult<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(fault(path, error)),
-        _ => Ok(()),
-    }
-}
-
-fn create_folder(path: &Path) -> DiskResult<()> {
-    fs::create_dir_all(path).map_err(|error| fault(path, error))
 }
 
 /// Whether a file of this name is below the folder that it is joined to. Names from torrents have been made safe long before;

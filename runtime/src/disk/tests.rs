@@ -329,6 +329,48 @@ fn a_stamp_changes_with_the_file() {
     assert_ne!(bench.ask(DiskOperation::Stamp), before);
 }
 
+/// A bench whose system says this when a file is to be synced, and the files that it was asked to sync.
+fn with_sync(files: &[(&str, u64, bool)], answer: fn() -> io::Result<()>) -> (Bench, Receiver<fs::Metadata>) {
+    let mut bench = Bench::closed(DiskConfig::default(), tempfile::tempdir().unwrap(), files, 8);
+    let (synced, seen) = mpsc::channel();
+    let sync = move |file: &fs::File| {
+        synced.send(file.metadata()?).unwrap();
+        answer()
+    };
+    let config = DiskConfig::default();
+    let storage = Arc::new(Storage::with_sync(&config, Box::new(sync)));
+    let (sender, answers) = mpsc::channel();
+    bench.workers = DiskWorkers::with_storage(config, storage, Arc::new(move |job, answer| drop(sender.send((job, answer))))).unwrap();
+    bench.answers = answers;
+    bench.open(Allocation::Sparse).unwrap();
+    (bench, seen)
+}
+
+#[test]
+fn a_stamp_says_that_what_was_written_before_is_durable() {
+    let (bench, synced) = with_sync(&[("a", 8, false), ("b", 12, false), ("c", 4, false)], || Ok(()));
+    assert_eq!(bench.store(0, b"11111111"), stored());
+    assert_eq!(bench.store(1, b"22222222"), stored());
+    assert_eq!(synced.try_iter().count(), 0);
+    assert_eq!(bench.stamps(), [Some(8), Some(12), None]);
+    assert_eq!(synced.try_iter().map(|file| file.len()).collect::<Vec<_>>(), [8, 12]);
+    assert_eq!(bench.stamps(), [Some(8), Some(12), None]);
+    assert_eq!(synced.try_iter().count(), 0, "nothing was written since");
+    // What was found may have been left by a process that was killed a moment ago.
+    assert_eq!(bench.verify(0, &[b"11111111"]), [true]);
+    assert_eq!(bench.stamps(), [Some(8), Some(12), None]);
+    assert_eq!(synced.try_iter().map(|file| file.len()).collect::<Vec<_>>(), [8]);
+}
+
+#[test]
+fn what_the_disk_lost_has_no_stamp() {
+    let (bench, _synced) = with_sync(&[("a", 8, false), ("b", 8, false)], || Err(io::ErrorKind::StorageFull.into()));
+    assert_eq!(bench.store(1, b"22222222"), stored());
+    assert_eq!(bench.stamps(), [None, None]);
+    fs::write(bench.path("a"), "11111111").unwrap();
+    assert_eq!(bench.stamps(), [Some(8), None]);
+}
+
 #[test]
 fn resume_data_is_saved_where_the_host_said_and_forgotten_on_demand() {
     let bench = Bench::new(&[("a", 8, false)], 8);
@@ -542,8 +584,8 @@ fn a_worker_that_panics_answers_and_goes_on() {
     };
     let workers = DiskWorkers::start_with(config, storage, Arc::new(perform), Arc::new(complete)).unwrap();
     workers.submit(DiskJobId::from_bits(1), TORRENT, DiskOperation::Prepare { wanted: Bitfield::full(1) });
-    workers.submit(DiskJobId::from_bits(2), TORRENT, DiskOperation::Stamp);
-    workers.submit(DiskJobId::from_bits(3), TORRENT, DiskOperation::Stamp);
+    workers.submit(DiskJobId::from_bits(2), TORRENT, DiskOperation::Close { forget: false, delete: false });
+    workers.submit(DiskJobId::from_bits(3), TORRENT, DiskOperation::Close { forget: false, delete: false });
     let (job, answer) = answers.recv().unwrap();
     let error = answer.unwrap_err();
     assert_eq!((job, error.kind), (1, DiskErrorKind::Other));
