@@ -130,7 +130,8 @@ impl<'a> Run<'a> {
             keep_events: false,
             shuffle_ties: scenario.shuffle_ties,
             network: scenario.network.clone(),
-            power_may_fail: scenario.faults.iter().any(|fault| power(&fault.trouble)),
+            power_may_fail: scenario.faults.iter().any(|fault| power(&fault.trouble))
+                || scenario.groups.iter().any(|group| group.disk.crash_at.is_some() && group.disk.crash_takes_power),
         };
         let mut world = World::with_options(scenario.seed, options);
         world.agenda.set_lookahead(scenario.lookahead());

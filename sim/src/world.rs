@@ -409,7 +409,7 @@ impl World {
         let (torrents, payloads) = (&self.nodes[node].torrents.clone(), &self.payloads);
         let payload = |id| torrents.iter().find(|(torrent, _)| *torrent == id).map(|(_, index)| payloads[*index].clone());
         let Node { disk, rng, .. } = &mut self.nodes[node];
-        disk.crash(power, payload, rng);
+        disk.crash(self.agenda.now(), power, payload, rng);
     }
 
     /// Starts a killed node again, with a new engine on the same disk. It does not know its torrents any more.
@@ -533,7 +533,8 @@ impl World {
             }
             Happening::Adversary(node) if self.nodes[node].alive => self.scheme(node),
             Happening::DiskCrash(node, life) if self.lives(node, life) => {
-                self.crash(node, false);
+                let power = self.nodes[node].disk.takes_power();
+                self.crash(node, power);
                 self.nodes[node].returns = true;
                 self.agenda.after(Duration::from_secs(10), node, Happening::Restart(node));
             }

@@ -56,10 +56,11 @@ fn what_free_riders_keep_to_themselves_the_seed_gives_to_others_again() {
     assert!(contributors.last < 240.0 && contributors.last < free_riders.first, "{report}");
 }
 
-#[test]
-fn a_leecher_that_dies_at_any_disk_job_goes_on_and_finishes() {
+/// Lets a leecher die at each of its disk jobs, in one run after the other.
+fn dies_at_every_disk_job(takes_power: bool) {
     let mut scenario = scenario("disk-crash");
     scenario.groups.retain(|group| group.name != "fails");
+    scenario.groups[1].disk.crash_takes_power = takes_power;
     let crashes = |scenario: &mut Scenario, job| {
         scenario.groups[1].disk.crash_at = Some(job);
         run(scenario)
@@ -76,6 +77,16 @@ fn a_leecher_that_dies_at_any_disk_job_goes_on_and_finishes() {
         job += 1;
     }
     assert!(job > 50, "there were only {job} jobs");
+}
+
+#[test]
+fn a_leecher_that_dies_at_any_disk_job_goes_on_and_finishes() {
+    dies_at_every_disk_job(false);
+}
+
+#[test]
+fn a_leecher_whose_power_fails_at_any_disk_job_claims_nothing_that_was_not_durable() {
+    dies_at_every_disk_job(true);
 }
 
 /// The large scenarios with fewer leechers and a smaller file.

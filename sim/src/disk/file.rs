@@ -61,6 +61,14 @@ impl File {
         }
     }
 
+    /// Gives the file this length; what comes to be behind its end is gone.
+    pub(super) fn cut(&mut self, length: u64) {
+        if self.length > length || self.runs.last_key_value().is_some_and(|(start, run)| start + run.length() > length) {
+            self.make_room(length, u64::MAX - length);
+        }
+        self.length = length;
+    }
+
     /// Cuts all runs out of a range.
     fn make_room(&mut self, offset: u64, length: u64) {
         let end = offset + length;

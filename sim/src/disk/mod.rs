@@ -1,9 +1,11 @@
 //! The disk of one node: what is written, and apart from that what is durable.
 //!
 //! A job takes effect when it is answered, after a delay of its own, so that jobs end in any order. When a node dies, jobs under way
-//! are cut off: of a write, the sectors that a draw decides are there. If its power fails, so do writes that were answered
-//! within [`Settings::write_back`], and the times of their files.
+//! are cut off: of a write, the sectors that a draw decides are there. If its power fails, of all that was written within
+//! [`Settings::write_back`] draws decide what is there, sector by sector, and of the lengths and times of files apart from that. Only
+//! what came before a [`Stamp`](DiskOperation::Stamp) is there for certain.
 
+mod durable;
 mod file;
 
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
     units::{Size, Span as Time},
 };
 use bytes::{Bytes, BytesMut};
+use durable::{Content, Durable};
 use file::File;
 use rustor_core::{
     error::{DiskError, DiskErrorKind},
@@ -31,7 +34,7 @@ pub struct Settings {
     pub latency: [Time; 2],
     /// What a write that is cut off keeps or loses as a whole: 512 B or 4 KiB.
     pub sector: Size,
-    /// How long after it was answered a write may still be lost when the power fails.
+    /// How long after it was answered a write may still be lost when the power fails, unless it was asked for before.
     pub write_back: Time,
     /// Of a thousand jobs that read or write content, so many fail.
     pub errors: u16,
@@ -42,12 +45,24 @@ pub struct Settings {
     /// The node dies at its so-manieth job, counted from 1, and comes back after ten seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash_at: Option<u64>,
+    /// It is the power that fails then: nobody is told, and what was not durable may be gone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub crash_takes_power: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         let latency = [Time::millis(1), Time::millis(1)];
-        Settings { latency, sector: Size(4096), write_back: Time::seconds(5), errors: 0, short_reads: 0, misdirected: 0, crash_at: None }
+        Settings {
+            latency,
+            sector: Size(4096),
+            write_back: Time::seconds(5),
+            errors: 0,
+            short_reads: 0,
+            misdirected: 0,
+            crash_at: None,
+            crash_takes_power: false,
+        }
     }
 }
 
@@ -72,9 +87,8 @@ pub struct Disk {
     resume: BTreeMap<String, Bytes>,
     /// Few at a time.
     under_way: Vec<(DiskJobId, TorrentId, DiskOperation)>,
-    /// What files were before writes that are not durable yet, the oldest first. Kept only if power may fail.
-    undo: Vec<(Instant, String, File)>,
-    keeps_undo: bool,
+    /// Kept only if power may fail.
+    durable: Option<Durable>,
     clock: i64,
     fault: Option<DiskFault>,
     jobs: u64,
@@ -122,8 +136,7 @@ impl Disk {
             open: BTreeMap::new(),
             resume: BTreeMap::new(),
             under_way: Vec::new(),
-            undo: Vec::new(),
-            keeps_undo: power_may_fail,
+            durable: power_may_fail.then(Durable::default),
             clock: 0,
             fault: None,
             jobs: 0,
@@ -150,7 +163,9 @@ impl Disk {
                     file.write_true(from - begin, to - from);
                 }
             }
-            self.files.insert(format!("{folder}/{path}"), file);
+            let path = format!("{folder}/{path}");
+            self.files.insert(path.clone(), file);
+            self.settled(&path);
         }
     }
 
@@ -182,6 +197,7 @@ impl Disk {
             file.write(offset, data);
             file.modified = self.clock;
         }
+        self.settled(path);
     }
 
     /// Flips bits of all files; their times stay, so that nobody notices.
@@ -196,11 +212,13 @@ impl Disk {
             let byte = file.read(offset, 1, payload)[0] ^ (1 << rng.below(8));
             file.write(offset, vec![byte].into());
         }
+        lengths.iter().for_each(|(path, _)| self.settled(path));
     }
 
     /// Deletes a file.
     pub fn delete(&mut self, path: &str) {
         self.files.remove(path);
+        self.settled(path);
     }
 
     /// What resume data is kept for the torrents in `folder`.
@@ -217,6 +235,11 @@ impl Disk {
     pub(crate) fn heal(&mut self) {
         self.fault = None;
         (self.settings.errors, self.settings.misdirected) = (0, 0);
+    }
+
+    /// Whether it is the power that fails when the node dies at a job of its disk.
+    pub(crate) fn takes_power(&self) -> bool {
+        self.settings.crash_takes_power
     }
 
     /// Takes a job in. It is due after the delay that is returned; the second says whether the node dies of it.
@@ -241,13 +264,14 @@ impl Disk {
     pub fn finish(&mut self, now: Instant, job: DiskJobId, payload: &Payload, rng: &mut Rng) -> Option<Result<DiskOutput, Box<DiskError>>> {
         let place = self.under_way.iter().position(|(id, _, _)| *id == job)?;
         let (_, torrent, operation) = self.under_way.swap_remove(place);
-        let kept = now.as_micros().saturating_sub(self.settings.write_back.0);
-        self.undo.retain(|(at, _, _)| at.as_micros() > kept);
+        if let Some(durable) = &mut self.durable {
+            durable.written_back(Instant::from_micros(now.as_micros().saturating_sub(self.settings.write_back.0)));
+        }
         Some(self.perform(now, torrent, operation, payload, rng))
     }
 
-    /// The node dies: what was under way is cut off. If the power fails, all that was not yet durable is as it was before.
-    pub fn crash(&mut self, power: bool, payload: impl Fn(TorrentId) -> Option<Payload>, rng: &mut Rng) {
+    /// The node dies: what was under way is cut off. If the power fails, what was not yet durable is there in part.
+    pub fn crash(&mut self, now: Instant, power: bool, payload: impl Fn(TorrentId) -> Option<Payload>, rng: &mut Rng) {
         self.under_way.sort_by_key(|(job, _, _)| *job);
         for (_, torrent, operation) in std::mem::take(&mut self.under_way) {
             let (Some(open), Some(payload)) = (self.open.get(&torrent).cloned(), payload(torrent)) else { continue };
@@ -255,15 +279,12 @@ impl Disk {
                 && is_good(&segments, &spans, &digest, &open, &payload)
                 && self.fault.is_none()
             {
-                self.write_torn(&segments.concat(), &spans, &open, rng);
+                self.write_torn(now, &segments.concat(), &spans, &open, rng);
             }
         }
-        if power {
-            for (_, path, before) in std::mem::take(&mut self.undo).into_iter().rev() {
-                self.files.insert(path, before);
-            }
+        if let Some(durable) = self.durable.as_mut().filter(|_| power) {
+            self.files = durable.power_fails(self.settings.sector.0.max(1), rng);
         }
-        self.undo.clear();
         self.open.clear();
     }
 
@@ -343,7 +364,12 @@ impl Disk {
                 };
                 DiskOutput::Verified((first..).zip(digests.chunks(20)).map(valid).collect())
             }
-            DiskOperation::Stamp => DiskOutput::Stamps(self.stamps(torrent)),
+            DiskOperation::Stamp => {
+                if let Some(durable) = &mut self.durable {
+                    durable.synced(open.files.iter().map(|(path, _)| &**path));
+                }
+                DiskOutput::Stamps(self.stamps(torrent))
+            }
             DiskOperation::SaveResume { data } => {
                 self.resume.insert(open.folder.clone(), data);
                 DiskOutput::Done
@@ -354,7 +380,7 @@ impl Disk {
                     self.resume.remove(&open.folder);
                 }
                 if delete {
-                    (0..open.layout.files().len()).for_each(|file| drop(self.files.remove(open.path(file as u32))));
+                    open.files.iter().for_each(|(path, _)| self.delete(path));
                 }
                 DiskOutput::Done
             }
@@ -368,9 +394,7 @@ impl Disk {
             let details = &open.layout.files()[span.file as usize];
             let end = at + span.length as usize;
             if !details.padding {
-                let file = self.file_to_change(now, span.file, open);
-                file.write(span.offset, Bytes::copy_from_slice(&data[at..end]));
-                file.length = file.length.max(details.length);
+                self.write(now, span.file, span.offset, Content::Other(Bytes::copy_from_slice(&data[at..end])), open);
             }
             at = end;
         }
@@ -384,15 +408,26 @@ impl Disk {
         self.files.get_mut(path).expect("it was put there if it was not")
     }
 
-    /// The same for a file of a torrent that is about to be written to; what it was is kept, if that may be needed.
-    fn file_to_change(&mut self, now: Instant, file: u32, open: &Open) -> &mut File {
-        if self.keeps_undo {
-            let before = self.file(open.path(file)).clone();
-            self.undo.push((now, open.path(file).to_owned(), before));
+    /// A file was changed behind its owner's back.
+    fn settled(&mut self, path: &str) {
+        if let Some(durable) = &mut self.durable {
+            durable.is(path, self.files.get(path));
         }
-        let (clock, changed) = (self.clock, self.file(open.path(file)));
-        (changed.base, changed.modified) = (open.base(file), clock);
-        changed
+    }
+
+    /// Writes to a file of a torrent, which gets its length by that.
+    fn write(&mut self, now: Instant, number: u32, offset: u64, content: Content, open: &Open) {
+        let (clock, path) = (self.clock, open.path(number));
+        let file = self.file(path);
+        (file.base, file.modified) = (open.base(number), clock);
+        match &content {
+            Content::True(length) => file.write_true(offset, *length),
+            Content::Other(bytes) => file.write(offset, bytes.clone()),
+        }
+        file.length = file.length.max(open.layout.files()[number as usize].length);
+        if let Some(durable) = &mut self.durable {
+            durable.wrote(now, path, offset, content, &self.files[path]);
+        }
     }
 
     /// Writes what is true at a span; elsewhere, if it goes astray.
@@ -402,19 +437,17 @@ impl Disk {
             return;
         }
         self.rotten |= astray;
-        let file = self.file_to_change(now, span.file, open);
         if astray {
             let elsewhere = (span.offset + 4096) % details.length.saturating_sub(span.length).max(1);
-            file.write(elsewhere, BytesMut::zeroed(span.length as usize).freeze());
+            self.write(now, span.file, elsewhere, Content::Other(BytesMut::zeroed(span.length as usize).freeze()), open);
         } else {
-            file.write_true(span.offset, span.length);
+            self.write(now, span.file, span.offset, Content::True(span.length), open);
         }
-        file.length = file.length.max(details.length);
         self.written += span.length;
     }
 
     /// Of a write that was cut off, some sectors are there.
-    fn write_torn(&mut self, data: &[u8], spans: &[Span], open: &Open, rng: &mut Rng) {
+    fn write_torn(&mut self, now: Instant, data: &[u8], spans: &[Span], open: &Open, rng: &mut Rng) {
         self.clock += 1;
         let sector = self.settings.sector.0.max(1);
         let mut at = 0;
@@ -425,9 +458,8 @@ impl Disk {
                 let end = ((offset / sector + 1) * sector).min(span.offset + span.length);
                 if rng.below(2) == 0 {
                     let from = at + (offset - span.offset) as usize;
-                    let (clock, file) = (self.clock, self.file(open.path(span.file)));
-                    (file.base, file.modified) = (open.base(span.file), clock);
-                    file.write(offset, Bytes::copy_from_slice(&data[from..from + (end - offset) as usize]));
+                    let bytes = Bytes::copy_from_slice(&data[from..from + (end - offset) as usize]);
+                    self.write(now, span.file, offset, Content::Other(bytes), open);
                 }
                 offset = end;
             }

@@ -99,7 +99,11 @@ impl Scenario {
             let mut group = |change: &dyn Fn(&mut Group)| with(&|scenario| change(&mut scenario.groups[index]));
             group(&|group| group.policy = Policy::default());
             group(&|group| group.disk = disk::Settings::default());
-            group(&|group| group.disk = disk::Settings { crash_at: group.disk.crash_at, ..disk::Settings::default() });
+            group(&|group| {
+                let disk::Settings { crash_at, crash_takes_power, .. } = group.disk;
+                group.disk = disk::Settings { crash_at, crash_takes_power, ..disk::Settings::default() };
+            });
+            group(&|group| group.disk.crash_takes_power = false);
             group(&|group| group.link = Link { nat: group.link.nat.clone(), ..Link::default() });
             group(&|group| group.link = Link { up: group.link.up, down: group.link.down, ..plain.link.clone() });
             group(&|group| group.link.nat = None);
