@@ -213,14 +213,23 @@ impl Engine {
 
     // Web seeds
 
-    /// How many bytes a torrent may begin to fetch now from elsewhere than a peer, at most half a second's worth; or when to ask
-    /// again. What it begins to fetch it pays for by [`Engine::pay_download`].
+    /// How many bytes a torrent may begin to fetch now from elsewhere than a peer, or when to ask again. What it begins to fetch it pays
+    /// for by [`Engine::pay_download`].
+    ///
+    /// It is half a second's worth for all downloads from web seeds together, since all that was paid for may come at one moment; but at
+    /// least a quantum for each.
     pub(super) fn may_download(&mut self, torrent: TorrentId) -> Result<u64, Instant> {
         let now = self.now;
+        if !self.is_limited(Direction::Download, torrent) {
+            return Ok(u64::MAX);
+        }
+        let granted = |(torrent, place): &(TorrentId, u32)| Some(self.torrents.get(*torrent)?.web_seeds.get(*place as usize)?.granted);
+        let under_way: u64 = self.fetches.iter().filter_map(|(_, fetch)| granted(fetch)).sum();
         let Some(state) = self.torrents.get_mut(torrent) else { return Err(Instant::MAX) };
         let lane = &mut state.download_lane;
         let ready = lane.ready_at(now).max(self.lanes.download.ready_at(now));
-        let batch = lane.quantum().min(self.lanes.download.quantum()).saturating_mul(BATCH);
+        let quantum = lane.quantum().min(self.lanes.download.quantum());
+        let batch = quantum.saturating_mul(BATCH).saturating_sub(under_way).max(quantum);
         if ready <= now { Ok(batch) } else { Err(ready) }
     }
 

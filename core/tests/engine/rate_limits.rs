@@ -6,9 +6,10 @@ use crate::{
 };
 use rustor_core::{
     choices::{Choices, RateLimits},
-    command::Command,
+    command::{Command, TorrentSource},
     config::Limits,
     id::TorrentId,
+    metainfo::Metainfo,
     time::Duration,
     wire::{Block, Message},
 };
@@ -312,4 +313,21 @@ fn limits_wake_the_engine_seldom_and_not_at_all_where_nothing_goes_on() {
     let before = world.wakes();
     world.seconds(90);
     assert!(world.wakes() - before <= 5, "{} wakes", world.wakes() - before);
+}
+
+#[test]
+fn slow_servers_do_not_pile_up_what_was_paid_for_and_comes_at_once() {
+    let content = Content::new(4000 * BLOCK as usize, 4 * BLOCK);
+    let world = World::with(|config| config.limits.rates = down(500_000));
+    let urls = (0..4).map(|number| format!("http://{number}.example/file"));
+    world.adds(&content, |add| add.source = TorrentSource::Metainfo(Metainfo { web_seeds: urls.collect(), ..content.metainfo() }));
+    let downloads = world.downloads();
+    assert_eq!(downloads.len(), 4);
+    downloads.iter().for_each(|download| download.begins(&content.data));
+    for _ in 0..10 {
+        world.seconds(1);
+        let awaited: u64 = downloads.iter().filter_map(|download| download.awaited()).map(u64::from).sum();
+        // Half a second's worth, and a sixteenth for each of those that came later.
+        assert!((250_000..=250_000 + 3 * 31_250).contains(&awaited), "{awaited} bytes");
+    }
 }

@@ -107,6 +107,11 @@ impl Download {
         self.state(|state| state.is_over)
     }
 
+    /// How many bytes the engine waits for, at most.
+    pub fn awaited(&self) -> Option<u32> {
+        self.state(|state| state.reading)
+    }
+
     pub fn has_head(&self) -> bool {
         self.state(|state| state.has_head)
     }

@@ -26,8 +26,9 @@ impl Limits {
     /// `None` if nothing is limited.
     pub(crate) fn new(rates: RateLimits, now: Instant) -> Option<Limits> {
         let way = |rate: Option<u64>, burst: fn(u64) -> u64| Way { limit: rate.map(|rate| (rate, burst(rate))), level: 0, since: now };
-        // An engine saves up a quarter of a second's worth, lets web seeds begin with half a second's, and pays for reads before anything comes.
-        let ways = [way(rates.download, |rate| rate * 3 / 4 + 2 * BLOCK), way(rates.upload, |rate| rate / 4 + BLOCK)];
+        // An engine saves up a quarter of a second's worth and pays for reads before anything comes: for half a second's worth of what web
+        // seeds send, and a sixteenth's for each of three that begin later.
+        let ways = [way(rates.download, |rate| rate * 15 / 16 + 2 * BLOCK), way(rates.upload, |rate| rate / 4 + BLOCK)];
         ways.iter().any(|way| way.limit.is_some()).then_some(Limits { ways })
     }
 
