@@ -299,12 +299,17 @@ impl Engine {
         }
         let Some(torrent) = self.torrents.get(id).filter(|torrent| torrent.is_active()) else { return };
         let connections: Vec<ConnectionId> = torrent.connections.iter().copied().collect();
-        for connection in connections {
-            let waits = |connection: &Connection| connection.is_open() && connection.lets_us_ask() && connection.am_interested;
-            if self.connections.get(connection).is_some_and(waits) {
-                self.mark_dirty(connection);
+        let mut last = Vec::new();
+        for id in connections {
+            let waits = |connection: &&Connection| connection.is_open() && connection.lets_us_ask() && connection.am_interested;
+            match self.connections.get(id).filter(waits) {
+                // It would take what it has just been relieved of.
+                Some(connection) if connection.is_snubbed() => last.push(id),
+                Some(_) => self.mark_dirty(id),
+                None => {}
             }
         }
+        last.into_iter().for_each(|id| self.mark_dirty(id));
     }
 
     /// The peer that has sent us most, of those that hold `piece` and let us have it.

@@ -179,6 +179,18 @@ fn what_a_snubbing_peer_owes_is_asked_of_others() {
 }
 
 #[test]
+fn a_snubbing_peer_is_the_last_to_be_asked_again() {
+    let content = Content::new(BLOCK as usize, BLOCK);
+    let world = World::with(|config| config.endgame_requests = 1);
+    world.leeches(&content);
+    let [snubber, other] = ["10.0.0.1:5000", "10.0.0.2:5000"].map(|remote| world.seed_joins(&content, remote));
+    [&snubber, &other].iter().for_each(|peer| peer.says(Message::Unchoke));
+    assert_eq!([&snubber, &other].map(|peer| peer.hears_requests().len()), [1, 0], "nothing is asked twice");
+    world.seconds(61);
+    assert_eq!([&snubber, &other].map(|peer| peer.hears_requests().len()), [0, 1]);
+}
+
+#[test]
 fn a_snubbing_peer_hears_of_all_that_was_cancelled_even_if_it_takes_nothing_for_long() {
     let content = Content::new(3 * BLOCK as usize, 4 * BLOCK);
     let world = World::new();
