@@ -64,7 +64,8 @@ pub struct AnnouncerConfig {
     pub first_retry_refused: Duration,
     /// The longest that doubling leads to. 30 minutes.
     pub longest_retry: Duration,
-    /// A download that knows fewer peers than this announces at the minimum interval. 10.
+    /// A download that knows fewer peers than this announces at the minimum interval, and asks for at least twice as many, however few
+    /// connections it may have: not all can be reached. 10.
     pub few_peers: u32,
     /// The most peers to ask a tracker for. 200, as most give no more.
     pub max_peers_wanted: u32,
@@ -563,7 +564,9 @@ impl Announcer {
         let sequence = self.sequence;
         self.sequence += 1;
         self.under_way += 1;
-        let peers_wanted = if stop { 0 } else { statistics.peers_wanted.min(self.config.max_peers_wanted) };
+        let few = self.config.few_peers;
+        let at_least = if statistics.wants_more_than(few) { few.saturating_mul(2) } else { 0 };
+        let peers_wanted = if stop { 0 } else { statistics.peers_wanted.max(at_least).min(self.config.max_peers_wanted) };
         let downloads = statistics.left > 0 && !statistics.partial_seed;
         tracker.under_way = Some(UnderWay { sequence, event, hopes_for: if downloads { peers_wanted } else { 0 }, aside: false });
         Some(Announce {

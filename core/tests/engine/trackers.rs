@@ -27,6 +27,13 @@ fn the_first_announce_says_started_and_all_that_trackers_want_to_know() {
 }
 
 #[test]
+fn who_may_have_few_connections_hears_of_more_peers_all_the_same() {
+    let (world, content) = (World::with(|config| config.limits.connections_per_torrent = 3), content());
+    world.leeches(&content);
+    assert_eq!(world.announces()[0].number("numwant"), 20, "not all of them can be reached");
+}
+
+#[test]
 fn nothing_is_announced_before_the_disk_was_looked_at() {
     let (world, content) = (World::new(), content());
     world.has(&content, 0..4);

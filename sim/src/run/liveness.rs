@@ -4,12 +4,14 @@
 use super::Run;
 use crate::{
     checks::Invariant,
-    scenario::{Role, Scenario, TrackerKind},
+    scenario::{Fault, Role, Scenario, TrackerKind, Trouble},
+    services::WebFault,
     units::Rate,
 };
 use rustor_core::{
     rng::Purpose,
     time::{Duration, Instant},
+    web_seed::WebSeedConfig,
 };
 
 /// The nodes that must come to an end of it.
@@ -171,9 +173,12 @@ impl Scenario {
     fn timers(&self) -> u64 {
         // Who got no answer waits ever longer, but hardly longer than it has waited already, nor than half an hour.
         let back_off = self.settled().min(1_800_000_000);
+        // What a web server did not have it is asked for again later.
+        let missing = |fault: &Fault| matches!(fault.trouble, Trouble::Web { fault: WebFault::Missing, .. });
+        let retry = if self.faults.iter().any(missing) { WebSeedConfig::default().retry_maximum.as_micros() as u64 } else { 0 };
         // A tracker that names nobody is asked again after its interval. Whoever is silent is given up after two or three minutes, a few
         // of them one after the other.
-        self.torrent.interval.0 + back_off + 300_000_000
+        self.torrent.interval.0 + back_off + retry + 300_000_000
     }
 
     /// The latest that the run may be healed, for who wants to know beforehand.
