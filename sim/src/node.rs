@@ -39,6 +39,9 @@ pub(crate) struct Node {
     /// Bytes of payload that went out and came in over connections that are closed.
     pub(crate) sent: u64,
     pub(crate) received: u64,
+    /// Bytes that came from web seeds, and those that it had from the start.
+    pub(crate) fetched: u64,
+    pub(crate) had: u64,
     /// When it was first told of a torrent, and when it first had all of it.
     pub(crate) started: Option<Instant>,
     pub(crate) finished: Option<Instant>,

@@ -142,7 +142,10 @@ pub(crate) struct Member {
     pub(crate) started: u64,
     pub(crate) finished: Option<u64>,
     pub(crate) sent: u64,
+    /// From peers and web seeds.
     pub(crate) received: u64,
+    /// From the start.
+    pub(crate) had: u64,
 }
 
 impl Member {
@@ -174,7 +177,7 @@ impl Report {
         let seconds = stopwatch.started.elapsed().as_secs_f64();
         let received: u64 = members.iter().map(|member| member.received).sum();
         let finished = members.iter().filter(|member| member.finished.is_some()).count();
-        let needed = scenario.length() * finished as u64;
+        let needed: u64 = members.iter().map(|member| scenario.length() - member.had).sum();
         let everyone = finished == members.len() && needed > 0;
         let events = statistics.happenings + statistics.inputs + statistics.actions;
         Report {

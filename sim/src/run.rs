@@ -7,7 +7,7 @@ mod tests;
 use crate::{
     agenda::EVERYBODY,
     checks::Invariant,
-    node::Brain,
+    node::{Brain, Node},
     payload::Payload,
     report::{Member, Report, Sample, Stopwatch},
     scenario::{Role, Scenario, ScenarioError, Step, TrackerKind, Trouble},
@@ -239,12 +239,22 @@ impl<'a> Run<'a> {
                         self.world.command(id, rustor_core::command::Command::SetLimits(limits));
                     }
                 }
-                let disk = &mut self.world.nodes[id.0].disk;
+                let payload = &self.payload;
+                let Node { disk, had, .. } = &mut self.world.nodes[id.0];
                 match role {
-                    Role::Seed => disk.put(FOLDER, &self.payload),
+                    Role::Seed => disk.put(FOLDER, payload),
                     Role::Partial(percent) => {
                         let mut rng = self.world.rng.fork(Purpose::Simulation, 1000 + member as u64);
-                        disk.put_pieces(FOLDER, &self.payload, |_| rng.below(100) < u64::from(percent));
+                        disk.put_pieces(FOLDER, payload, |piece| {
+                            let has = rng.below(100) < u64::from(percent);
+                            *had += if has {
+                                payload.slice(u64::from(piece) * u64::from(payload.piece_length()), payload.piece_length().into()).len()
+                                    as u64
+                            } else {
+                                0
+                            };
+                            has
+                        });
                     }
                     _ => {}
                 }
@@ -471,7 +481,8 @@ impl<'a> Run<'a> {
             let (sent, received) = node.transferred();
             let started = node.started.unwrap_or_default().as_micros();
             let finished = node.finished.map(Instant::as_micros);
-            members.push(Member { group: *group, started, finished, sent, received });
+            let (received, had) = (received + node.fetched, node.had);
+            members.push(Member { group: *group, started, finished, sent, received, had });
         }
         let world = &self.world;
         let peers = world.nodes.len();

@@ -237,6 +237,8 @@ impl World {
             private: false,
             sent: 0,
             received: 0,
+            fetched: 0,
+            had: 0,
             started: None,
             finished: None,
             mutations: 0,

@@ -16,6 +16,8 @@ fn scenario(name: &str) -> Scenario {
 fn run(scenario: &Scenario) -> Report {
     let report = scenario.run();
     assert!(report.is_good(), "{report}\n{scenario}");
+    // Nobody can finish with less than it needs.
+    assert!(report.waste >= 0.0, "{report}");
     report
 }
 

@@ -176,6 +176,7 @@ impl World {
             return self.agenda.after(RETRY, node, Happening::Fetched(node, life, fetch));
         }
         let result = server.send(key);
+        self.nodes[node].fetched += result.as_ref().map_or(0, |buffer| buffer.data.len() as u64);
         self.tell(node, Input::FetchBody { fetch, result });
     }
 
