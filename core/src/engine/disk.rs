@@ -77,7 +77,8 @@ impl Engine {
         match (job.purpose, result) {
             (DiskPurpose::Close, _) => self.closed(job.torrent),
             // Resume data that cannot be saved costs time at the next start, nothing else.
-            (DiskPurpose::SaveResume, _) | (DiskPurpose::Stamp(_), Err(_)) => {}
+            (DiskPurpose::SaveResume, _) | (DiskPurpose::Stamp(_), Err(_)) => self.saved(job.torrent),
+            (DiskPurpose::Stamp(_), _) if !current => self.saved(job.torrent),
             (DiskPurpose::Keep { piece, blocks, .. }, result) => self.kept(job.torrent, piece, &blocks, current && result.is_ok()),
             (_, _) if !current => {}
             (DiskPurpose::Restore { piece, offset }, Ok(DiskOutput::Read(data))) => self.restored(job.torrent, piece, offset, &data),

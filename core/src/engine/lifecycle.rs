@@ -124,6 +124,8 @@ impl Engine {
             announcer,
             resume,
             resume_changed: false,
+            saving: false,
+            save_again: false,
             resume_due: None,
             connected_at: None,
             next_turnover: self.now,
@@ -462,11 +464,8 @@ impl Engine {
         if !forget {
             self.keep_unfinished(id);
         }
-        if !self.stand_still(id, Phase::Paused) {
+        if !self.stand_still(id, Phase::Ending(Ending::Settling { forget, delete })) {
             return;
-        }
-        if let Some(torrent) = self.torrents.get_mut(id) {
-            torrent.phase = Phase::Ending(Ending::Settling { forget, delete });
         }
         self.settle(id);
     }
@@ -506,10 +505,17 @@ impl Engine {
         torrent.resume_due = None;
         // The disk is asked for nothing before its files are open, nor after they were closed.
         let closed = !torrent.files_open || matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
+        // What is about to be forgotten, or looked at again, need not be made durable first.
+        let in_vain = matches!(torrent.phase, Phase::Settling | Phase::Ending(Ending::Settling { forget: true, .. }));
         // Of a magnet link without metadata there is nothing to save, nor anything on disk. What is being kept is to be told, too.
-        if closed || torrent.metainfo().is_none() || torrent.keeping > 0 || !core::mem::take(&mut torrent.resume_changed) {
+        if closed || in_vain || torrent.metainfo().is_none() || torrent.keeping > 0 || !torrent.resume_changed {
             return;
         }
+        if torrent.saving {
+            torrent.save_again = true;
+            return;
+        }
+        (torrent.resume_changed, torrent.saving) = (false, true);
         let earlier = torrent.earlier;
         let resume = Resume {
             verified: torrent.verified.clone(),
@@ -529,6 +535,15 @@ impl Engine {
             info: torrent.metainfo().filter(|_| torrent.from_magnet).map(|metainfo| metainfo.info.raw().clone()),
         };
         self.disk(id, DiskPurpose::Stamp(resume.into()), DiskOperation::Stamp);
+    }
+
+    /// Resume data was saved, or could not be.
+    pub(super) fn saved(&mut self, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.saving = false;
+        if core::mem::take(&mut torrent.save_again) {
+            self.save_resume(id);
+        }
     }
 
     pub(super) fn stamped(&mut self, id: TorrentId, mut resume: Resume, stamps: Vec<Option<FileStamp>>) {

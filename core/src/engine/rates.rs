@@ -223,8 +223,11 @@ impl Engine {
         if !self.is_limited(Direction::Download, torrent) {
             return Ok(u64::MAX);
         }
-        let granted = |(torrent, place): &(TorrentId, u32)| Some(self.torrents.get(*torrent)?.web_seeds.get(*place as usize)?.granted);
-        let under_way: u64 = self.fetches.iter().filter_map(|(_, fetch)| granted(fetch)).sum();
+        // Those of other torrents count if one limit is for all.
+        let all = self.lanes.download.is_limited();
+        let granted = |(id, place): &(TorrentId, u32)| Some(self.torrents.get(*id)?.web_seeds.get(*place as usize)?.granted);
+        let fetches = self.fetches.iter().map(|(_, fetch)| fetch).filter(|(id, _)| all || *id == torrent);
+        let under_way: u64 = fetches.filter_map(granted).sum();
         let Some(state) = self.torrents.get_mut(torrent) else { return Err(Instant::MAX) };
         let lane = &mut state.download_lane;
         let ready = lane.ready_at(now).max(self.lanes.download.ready_at(now));

@@ -110,6 +110,9 @@ pub(crate) struct Torrent {
     pub(crate) resume: Option<Resume>,
     /// Something changed that resume data should tell.
     pub(crate) resume_changed: bool,
+    /// It is on its way to the disk, and it is to be saved again after that: what is saved last must be what was noted last.
+    pub(crate) saving: bool,
+    pub(crate) save_again: bool,
     pub(crate) resume_due: Option<Instant>,
 
     pub(crate) goal: GoalWatch,

@@ -217,6 +217,46 @@ fn what_was_written_while_the_files_were_looked_at_is_not_forgotten() {
 }
 
 #[test]
+fn what_is_saved_last_was_noted_last() {
+    let content = Content::new(8 * BLOCK as usize, 2 * BLOCK);
+    let world = World::new();
+    let torrent = world.leeches(&content);
+    let seed = world.seed_joins(&content, "10.0.0.1:5000");
+    seed.says(Message::Unchoke);
+    let requests = seed.hears_requests();
+    seed.sends(&content, &requests[..2]);
+    world.disk_holds();
+    world.passes(Duration::from_secs(31));
+    seed.sends(&content, &requests[2..4]);
+    world.disk_does_next(Job::Store(0));
+    world.does(Command::Pause(torrent));
+    assert_eq!(world.jobs(), [Job::Stamp], "a sync takes its time; what is noted now must not overtake it");
+    world.disk_does_next(Job::Stamp);
+    assert_eq!(world.jobs(), [Job::SaveResume]);
+    world.disk_does_next(Job::SaveResume);
+    assert_eq!(world.jobs(), [Job::Stamp]);
+    world.disk_catches_up();
+    let resume = world.disk(|disk| disk.resume["folder"].clone());
+    let (next, torrent) = next(&world, &content, resume);
+    assert_eq!((next.status(torrent).pieces_verified, verified(&next)), (2, 0));
+}
+
+#[test]
+fn what_is_about_to_be_forgotten_or_hashed_need_not_be_durable() {
+    for command in [|torrent| Command::Remove { torrent, delete_data: true }, Command::Recheck] {
+        let content = content();
+        let world = World::new();
+        let torrent = world.leeches(&content);
+        let peer = world.joins(&content, "10.0.0.1:5000");
+        peer.says_all([content.bitfield([0]), Message::Unchoke]);
+        peer.serves(&content);
+        world.disk_holds();
+        world.does(command(torrent));
+        assert!(!world.jobs().contains(&Job::Stamp), "{:?}", world.jobs());
+    }
+}
+
+#[test]
 fn peers_that_were_good_are_tried_first_in_the_next_session() {
     let content = content();
     let world = World::new();
