@@ -1,48 +1,97 @@
 //! Which files of a torrent hold what a failure of the power may take.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
-    io,
+    io::{self, ErrorKind},
     mem::take,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Makes a file's content durable: [`File::sync_all`], or in tests something else.
+/// Makes a file's content durable: [`sync`], or in tests something else.
 pub(super) type Sync = dyn Fn(&File) -> io::Result<()> + Send + std::marker::Sync;
+
+/// Makes a file's content durable, as far as its file system can.
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    let synced = file.sync_all();
+    // There it asks the drive itself to write back, which file systems of other machines do not know.
+    #[cfg(target_vendor = "apple")]
+    let synced = synced.or_else(|_| rustix::fs::fsync(file).map_err(io::Error::from));
+    synced.or_else(|error| if has_no_sync(&error) { Ok(()) } else { Err(error) })
+}
+
+/// Whether a file system does not know of such a thing, or is never written to.
+fn has_no_sync(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::ReadOnlyFilesystem | ErrorKind::Unsupported)
+}
+
+/// How a file's content came to be in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Doubt {
+    /// It was there already. A process that was killed a moment ago may have written it.
+    Found,
+    /// We wrote to it.
+    Written,
+}
+
+/// What came of a sync.
+pub(super) enum Synced {
+    Yes,
+    /// It could not be tried now.
+    NotYet,
+    /// What was written is gone.
+    Lost,
+}
 
 /// Files by their numbers, as far as their content may not be durable.
 #[derive(Default)]
 pub(super) struct Doubtful {
-    written: Mutex<BTreeSet<u32>>,
-    /// Those for which that failed. A system tells of a write that failed once, and says afterwards that all is well (Linux marks the
-    /// pages as clean), so they stay in doubt.
+    open: Mutex<BTreeMap<u32, Doubt>>,
+    /// Those whose sync failed. A system tells of a write that failed once, and says afterwards that all is well (Linux marks the pages
+    /// as clean), so they stay in doubt.
     lost: Mutex<BTreeSet<u32>>,
 }
 
 impl Doubtful {
-    /// To be said once a file was written to, and not before, or a sync may run ahead of the write; and of one whose content was
-    /// looked at: a process that was killed may have left it.
-    pub(super) fn add(&self, number: u32) {
-        lock(&self.written).insert(number);
+    /// To be said once a file was written to, and not before, or a sync may run ahead of the write.
+    pub(super) fn add(&self, number: u32, doubt: Doubt) {
+        let mut open = lock(&self.open);
+        let known = open.entry(number).or_insert(doubt);
+        *known = doubt.max(*known);
+    }
+
+    /// A file was put together from what another one held.
+    pub(super) fn follows(&self, number: u32, source: u32) {
+        let mut lost = lock(&self.lost);
+        if lost.contains(&source) {
+            lost.insert(number);
+        }
     }
 
     /// Syncs what is in doubt, and keeps others who want to know waiting meanwhile. What stays in doubt is returned.
-    pub(super) fn settle(&self, mut sync: impl FnMut(u32) -> io::Result<()>) -> BTreeSet<u32> {
+    pub(super) fn settle(&self, mut sync: impl FnMut(u32, Doubt) -> Synced) -> BTreeSet<u32> {
         let mut lost = lock(&self.lost);
-        let written = take(&mut *lock(&self.written));
-        lost.extend(written.into_iter().filter(|number| match sync(*number) {
-            Ok(()) => false,
-            Err(error) => !has_no_sync(&error),
-        }));
-        lost.clone()
+        let mut left = BTreeSet::new();
+        let open = take(&mut *lock(&self.open));
+        for (number, doubt) in open {
+            match sync(number, doubt) {
+                Synced::Yes => {}
+                Synced::NotYet => {
+                    self.add(number, doubt);
+                    left.insert(number);
+                }
+                Synced::Lost => drop(lost.insert(number)),
+            }
+        }
+        left.extend(&*lost);
+        left
     }
-}
 
-/// Whether the file system does not know of such a thing, or has no use for it because it is never written to.
-fn has_no_sync(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
-    matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported)
+    /// All of it, for the same files opened anew.
+    pub(super) fn hand_over(&self) -> Doubtful {
+        let lost = lock(&self.lost);
+        Doubtful { open: Mutex::new(lock(&self.open).clone()), lost: Mutex::new(lost.clone()) }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -56,30 +105,40 @@ mod tests {
     #[test]
     fn what_was_written_is_synced_once() {
         let (doubtful, mut synced) = (Doubtful::default(), Vec::new());
-        for number in [3, 1, 3] {
-            doubtful.add(number);
+        for (number, doubt) in [(3, Doubt::Written), (1, Doubt::Found), (3, Doubt::Found)] {
+            doubtful.add(number, doubt);
         }
         for _ in 0..2 {
-            let left = doubtful.settle(|number| {
-                synced.push(number);
-                Ok(())
+            let left = doubtful.settle(|number, doubt| {
+                synced.push((number, doubt));
+                Synced::Yes
             });
             assert!(left.is_empty());
         }
-        assert_eq!(synced, [1, 3]);
+        assert_eq!(synced, [(1, Doubt::Found), (3, Doubt::Written)]);
     }
 
     #[test]
-    fn what_failed_once_stays_in_doubt() {
+    fn what_failed_once_stays_in_doubt_and_what_could_not_be_tried_is_tried_again() {
         let doubtful = Doubtful::default();
-        (1..4).for_each(|number| doubtful.add(number));
-        let failing = |number| match number {
-            1 => Err(io::ErrorKind::StorageFull.into()),
-            2 => Err(io::ErrorKind::InvalidInput.into()),
-            _ => Ok(()),
+        (1..4).for_each(|number| doubtful.add(number, Doubt::Written));
+        let outcome = |number, _| match number {
+            1 => Synced::Lost,
+            2 => Synced::NotYet,
+            _ => Synced::Yes,
         };
-        assert_eq!(doubtful.settle(failing), BTreeSet::from([1]));
-        doubtful.add(1);
-        assert_eq!(doubtful.settle(|_| Ok(())), BTreeSet::from([1]), "the system says that all is well, but it is not");
+        assert_eq!(doubtful.settle(outcome), BTreeSet::from([1, 2]));
+        doubtful.add(1, Doubt::Written);
+        doubtful.follows(7, 1);
+        doubtful.follows(8, 3);
+        let anew = doubtful.hand_over();
+        assert_eq!(anew.settle(|_, _| Synced::Yes), BTreeSet::from([1, 7]), "the system says that all is well, but it is not");
+    }
+
+    #[test]
+    fn a_file_system_without_such_a_thing_is_as_good_as_it_gets() {
+        let answer = |kind: ErrorKind| has_no_sync(&kind.into());
+        assert!(answer(ErrorKind::InvalidInput) && answer(ErrorKind::ReadOnlyFilesystem) && answer(ErrorKind::Unsupported));
+        assert!(!answer(ErrorKind::StorageFull) && !answer(ErrorKind::PermissionDenied) && !answer(ErrorKind::Other));
     }
 }

@@ -1,6 +1,6 @@
 use super::{
     DiskConfig,
-    durable::{Doubtful, Sync},
+    durable::{self, Doubt, Doubtful, Sync, Synced},
     fault::{DiskResult, fault, misuse},
     files::OpenFiles,
     hash::{self, PieceHasher, Source},
@@ -52,7 +52,7 @@ struct Torrent {
 
 impl Storage {
     pub(crate) fn new(config: &DiskConfig) -> Storage {
-        Storage::with_sync(config, Box::new(File::sync_all))
+        Storage::with_sync(config, Box::new(durable::sync))
     }
 
     pub(super) fn with_sync(config: &DiskConfig, sync: Box<Sync>) -> Storage {
@@ -100,15 +100,9 @@ impl Storage {
             return Err(misuse(unsafe_file.path.join("/"), "this path leads out of the download folder"));
         }
         let aside = RwLock::new(Aside::new(folder.join(parts), &layout));
-        let torrent = Torrent {
-            layout,
-            folder,
-            allocation,
-            aside,
-            opening: Default::default(),
-            saving: Mutex::default(),
-            doubtful: Doubtful::default(),
-        };
+        let doubtful = lock(&self.torrents).get(&id).map(|before| before.doubtful.hand_over()).unwrap_or_default();
+        let (opening, saving) = Default::default();
+        let torrent = Torrent { layout, folder, allocation, aside, opening, saving, doubtful };
         torrent.look_for_parts()?;
         let stamps = torrent.stamps()?;
         self.open_files.close_torrent(id);
@@ -208,6 +202,7 @@ impl Storage {
         if let Some(target) = target {
             // The part file may go next.
             (self.sync)(&target).and_then(|()| fs::rename(&coming, &path)).map_err(|error| fault(&path, error))?;
+            torrent.doubtful.follows(number, PARTS);
         }
         Ok(())
     }
@@ -244,7 +239,7 @@ impl Storage {
                     rest.take(length, &mut slices);
                     position::write_at(&parts, &mut slices, position).map_err(|error| fault(&aside.path, error))?;
                 }
-                torrent.doubtful.add(PARTS);
+                torrent.doubtful.add(PARTS, Doubt::Written);
                 continue;
             }
             slices.clear();
@@ -252,7 +247,7 @@ impl Storage {
             let Some(file) = file else { continue };
             let opened = self.open_for_writing(id, torrent, span.file, file)?;
             position::write_at(&opened, &mut slices, span.offset).map_err(|error| fault(&torrent.path(file), error))?;
-            torrent.doubtful.add(span.file);
+            torrent.doubtful.add(span.file, Doubt::Written);
         }
         Ok(())
     }
@@ -294,7 +289,7 @@ impl Storage {
         let aside = torrent.aside();
         let opened = |file| {
             self.open_files.close((id, file));
-            torrent.doubtful.add(file);
+            torrent.doubtful.add(file, Doubt::Found);
         };
         let mut source = OnDisk { torrent, aside: &aside, opened };
         hasher.hash(&torrent.layout, first..end, &mut source, |piece, digest| {
@@ -308,31 +303,32 @@ impl Storage {
 
     /// What tells of each file whether it is as it was, once what it holds is durable.
     fn stamp(&self, id: TorrentId, torrent: &Torrent) -> DiskResult<DiskOutput> {
-        let lost = torrent.doubtful.settle(|number| {
+        let left = torrent.doubtful.settle(|number, doubt| {
             // Some systems let only those sync a file who may write to it.
             match self.open_files.get((id, number), !cfg!(unix)) {
-                Some(opened) => (self.sync)(&opened),
-                None => self.sync_closed(torrent, number),
+                Some(opened) => synced((self.sync)(&opened), doubt),
+                None => self.sync_closed(torrent, number, doubt),
             }
         });
         let mut stamps = torrent.stamps()?;
         for (number, stamp) in (0..).zip(&mut stamps) {
             let number = if stamp.is_some_and(|stamp| stamp.aside) { PARTS } else { number };
-            if lost.contains(&number) {
+            if left.contains(&number) {
                 *stamp = None;
             }
         }
         Ok(DiskOutput::Stamps(stamps))
     }
 
-    fn sync_closed(&self, torrent: &Torrent, number: u32) -> io::Result<()> {
-        let Some(path) = torrent.path_of(number) else { return Ok(()) };
-        let opened = self.open_plain(OpenOptions::new().write(true), &path);
-        match opened.or_else(|_| self.open_plain(OpenOptions::new().read(true), &path)) {
-            Ok(opened) => (self.sync)(&opened),
-            // What is gone has nothing to lose.
-            Err(error) if error.kind == DiskErrorKind::Missing => Ok(()),
-            Err(error) => Err(io::Error::other(error.message)),
+    fn sync_closed(&self, torrent: &Torrent, number: u32, doubt: Doubt) -> Synced {
+        let Some(path) = torrent.path_of(number) else { return Synced::Yes };
+        let mut options = OpenOptions::new();
+        // Who opens a file for writing, others may take for a writer.
+        let options = if cfg!(unix) { options.read(true) } else { options.write(true) };
+        match self.open_plain(options, &path) {
+            Ok(opened) => synced((self.sync)(&opened), doubt),
+            Err(error) if error.kind == DiskErrorKind::PermissionDenied && doubt == Doubt::Found => Synced::Yes,
+            Err(_) => Synced::NotYet,
         }
     }
 
@@ -521,6 +517,15 @@ impl Torrent {
     }
 }
 
+fn synced(answer: io::Result<()>, doubt: Doubt) -> Synced {
+    match answer {
+        Ok(()) => Synced::Yes,
+        // Who may not write to a file has not written to it.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && doubt == Doubt::Found => Synced::Yes,
+        Err(_) => Synced::Lost,
+    }
+}
+
 /// What of a torrent is kept in its part file.
 struct Aside {
     path: PathBuf,
@@ -571,7 +576,7 @@ impl<F: Fn(u32)> Source for OnDisk<'_, F> {
         if !self.aside.holds(span.file) {
             return Ok(None);
         }
-        self.torrent.doubtful.add(PARTS);
+        self.torrent.doubtful.add(PARTS, Doubt::Found);
         let runs = self.aside.slots.locate(&self.torrent.layout, span).collect();
         Ok(Some(hash::Aside { file: open_if_there(&self.aside.path)?, runs }))
     }
