@@ -14,10 +14,13 @@ pub(super) struct Durable {
     files: BTreeMap<String, File>,
     /// The oldest first.
     pending: Vec<Write>,
+    /// How many there ever were.
+    writes: u64,
 }
 
 #[derive(Debug)]
 struct Write {
+    number: u64,
     at: Instant,
     path: String,
     offset: u64,
@@ -37,7 +40,8 @@ impl Durable {
     /// A file was written to; `file` is what it is like now.
     pub(super) fn wrote(&mut self, at: Instant, path: &str, offset: u64, content: Content, file: &File) {
         let after = File { base: file.base, length: file.length, modified: file.modified, ..File::default() };
-        self.pending.push(Write { at, path: path.to_owned(), offset, content, after });
+        self.pending.push(Write { number: self.writes, at, path: path.to_owned(), offset, content, after });
+        self.writes += 1;
     }
 
     /// What was written until then is durable.
@@ -48,11 +52,16 @@ impl Durable {
         }
     }
 
-    /// All that was written to these files is durable.
-    pub(super) fn synced<'a>(&mut self, paths: impl Iterator<Item = &'a str>) {
+    /// How many writes there were so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    /// Of all writes, the first `writes` to these files are durable.
+    pub(super) fn synced<'a>(&mut self, paths: impl Iterator<Item = &'a str>, writes: u64) {
         let paths: BTreeSet<&str> = paths.collect();
         let (synced, pending): (Vec<Write>, _) =
-            std::mem::take(&mut self.pending).into_iter().partition(|write| paths.contains(&*write.path));
+            std::mem::take(&mut self.pending).into_iter().partition(|write| write.number < writes && paths.contains(&*write.path));
         self.pending = pending;
         for write in synced {
             write.apply(self.files.entry(write.path.clone()).or_default());

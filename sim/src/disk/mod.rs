@@ -24,7 +24,10 @@ use rustor_core::{
 };
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// How a disk behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,9 @@ impl Default for Settings {
     }
 }
 
+/// How many times as long as another job a sync takes.
+const SYNC: u64 = 20;
+
 /// What a disk is made to do wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -86,7 +92,7 @@ pub struct Disk {
     open: BTreeMap<TorrentId, Arc<Open>>,
     resume: BTreeMap<String, Bytes>,
     /// Few at a time.
-    under_way: Vec<(DiskJobId, TorrentId, DiskOperation)>,
+    under_way: Vec<Job>,
     /// Kept only if power may fail.
     durable: Option<Durable>,
     clock: i64,
@@ -96,6 +102,15 @@ pub struct Disk {
     pub written: u64,
     /// Its content was changed behind its owner's back.
     pub rotten: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    id: DiskJobId,
+    torrent: TorrentId,
+    operation: DiskOperation,
+    /// How many writes were answered before it.
+    writes: u64,
 }
 
 #[derive(Debug)]
@@ -205,14 +220,16 @@ impl Disk {
         self.rotten = true;
         let lengths: Vec<(String, u64)> =
             self.files.iter().filter(|(_, file)| file.length > 0).map(|(path, file)| (path.clone(), file.length)).collect();
+        let mut changed = BTreeSet::new();
         for _ in 0..bits {
             let Some((path, length)) = rng.index(lengths.len()).map(|index| &lengths[index]) else { return };
             let Some(file) = self.files.get_mut(path) else { return };
             let offset = rng.below(*length);
             let byte = file.read(offset, 1, payload)[0] ^ (1 << rng.below(8));
             file.write(offset, vec![byte].into());
+            changed.insert(path.as_str());
         }
-        lengths.iter().for_each(|(path, _)| self.settled(path));
+        changed.into_iter().for_each(|path| self.settled(path));
     }
 
     /// Deletes a file.
@@ -248,38 +265,45 @@ impl Disk {
         let reads_on = matches!(operation, DiskOperation::Read { .. })
             && self.settings.short_reads > 0
             && rng.below(1000) < u64::from(self.settings.short_reads);
-        self.under_way.push((job, torrent, operation));
+        // A sync takes longer than anything else.
+        let times = if self.durable.is_some() && matches!(operation, DiskOperation::Stamp) { SYNC } else { 1 };
+        let writes = self.durable.as_ref().map_or(0, Durable::writes);
+        self.under_way.push(Job { id: job, torrent, operation, writes });
         let [shortest, longest] = self.settings.latency;
         let mut latency = || shortest.0 + if longest > shortest { rng.below(longest.0 - shortest.0 + 1) } else { 0 };
-        let micros = latency() + if reads_on { latency() } else { 0 };
+        let micros = latency() * times + if reads_on { latency() } else { 0 };
         (Duration::from_micros(micros), self.settings.crash_at == Some(self.jobs))
     }
 
     /// Whose job it is, while it is under way.
     pub(crate) fn torrent_of(&self, job: DiskJobId) -> Option<TorrentId> {
-        self.under_way.iter().find(|(id, _, _)| *id == job).map(|(_, torrent, _)| *torrent)
+        self.under_way.iter().find(|known| known.id == job).map(|known| known.torrent)
     }
 
     /// Does a job and answers it; `None` if it was cut off.
     pub fn finish(&mut self, now: Instant, job: DiskJobId, payload: &Payload, rng: &mut Rng) -> Option<Result<DiskOutput, Box<DiskError>>> {
-        let place = self.under_way.iter().position(|(id, _, _)| *id == job)?;
-        let (_, torrent, operation) = self.under_way.swap_remove(place);
+        let place = self.under_way.iter().position(|known| known.id == job)?;
+        let Job { torrent, operation, writes, .. } = self.under_way.swap_remove(place);
         if let Some(durable) = &mut self.durable {
             durable.written_back(Instant::from_micros(now.as_micros().saturating_sub(self.settings.write_back.0)));
         }
-        Some(self.perform(now, torrent, operation, payload, rng))
+        Some(self.perform(now, torrent, operation, writes, payload, rng))
     }
 
     /// The node dies: what was under way is cut off. If the power fails, what was not yet durable is there in part.
     pub fn crash(&mut self, now: Instant, power: bool, payload: impl Fn(TorrentId) -> Option<Payload>, rng: &mut Rng) {
-        self.under_way.sort_by_key(|(job, _, _)| *job);
-        for (_, torrent, operation) in std::mem::take(&mut self.under_way) {
+        self.under_way.sort_by_key(|job| job.id);
+        for Job { torrent, operation, .. } in std::mem::take(&mut self.under_way) {
             let (Some(open), Some(payload)) = (self.open.get(&torrent).cloned(), payload(torrent)) else { continue };
-            if let DiskOperation::Store { segments, spans, digest, .. } = operation
-                && is_good(&segments, &spans, &digest, &open, &payload)
-                && self.fault.is_none()
-            {
-                self.write_torn(now, &segments.concat(), &spans, &open, rng);
+            match operation {
+                _ if self.fault.is_some() => {}
+                DiskOperation::Store { segments, spans, digest, .. } if is_good(&segments, &spans, &digest, &open, &payload) => {
+                    self.write_torn(now, &segments.concat(), &spans, &open, rng);
+                }
+                DiskOperation::Keep { runs, .. } => {
+                    runs.iter().for_each(|Kept { spans, segments }| self.write_torn(now, &segments.concat(), spans, &open, rng));
+                }
+                _ => {}
             }
         }
         if let Some(durable) = self.durable.as_mut().filter(|_| power) {
@@ -293,6 +317,7 @@ impl Disk {
         now: Instant,
         torrent: TorrentId,
         operation: DiskOperation,
+        writes: u64,
         payload: &Payload,
         rng: &mut Rng,
     ) -> Result<DiskOutput, Box<DiskError>> {
@@ -365,8 +390,12 @@ impl Disk {
                 DiskOutput::Verified((first..).zip(digests.chunks(20)).map(valid).collect())
             }
             DiskOperation::Stamp => {
+                let fails = self.settings.errors > 0 && rng.below(1000) < u64::from(self.settings.errors);
+                if fails || self.fault == Some(DiskFault::Broken) {
+                    return Ok(DiskOutput::Stamps(vec![None; open.files.len()]));
+                }
                 if let Some(durable) = &mut self.durable {
-                    durable.synced(open.files.iter().map(|(path, _)| &**path));
+                    durable.synced(open.files.iter().map(|(path, _)| &**path), writes);
                 }
                 DiskOutput::Stamps(self.stamps(torrent))
             }
