@@ -50,6 +50,8 @@ pub(super) struct Doubtful {
     /// Those whose sync failed. A system tells of a write that failed once, and says afterwards that all is well (Linux marks the pages
     /// as clean), so they stay in doubt.
     lost: Mutex<BTreeSet<u32>>,
+    /// Held while something is synced, which may take seconds; neither of the others is.
+    settling: Mutex<()>,
 }
 
 impl Doubtful {
@@ -70,7 +72,7 @@ impl Doubtful {
 
     /// Syncs what is in doubt, and keeps others who want to know waiting meanwhile. What stays in doubt is returned.
     pub(super) fn settle(&self, mut sync: impl FnMut(u32, Doubt) -> Synced) -> BTreeSet<u32> {
-        let mut lost = lock(&self.lost);
+        let _settling = lock(&self.settling);
         let mut left = BTreeSet::new();
         let open = take(&mut *lock(&self.open));
         for (number, doubt) in open {
@@ -80,17 +82,17 @@ impl Doubtful {
                     self.add(number, doubt);
                     left.insert(number);
                 }
-                Synced::Lost => drop(lost.insert(number)),
+                Synced::Lost => drop(lock(&self.lost).insert(number)),
             }
         }
-        left.extend(&*lost);
+        left.extend(&*lock(&self.lost));
         left
     }
 
     /// All of it, for the same files opened anew.
     pub(super) fn hand_over(&self) -> Doubtful {
-        let lost = lock(&self.lost);
-        Doubtful { open: Mutex::new(lock(&self.open).clone()), lost: Mutex::new(lost.clone()) }
+        let (open, lost) = (lock(&self.open).clone(), lock(&self.lost).clone());
+        Doubtful { open: Mutex::new(open), lost: Mutex::new(lost), settling: Mutex::default() }
     }
 }
 
@@ -133,6 +135,21 @@ mod tests {
         doubtful.follows(8, 3);
         let anew = doubtful.hand_over();
         assert_eq!(anew.settle(|_, _| Synced::Yes), BTreeSet::from([1, 7]), "the system says that all is well, but it is not");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_sync() {
+        let doubtful = Doubtful::default();
+        doubtful.add(1, Doubt::Written);
+        let left = doubtful.settle(|_, _| {
+            // As jobs on other threads do meanwhile.
+            doubtful.add(2, Doubt::Written);
+            doubtful.follows(3, 1);
+            assert!(doubtful.hand_over().settle(|_, _| Synced::NotYet).contains(&2));
+            Synced::Yes
+        });
+        assert!(left.is_empty());
+        assert_eq!(doubtful.settle(|_, _| Synced::NotYet), BTreeSet::from([2]));
     }
 
     #[test]

@@ -100,7 +100,8 @@ impl Storage {
             return Err(misuse(unsafe_file.path.join("/"), "this path leads out of the download folder"));
         }
         let aside = RwLock::new(Aside::new(folder.join(parts), &layout));
-        let doubtful = lock(&self.torrents).get(&id).map(|before| before.doubtful.hand_over()).unwrap_or_default();
+        let before = lock(&self.torrents).get(&id).cloned();
+        let doubtful = before.map(|before| before.doubtful.hand_over()).unwrap_or_default();
         let (opening, saving) = Default::default();
         let torrent = Torrent { layout, folder, allocation, aside, opening, saving, doubtful };
         torrent.look_for_parts()?;
