@@ -120,7 +120,7 @@ impl Engine {
             choke_due: None,
             super_seed: None,
             suggesting: Suggesting::default(),
-            files_open: false,
+            files_known: false,
             announcer,
             resume,
             resume_changed: false,
@@ -240,7 +240,7 @@ impl Engine {
         match torrent.phase {
             Phase::Settling => {
                 torrent.phase = Phase::Opening;
-                torrent.files_open = false;
+                torrent.files_known = false;
                 let operation = DiskOperation::Open {
                     layout: torrent.layout.clone(),
                     folder: torrent.folder.clone(),
@@ -252,7 +252,7 @@ impl Engine {
             // A magnet link without metadata has nothing on disk.
             Phase::Ending(Ending::Settling { .. }) if torrent.metainfo().is_none() => self.closed(id),
             // What was stored while it was ending is saved, too.
-            Phase::Ending(Ending::Settling { forget: false, .. }) if torrent.resume_changed && torrent.files_open => self.save_resume(id),
+            Phase::Ending(Ending::Settling { forget: false, .. }) if torrent.resume_changed && torrent.files_known => self.save_resume(id),
             Phase::Ending(Ending::Settling { forget, delete }) => {
                 torrent.phase = Phase::Ending(Ending::Closing);
                 self.disk(id, DiskPurpose::Close, DiskOperation::Close { forget, delete });
@@ -282,15 +282,7 @@ impl Engine {
 
     /// The disk has looked at what files are there.
     pub(super) fn opened(&mut self, id: TorrentId, stamps: Vec<Option<FileStamp>>) {
-        let (now, interval) = (self.now, self.config.resume_interval);
-        let Some(torrent) = self.torrents.get_mut(id) else { return };
-        torrent.files_open = true;
-        if torrent.resume_changed {
-            torrent.resume_due.get_or_insert(now + interval);
-        }
-        if !matches!(torrent.phase, Phase::Opening) {
-            return;
-        }
+        let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| matches!(torrent.phase, Phase::Opening)) else { return };
         let checking = Checking::new(&torrent.layout, &stamps, torrent.resume.as_ref());
         torrent.phase = Phase::Checking(checking, stamps);
         self.check(id);
@@ -333,6 +325,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         let Phase::Checking(checking, stamps) = core::mem::replace(&mut torrent.phase, Phase::Paused) else { return };
         let pieces = torrent.geometry.piece_count();
+        torrent.files_known = true;
         torrent.verified_bytes = checking.verified.iter().map(|piece| u64::from(torrent.geometry.piece_size(piece))).sum();
         torrent.verified = checking.verified;
         torrent.unfinished = checking.unfinished;
@@ -503,8 +496,8 @@ impl Engine {
     pub(super) fn save_resume(&mut self, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.resume_due = None;
-        // The disk is asked for nothing before its files are open, nor after they were closed.
-        let closed = !torrent.files_open || matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
+        // What files hold is not claimed before it is known, nor is the disk asked for anything after they were closed.
+        let closed = !torrent.files_known || matches!(torrent.phase, Phase::Ending(Ending::Closing | Ending::Trackers));
         // What is about to be forgotten, or looked at again, need not be made durable first.
         let in_vain = matches!(torrent.phase, Phase::Settling | Phase::Ending(Ending::Settling { forget: true, .. }));
         // Of a magnet link without metadata there is nothing to save, nor anything on disk. What is being kept is to be told, too.

@@ -105,8 +105,8 @@ pub(crate) struct Torrent {
     pub(crate) suggesting: Suggesting,
     pub(crate) announcer: Announcer,
 
-    /// The disk has opened our files, and was not asked to open them anew since.
-    pub(crate) files_open: bool,
+    /// What our files hold was looked at, and the disk was not asked to open them anew since.
+    pub(crate) files_known: bool,
     pub(crate) resume: Option<Resume>,
     /// Something changed that resume data should tell.
     pub(crate) resume_changed: bool,

@@ -242,6 +242,27 @@ fn what_is_saved_last_was_noted_last() {
 }
 
 #[test]
+fn what_is_not_known_yet_is_not_saved() {
+    let content = content();
+    let world = World::new();
+    let torrent = world.leeches(&content);
+    let peer = world.joins(&content, "10.0.0.1:5000");
+    peer.says_all([content.bitfield([0, 2]), Message::Unchoke]);
+    peer.serves(&content);
+    world.seconds(31);
+    world.disk_holds();
+    world.does(Command::Recheck(torrent));
+    world.disk_does_next(Job::Open);
+    assert!(world.jobs().iter().all(|job| job.is_like(Job::Verify(0))), "{:?}", world.jobs());
+    world.does(Command::ShutDown);
+    world.disk_catches_up();
+    assert_eq!(world.count_events(|event| *event == Event::ShutDown), 1);
+    let resume = world.disk(|disk| disk.resume["folder"].clone());
+    let (next, torrent) = next(&world, &content, resume);
+    assert_eq!(next.status(torrent).pieces_verified, 2);
+}
+
+#[test]
 fn what_is_about_to_be_forgotten_or_hashed_need_not_be_durable() {
     for command in [|torrent| Command::Remove { torrent, delete_data: true }, Command::Recheck] {
         let content = content();

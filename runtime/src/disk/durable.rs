@@ -14,9 +14,15 @@ pub(super) type Sync = dyn Fn(&File) -> io::Result<()> + Send + std::marker::Syn
 /// Makes a file's content durable, as far as its file system can.
 pub(super) fn sync(file: &File) -> io::Result<()> {
     let synced = file.sync_all();
-    // There it asks the drive itself to write back, which file systems of other machines do not know.
+    // There it asks the drive itself to write back, which file systems of other machines do not know. Who hears of a write that failed must
+    // not ask again: it would be told that all is well.
     #[cfg(target_vendor = "apple")]
-    let synced = synced.or_else(|_| rustix::fs::fsync(file).map_err(io::Error::from));
+    let synced = synced.or_else(|error| match rustix::io::Errno::from_io_error(&error) {
+        Some(rustix::io::Errno::NOTSUP | rustix::io::Errno::INVAL | rustix::io::Errno::NOTTY | rustix::io::Errno::NOSYS) => {
+            rustix::fs::fsync(file).map_err(io::Error::from)
+        }
+        _ => Err(error),
+    });
     synced.or_else(|error| if has_no_sync(&error) { Ok(()) } else { Err(error) })
 }
 
