@@ -211,7 +211,8 @@ impl Witness {
             }
             MessageId::REJECT => self.ends(block),
             MessageId::REQUEST if (self.unchokes || self.fast()) && self.owed.len() < MOST_OWED => self.owed.push_back(block),
-            MessageId::CANCEL if !self.fast() => drop(remove(&mut self.owed, block)),
+            // What has begun to go out has to go on.
+            MessageId::CANCEL if !self.fast() && self.outgoing.block() != Some(block) => drop(remove(&mut self.owed, block)),
             MessageId::HAVE => {
                 if let Holdings::Nothing = self.holdings {
                     self.holdings = Holdings::Some(Bitfield::new(pieces));
@@ -276,6 +277,16 @@ fn remove(blocks: &mut VecDeque<Block>, block: Block) -> bool {
 }
 
 impl Follower {
+    /// The block of which a part has passed.
+    fn block(&self) -> Option<Block> {
+        match &self.state {
+            State::Skip(_, Some(head)) if head.id == MessageId::PIECE => {
+                Some(Block { length: head.length.saturating_sub(9), ..head.block() })
+            }
+            _ => None,
+        }
+    }
+
     /// A message begins, of which so many bytes are behind us; its head, if that is all of it.
     fn begins(&mut self, head: Head, looked: u32) -> Option<Head> {
         if head.id == MessageId::PIECE {
