@@ -2,7 +2,7 @@
 
 use crate::{
     BLOCK,
-    support::{Content, Job, World, only},
+    support::{Content, Job, Peer, World, only},
 };
 use bytes::Bytes;
 use rustor_core::{
@@ -172,18 +172,24 @@ fn resume_data_is_saved_every_half_minute_while_pieces_come() {
     assert_eq!(saved(), before, "nothing new, nothing saved");
 }
 
-#[test]
-fn what_was_verified_after_the_files_were_looked_at_is_not_claimed() {
-    // A store that ends between the stamp and the save must not be named by resume data whose stamps are older.
+/// A session that has one piece, is about to be sent others, and waits for its files' stamps.
+fn stamping() -> (World, Content, TorrentId, Peer, Vec<Block>) {
     let content = Content::new(8 * BLOCK as usize, 2 * BLOCK);
     let world = World::new();
-    world.leeches(&content);
+    let torrent = world.leeches(&content);
     let seed = world.seed_joins(&content, "10.0.0.1:5000");
     seed.says(Message::Unchoke);
     let requests = seed.hears_requests();
     seed.sends(&content, &requests[..2]);
     world.disk_holds();
     world.passes(Duration::from_secs(31));
+    (world, content, torrent, seed, requests)
+}
+
+#[test]
+fn what_was_verified_after_the_files_were_looked_at_is_not_claimed() {
+    // A store that ends between the stamp and the save must not be named by resume data whose stamps are older.
+    let (world, content, _, seed, requests) = stamping();
     assert_eq!(world.jobs(), [Job::Stamp]);
     seed.sends(&content, &requests[2..4]);
     world.disk_does_next(Job::Stamp);
@@ -198,15 +204,7 @@ fn what_was_verified_after_the_files_were_looked_at_is_not_claimed() {
 #[test]
 fn what_was_written_while_the_files_were_looked_at_is_not_forgotten() {
     // A store that ends before the stamp, but after what is verified was noted: the stamp fits the file, and the piece is unnamed.
-    let content = Content::new(8 * BLOCK as usize, 2 * BLOCK);
-    let world = World::new();
-    world.leeches(&content);
-    let seed = world.seed_joins(&content, "10.0.0.1:5000");
-    seed.says(Message::Unchoke);
-    let requests = seed.hears_requests();
-    seed.sends(&content, &requests[..2]);
-    world.disk_holds();
-    world.passes(Duration::from_secs(31));
+    let (world, content, _, seed, requests) = stamping();
     seed.sends(&content, &requests[2..4]);
     world.disk_does_next(Job::Store(0));
     world.disk_does_next(Job::Stamp);
@@ -218,15 +216,7 @@ fn what_was_written_while_the_files_were_looked_at_is_not_forgotten() {
 
 #[test]
 fn what_is_saved_last_was_noted_last() {
-    let content = Content::new(8 * BLOCK as usize, 2 * BLOCK);
-    let world = World::new();
-    let torrent = world.leeches(&content);
-    let seed = world.seed_joins(&content, "10.0.0.1:5000");
-    seed.says(Message::Unchoke);
-    let requests = seed.hears_requests();
-    seed.sends(&content, &requests[..2]);
-    world.disk_holds();
-    world.passes(Duration::from_secs(31));
+    let (world, content, torrent, seed, requests) = stamping();
     seed.sends(&content, &requests[2..4]);
     world.disk_does_next(Job::Store(0));
     world.does(Command::Pause(torrent));
