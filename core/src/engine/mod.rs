@@ -99,6 +99,8 @@ pub struct Engine {
     half_open: u32,
     /// Torrents that know peers to try and found no room for another connection.
     wanting: BTreeSet<TorrentId>,
+    /// Whose turn among these it is, or that of the next one behind it.
+    wanting_next: TorrentId,
     turnover: Turnover,
     /// Connections with something to say.
     dirty: Vec<ConnectionId>,
@@ -154,6 +156,7 @@ impl Engine {
             connections: Slab::new(),
             half_open: 0,
             wanting: BTreeSet::new(),
+            wanting_next: TorrentId::from_bits(0),
             turnover: Turnover::default(),
             dirty: Vec::new(),
             withheld: VecDeque::new(),
