@@ -54,6 +54,7 @@ mod segments;
 pub(crate) mod storage;
 #[cfg(test)]
 mod tests;
+pub(crate) mod torrent;
 
 use fault::{DiskResult, misuse};
 use hash::PieceHasher;

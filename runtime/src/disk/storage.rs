@@ -1,13 +1,14 @@
 use super::{
     DiskConfig,
-    durable::{self, Doubt, Doubtful, Sync, Synced},
+    durable::{self, Doubt, Sync, Synced},
     fault::{DiskResult, fault, gone, misuse},
     files::{Name, OpenFiles},
     hash::{self, PieceHasher, Source},
-    plain::{create_folder, is_out_of_handles, look_at, open_any, open_if_there, plain, read_all, remove_if_there, stamp_of},
+    plain::{create_folder, is_out_of_handles, look_at, open_any, open_if_there, plain, read_all, remove_if_there},
     position,
-    presence::{Place, Presence, place_of, seems_deleted},
+    presence::{Place, place_of, seems_deleted},
     segments::Rest,
+    torrent::{Aside, PARTS, Torrent, coming},
 };
 use crate::{
     buffer::{Buffer, BufferPool},
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use rustor_core::{
     error::{DiskError, DiskErrorKind},
     id::TorrentId,
-    storage::{Allocation, Digest, DiskOperation, DiskOutput, FileStamp, Kept, Layout, LayoutFile, Parts, Span},
+    storage::{Allocation, Digest, DiskOperation, DiskOutput, Kept, Layout, LayoutFile, Span},
     util::Bitfield,
 };
 use std::{
@@ -25,7 +26,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, IoSlice},
     path::{Component, Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// All torrents' files: does what workers are told to, from any thread.
@@ -36,22 +37,6 @@ pub(crate) struct Storage {
     /// From the smallest buffers to the largest.
     buffers: [BufferPool; 3],
     sync: Box<Sync>,
-}
-
-/// Where one torrent's files are.
-struct Torrent {
-    layout: Arc<Layout>,
-    folder: PathBuf,
-    allocation: Allocation,
-    /// Where the part file is.
-    parts: PathBuf,
-    /// What of it is in the part file. Held for writing while that changes, for reading by whatever reads or writes the files.
-    aside: RwLock<Aside>,
-    /// Held while a file is created or opened for writing; the files share these locks by their numbers.
-    opening: [Mutex<()>; 8],
-    saving: Mutex<()>,
-    doubtful: Doubtful,
-    presence: Presence,
 }
 
 impl Storage {
@@ -111,7 +96,7 @@ impl Storage {
         torrent.look_for_parts()?;
         let stamps = torrent.stamps(&torrent.aside())?;
         let there = (0..).zip(&stamps).filter(|(_, stamp)| stamp.is_some_and(|stamp| !stamp.aside));
-        there.for_each(|(number, _)| torrent.presence.found(number));
+        there.for_each(|(number, _)| torrent.found(number));
         self.open_files.close_torrent(id);
         lock(&self.torrents).insert(id, Arc::new(torrent));
         Ok(DiskOutput::Opened(stamps))
@@ -146,7 +131,7 @@ impl Storage {
             if reserve || empty_and_missing || found.is_some_and(|found| found > file.length) {
                 let _opening = torrent.opening_lock(number);
                 let (opened, length) = self.create(&path)?;
-                torrent.presence.found(number);
+                torrent.found(number);
                 if length > file.length {
                     opened.set_len(file.length).map_err(|error| fault(&path, error))?;
                 }
@@ -168,7 +153,7 @@ impl Storage {
     fn find(&self, id: TorrentId, torrent: &Torrent, number: u32, path: &Path) -> DiskResult<Option<u64>> {
         let found = look_at(path)?.map(|found| found.len());
         match found {
-            Some(_) => torrent.presence.found(number),
+            Some(_) => torrent.found(number),
             None => torrent.presence.lost(number),
         }
         if torrent.presence.is_gone(number) {
@@ -442,7 +427,7 @@ impl Storage {
         let path = torrent.path(file);
         torrent.check_presence(number, &path)?;
         let opened = self.open_plain(OpenOptions::new().read(true), &path)?;
-        torrent.presence.found(number);
+        torrent.found(number);
         Ok(self.keep_open((id, number), opened, false))
     }
 
@@ -461,7 +446,7 @@ impl Storage {
             torrent.check_presence(PARTS, &torrent.parts)?;
             self.open_plain(OpenOptions::new().read(true), &torrent.parts)?
         };
-        torrent.presence.found(PARTS);
+        torrent.found(PARTS);
         Ok(self.keep_open((id, PARTS), opened, write))
     }
 
@@ -479,7 +464,7 @@ impl Storage {
         if length != file.length {
             opened.set_len(file.length).map_err(|error| fault(&path, error))?;
         }
-        torrent.presence.found(number);
+        torrent.found(number);
         Ok(self.keep_open((id, number), opened, true))
     }
 
@@ -534,98 +519,6 @@ impl Storage {
     }
 }
 
-impl Torrent {
-    fn path(&self, file: &LayoutFile) -> PathBuf {
-        path_below(&self.folder, file)
-    }
-
-    /// Where a file is, or the part file.
-    fn path_of(&self, number: u32) -> Option<PathBuf> {
-        if number == PARTS { Some(self.parts.clone()) } else { self.file(number).map(|file| self.path(file)) }
-    }
-
-    fn file(&self, number: u32) -> Option<&LayoutFile> {
-        self.layout.files().get(number as usize)
-    }
-
-    /// The files that are there on disk.
-    fn files(&self) -> impl Iterator<Item = (u32, &LayoutFile)> {
-        (0..).zip(self.layout.files()).filter(|(_, file)| !file.padding)
-    }
-
-    fn opening_lock(&self, number: u32) -> MutexGuard<'_, ()> {
-        lock(&self.opening[number as usize % self.opening.len()])
-    }
-
-    /// Whether `spans` are `length` bytes, all of them in files of this torrent.
-    fn check(&self, spans: &[Span], length: u64) -> DiskResult<()> {
-        let inside = |span: &Span| {
-            self.file(span.file).is_some_and(|file| span.offset.checked_add(span.length).is_some_and(|end| end <= file.length))
-        };
-        if spans.iter().all(inside) && spans.iter().map(|span| span.length).sum::<u64>() == length {
-            return Ok(());
-        }
-        Err(misuse(self.folder.display().to_string(), "a job does not fit the torrent's files"))
-    }
-
-    /// Fails if the file was there, and is not any more.
-    fn check_presence(&self, number: u32, path: &Path) -> DiskResult<()> {
-        if self.presence.is_gone(number) { Err(gone(path)) } else { Ok(()) }
-    }
-
-    fn stamps(&self, aside: &Aside) -> DiskResult<Vec<Option<FileStamp>>> {
-        let parts = look_at(&self.parts)?.map(|found| FileStamp { aside: true, ..stamp_of(&found) });
-        let stamp = |(number, file): (u32, &LayoutFile)| match file {
-            file if file.padding => Ok(None),
-            _ if aside.holds(number) => Ok(parts),
-            file => Ok(look_at(&self.path(file))?.as_ref().map(stamp_of)),
-        };
-        (0..).zip(self.layout.files()).map(stamp).collect()
-    }
-
-    fn aside(&self) -> RwLockReadGuard<'_, Aside> {
-        self.aside.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where an earlier session left a part file: what is missing may be in it.
-    fn look_for_parts(&self) -> DiskResult<()> {
-        let mut aside = self.aside.write().unwrap_or_else(PoisonError::into_inner);
-        if look_at(&self.parts)?.is_some() {
-            self.presence.found(PARTS);
-            for (number, file) in self.files() {
-                if look_at(&self.path(file))?.is_none() {
-                    aside.files.insert(number);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes the files, then the folders that are empty now; the download folder itself stays. Goes on after an error, and
-    /// tells the first one.
-    fn delete(&self) -> DiskResult<()> {
-        let mut result = Ok(());
-        let mut folders = BTreeSet::new();
-        for (_, file) in self.files() {
-            let path = self.path(file);
-            let _ = fs::remove_file(coming(&path, &self.parts));
-            match fs::remove_file(&path) {
-                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                    result = result.and(Err(fault(&path, error)));
-                }
-                _ => {}
-            }
-            folders.extend((1..file.path.len()).map(|depth| &file.path[..depth]));
-        }
-        // In reverse order, what is inside a folder comes before it.
-        for folder in folders.iter().rev() {
-            // Whatever else is in there is not ours, and keeps the folder.
-            let _ = fs::remove_dir(self.folder.join(folder.iter().collect::<PathBuf>()));
-        }
-        result
-    }
-}
-
 fn synced(answer: io::Result<()>, doubt: Doubt) -> Synced {
     match answer {
         Ok(()) => Synced::Yes,
@@ -633,35 +526,6 @@ fn synced(answer: io::Result<()>, doubt: Doubt) -> Synced {
         Err(error) if error.kind() == ErrorKind::PermissionDenied && doubt == Doubt::Found => Synced::Yes,
         Err(_) => Synced::Lost,
     }
-}
-
-/// What of a torrent is kept in its part file.
-struct Aside {
-    slots: Parts,
-    /// Places of the files that are neither wanted nor there.
-    files: BTreeSet<u32>,
-}
-
-impl Aside {
-    fn new(layout: &Layout) -> Aside {
-        Aside { slots: Parts::new(layout), files: BTreeSet::new() }
-    }
-
-    fn holds(&self, number: u32) -> bool {
-        self.files.contains(&number)
-    }
-}
-
-/// The part file's number among the open files: no torrent has so many.
-const PARTS: u32 = u32::MAX;
-
-/// Where the file at `path` is put together from what the part file holds of it: beside it, since folders may lie on different disks;
-/// always the same, so that crashes do not pile up rubbish.
-fn coming(path: &Path, parts: &Path) -> PathBuf {
-    let mut name = parts.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(path.file_name().unwrap_or_default());
-    path.with_file_name(name)
 }
 
 /// A torrent's files, opened for one job.
@@ -695,13 +559,6 @@ impl<F: Fn(u32)> Source for OnDisk<'_, F> {
     }
 }
 
-/// Where `file` of a torrent is that was put into `folder`.
-pub(crate) fn path_below(folder: &Path, file: &LayoutFile) -> PathBuf {
-    let mut path = folder.to_path_buf();
-    path.extend(&file.path);
-    path
-}
-
 /// Whether a file of this name is below the folder that it is joined to. Names from torrents have been made safe long before;
 /// this is the last door.
 fn stays_below(path: &[String]) -> bool {
@@ -712,6 +569,6 @@ fn stays_below(path: &[String]) -> bool {
     !path.is_empty() && path.iter().all(is_name)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
