@@ -66,6 +66,7 @@ pub(super) enum Place {
     /// The very file.
     Same,
     /// Another one of the same size and time: the file was moved to another disk, and nothing has been written to it since.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "a file is not told from its replacement there"))]
     Copy,
     /// Nothing, or something else.
     Other,
