@@ -533,7 +533,7 @@ impl Engine {
                 .collect(),
             info: torrent.metainfo().filter(|_| torrent.from_magnet).map(|metainfo| metainfo.info.raw().clone()),
         };
-        self.disk(id, DiskPurpose::Stamp(resume.into()), DiskOperation::Stamp);
+        self.disk(id, DiskPurpose::Stamp { resume: resume.into(), again: false }, DiskOperation::Stamp);
     }
 
     /// Resume data was saved, or could not be.
