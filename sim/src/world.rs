@@ -55,6 +55,8 @@ pub struct World {
     pub(crate) tracker: Option<usize>,
     /// Steps that the agenda has come to, for whoever runs the scenario.
     pub(crate) due: Vec<Step>,
+    /// What engines are told and say, once somebody wants to read it.
+    pub(crate) overheard: Option<Vec<String>>,
 }
 
 /// How much of a world's working is kept.
@@ -159,6 +161,7 @@ impl World {
             web_servers: Vec::new(),
             tracker: None,
             due: Vec::new(),
+            overheard: None,
         }
     }
 
