@@ -361,7 +361,7 @@ impl World {
 }
 
 /// Writes down what an engine is told or says, if somebody wants to read it.
-fn overhear(overheard: &mut Option<Vec<String>>, now: Instant, node: &str, how: &str, what: &dyn std::fmt::Debug) {
+pub(crate) fn overhear(overheard: &mut Option<Vec<String>>, now: Instant, node: &str, how: &str, what: &dyn std::fmt::Debug) {
     if let Some(lines) = overheard {
         let micros = now.as_micros();
         lines.push(format!("{}.{:06} s, {node} {how}: {}", micros / 1_000_000, micros % 1_000_000, difference::shorten(what)));

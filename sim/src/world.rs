@@ -3,6 +3,7 @@ use crate::{
     agenda::Agenda,
     checks::{Checks, Invariant, contract::Contract, limits::Limits},
     disk::{self, Disk},
+    host::overhear,
     network::{self, End, Link, Network, Traffic},
     node::{Brain, Host, Node},
     payload::Payload,
@@ -462,6 +463,7 @@ impl World {
 
     fn start(&mut self, name: &str, config: &Config) -> Host {
         let (seed, now) = (Seed::from_u64(self.rng.next_u64()), self.now());
+        overhear(&mut self.overheard, now, name, "begins with", config);
         let mut recording = Vec::new();
         let wanted = self.options.record || self.options.record_node.as_deref() == Some(name);
         let recorder = wanted.then(|| Recorder::new(seed, config, now, &mut recording));
