@@ -5,6 +5,7 @@ use crate::{
         Invariant, check,
         limits::{DOWN, UP},
     },
+    difference,
     network::Notice,
     node::{Brain, Node},
     world::{Happening, World},
@@ -16,7 +17,7 @@ use rustor_core::{
     id::{ConnectionId, DiskJobId, IncomingId, TorrentId},
     input::{Input, ReadBuffer},
     status::TorrentState,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How many actions one input may lead to, and how many more for each connection.
@@ -59,6 +60,7 @@ impl World {
         let Brain::Engine(host) = &mut state.brain else { return };
         self.statistics.inputs += 1;
         host.transcript.input(now, &input);
+        overhear(&mut self.overheard, now, &state.name, "is told", &input);
         if let Some((recorder, recording)) = host.recording.as_deref_mut() {
             recorder.input(now, &input, recording);
         }
@@ -90,8 +92,9 @@ impl World {
     /// Gives an engine a command. What follows from it waits for [`World::settle`].
     pub(crate) fn say(&mut self, node: usize, command: Command) -> Reply {
         let now = self.now();
-        let host = self.nodes[node].host_mut().expect("the node has an engine");
+        let Node { name, brain: Brain::Engine(host), .. } = &mut self.nodes[node] else { panic!("the node has no engine") };
         host.transcript.command(now, &command);
+        overhear(&mut self.overheard, now, name, "is to", &command);
         if let Some((recorder, recording)) = host.recording.as_deref_mut() {
             recorder.command(now, &command, recording);
         }
@@ -150,6 +153,7 @@ impl World {
         // Of a magnet link nobody knows before its metadata is there.
         let private = *private && torrents.first().is_some_and(|(id, _)| host.engine.metainfo(*id).is_some());
         host.transcript.action(now, &action);
+        overhear(&mut self.overheard, now, name, "wants", &action);
         let finding = host.contract.action(&action);
         let allowed = finding.is_ok();
         let kind = if matches!(action, Action::Read { .. } | Action::Write { .. } | Action::Close { .. }) {
@@ -266,6 +270,7 @@ impl World {
         let life = self.nodes[node].life;
         let Node { name, brain: Brain::Engine(host), .. } = &mut self.nodes[node] else { return };
         host.transcript.event(now, &event);
+        overhear(&mut self.overheard, now, name, "tells", &event);
         let finding = host.contract.event(&event);
         self.checks.take(now, name, Invariant::Contract, finding);
         if self.options.keep_events {
@@ -352,6 +357,14 @@ impl World {
 
     fn payload_of(&self, node: usize, torrent: TorrentId) -> Option<usize> {
         self.nodes[node].torrents.iter().find(|(known, _)| *known == torrent).map(|(_, payload)| *payload)
+    }
+}
+
+/// Writes down what an engine is told or says, if somebody wants to read it.
+pub(crate) fn overhear(overheard: &mut Option<Vec<String>>, now: Instant, node: &str, how: &str, what: &dyn std::fmt::Debug) {
+    if let Some(lines) = overheard {
+        let micros = now.as_micros();
+        lines.push(format!("{}.{:06} s, {node} {how}: {}", micros / 1_000_000, micros % 1_000_000, difference::shorten(what)));
     }
 }
 

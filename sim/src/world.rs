@@ -3,6 +3,7 @@ use crate::{
     agenda::Agenda,
     checks::{Checks, Invariant, contract::Contract, limits::Limits},
     disk::{self, Disk},
+    host::overhear,
     network::{self, End, Link, Network, Traffic},
     node::{Brain, Host, Node},
     payload::Payload,
@@ -55,6 +56,8 @@ pub struct World {
     pub(crate) tracker: Option<usize>,
     /// Steps that the agenda has come to, for whoever runs the scenario.
     pub(crate) due: Vec<Step>,
+    /// What engines are told and say, once somebody wants to read it.
+    pub(crate) overheard: Option<Vec<String>>,
 }
 
 /// How much of a world's working is kept.
@@ -159,6 +162,7 @@ impl World {
             web_servers: Vec::new(),
             tracker: None,
             due: Vec::new(),
+            overheard: None,
         }
     }
 
@@ -459,6 +463,7 @@ impl World {
 
     fn start(&mut self, name: &str, config: &Config) -> Host {
         let (seed, now) = (Seed::from_u64(self.rng.next_u64()), self.now());
+        overhear(&mut self.overheard, now, name, "begins with", config);
         let mut recording = Vec::new();
         let wanted = self.options.record || self.options.record_node.as_deref() == Some(name);
         let recorder = wanted.then(|| Recorder::new(seed, config, now, &mut recording));
