@@ -87,6 +87,7 @@ impl Draw {
             send_buffer: Size(self.one_of(&[1, 16 << 10, 256 << 10])),
             window: Size(self.one_of(&[64 << 10, 512 << 10])),
             split: self.chance(20),
+            ..network::Settings::default()
         }
     }
 
