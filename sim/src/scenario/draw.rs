@@ -77,7 +77,8 @@ impl Draw {
             _ => vec![Size(length)],
         };
         let tracker = self.one_of(&[TrackerKind::Http, TrackerKind::Udp]);
-        Torrent { files, piece: Size(piece), tracker, interval: Span::seconds(self.between(60, 600)), private: self.chance(10) }
+        let (interval, private) = (Span::seconds(self.between(60, 600)), self.chance(10));
+        Torrent { files, piece: Size(piece), tracker, interval, private, tracker_delay: Span::ZERO }
     }
 
     fn network(&mut self) -> network::Settings {
