@@ -289,8 +289,12 @@ impl World {
             Event::Finished { .. } => drop(self.nodes[node].finished.get_or_insert(now)),
             Event::Failed { torrent, .. } => self.agenda.after(Duration::from_secs(10), node, Happening::Resume(node, life, torrent)),
             Event::PeerBanned { remote, .. } => {
-                let banned = self.nodes.iter().find(|other| other.address.ip() == remote.ip());
-                let blameless = banned.filter(|banned| banned.is_blameless()).map(|banned| banned.name.clone());
+                let banned = self
+                    .nodes
+                    .iter()
+                    .enumerate()
+                    .find(|(other, _)| self.network.addresses(*other).any(|address| address.ip() == remote.ip()));
+                let blameless = banned.filter(|(_, banned)| banned.is_blameless()).map(|(_, banned)| banned.name.clone());
                 let name = &self.nodes[node].name;
                 self.checks.hold(now, name, Invariant::HonestNotBanned, blameless.is_none(), || format!("{blameless:?} was banned"));
             }

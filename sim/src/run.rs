@@ -135,6 +135,7 @@ impl<'a> Run<'a> {
         let cast: Vec<_> = members.flat_map(|(group, details)| (0..details.count).map(move |number| (group, number, None))).collect();
         if scenario.torrent.tracker != TrackerKind::None {
             world.add_tracker_with(scenario.torrent.interval);
+            world.set_tracker_delay(scenario.torrent.tracker_delay);
         }
         let payload = scenario.payload();
         scenario.web_seeds.iter().for_each(|seed| world.add_web_seed(seed, &payload));
@@ -240,7 +241,7 @@ impl<'a> Run<'a> {
             Role::Adversary(mischief) => self.world.add_adversary(&name, details.link.clone(), &self.payload, mischief, &peers).0,
             role => {
                 let (link, disk, config) = (details.link.clone(), details.disk.clone(), details.policy.config());
-                let id = self.world.engine_node(name, link, config, disk, details.v6);
+                let id = self.world.engine_node(name, link, config, disk, details.families());
                 self.world.nodes[id.0].magnet = details.magnet;
                 self.world.nodes[id.0].mutations = details.mutations.into();
                 #[cfg(feature = "planted-bugs")]
@@ -288,7 +289,7 @@ impl<'a> Run<'a> {
             let everybody = details.knows.is_empty() && ill(details.role) && !ill(other.role);
             (everybody || details.knows.contains(&other.name)).then_some(*node)?
         };
-        self.cast.iter().filter_map(here).map(|node| self.world.nodes[node].address).collect()
+        self.cast.iter().filter_map(here).flat_map(|node| self.world.network.addresses(node)).collect()
     }
 
     fn peers_of(&self, node: usize) -> Vec<SocketAddr> {
@@ -300,6 +301,12 @@ impl<'a> Run<'a> {
         self.scenario.named(name).into_iter().filter_map(|member| self.cast[member].2).collect()
     }
 
+    /// The same, or a service.
+    fn places(&self, name: &str) -> Vec<usize> {
+        let is_group = !self.scenario.named(name).is_empty();
+        if is_group { self.nodes(name) } else { self.world.service(name).into_iter().collect() }
+    }
+
     fn begin(&mut self, index: usize) {
         let scenario = self.scenario;
         self.active.insert(index);
@@ -307,7 +314,7 @@ impl<'a> Run<'a> {
             Trouble::Crash(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, false)),
             Trouble::PowerFailure(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, true)),
             Trouble::Partition { from, to, one_way } => {
-                let (from, to) = (self.nodes(from), self.nodes(to));
+                let (from, to) = (self.places(from), self.places(to));
                 if !one_way {
                     self.world.network.cut(index, to.clone(), from.clone());
                 }

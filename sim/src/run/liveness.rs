@@ -38,7 +38,8 @@ impl Run<'_> {
         let core = self.choose();
         let now = self.world.now();
         self.healed.clone_from(&core.members);
-        self.world.network.heal(&core.members);
+        let whole: Vec<usize> = core.members.iter().copied().chain(self.world.services()).collect();
+        self.world.network.heal(&whole);
         core.members.iter().for_each(|node| self.world.nodes[*node].disk.heal());
         self.refresh();
         self.end = now + if core.is_whole && !core.leechers.is_empty() { Duration::from_micros(self.bound(&core)) } else { IN_VAIN };
@@ -106,13 +107,16 @@ impl Run<'_> {
     fn can_meet(&self, one: usize, other: usize) -> bool {
         let [a, b] = [one, other].map(|node| &self.world.nodes[node]);
         let open = [one, other].iter().any(|node| self.world.network.link(*node).nat.is_none());
+        let addresses = |node| self.world.network.addresses(node);
         let told = match self.scenario.torrent.tracker {
             TrackerKind::Http => true,
             // Over UDP, a tracker tells of peers of the asker's family only.
-            TrackerKind::Udp => a.address.is_ipv4() == b.address.is_ipv4(),
+            TrackerKind::Udp => addresses(one).any(|address| addresses(other).any(|other| address.is_ipv4() == other.is_ipv4())),
             TrackerKind::None => false,
         };
-        open && (told || a.named.contains(&b.address.ip()) || b.named.contains(&a.address.ip()))
+        let named = addresses(other).any(|address| a.named.contains(&address.ip()))
+            || addresses(one).any(|address| b.named.contains(&address.ip()));
+        open && self.world.network.have_a_family_in_common(one, other) && (told || named)
     }
 
     fn knows_metadata(&self, node: usize) -> bool {
