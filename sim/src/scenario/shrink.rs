@@ -100,8 +100,8 @@ impl Scenario {
             group(&|group| group.policy = Policy::default());
             group(&|group| group.disk = disk::Settings::default());
             group(&|group| {
-                let disk::Settings { crash_at, crash_takes_power, .. } = group.disk;
-                group.disk = disk::Settings { crash_at, crash_takes_power, ..disk::Settings::default() };
+                let disk::Settings { crash_at, crash_again, crash_takes_power, .. } = group.disk;
+                group.disk = disk::Settings { crash_at, crash_again, crash_takes_power, ..disk::Settings::default() };
             });
             group(&|group| group.disk.crash_takes_power = false);
             group(&|group| group.link = Link { nat: group.link.nat.clone(), ..Link::default() });
