@@ -277,7 +277,8 @@ impl World {
                 let claimed = host.verified(torrent).unwrap_or_default();
                 let invariant = if life > 0 { Invariant::CrashConsistency } else { Invariant::TruePieces };
                 self.check_pieces(node, torrent, invariant, claimed);
-                self.nodes[node].whole = verified == pieces;
+                // What is there is whole once its files are ready, too: then the engine says that it has finished.
+                self.nodes[node].whole = false;
                 if verified == pieces {
                     self.nodes[node].finished.get_or_insert(now);
                 }
@@ -315,9 +316,10 @@ impl World {
         let Node { name, brain: Brain::Engine(host), torrents, disk, alive: true, .. } = &self.nodes[node] else { return };
         for (torrent, payload) in torrents {
             let (payload, Some(claimed)) = (&self.payloads[*payload], host.verified(*torrent)) else { continue };
-            // That no file is missing, too long or too short can be said of those who have opened them all.
-            let seeds =
-                disk.has_nothing_changed() && host.engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Seeding);
+            // That no file is missing, too long or too short can be said of those who have made them ready.
+            let seeds = host.engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Seeding)
+                && disk.has_nothing_changed()
+                && !disk.is_making_ready(*torrent);
             if seeds || claimed.len() == payload.pieces() as usize {
                 let holds = disk.holds(FOLDER, payload);
                 self.checks.hold(now, name, Invariant::TruePieces, holds || !seeds, || {

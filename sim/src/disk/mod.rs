@@ -298,6 +298,11 @@ impl Disk {
         (Duration::from_micros(micros), self.settings.crash_at == Some(self.jobs))
     }
 
+    /// Whether a torrent's files are being made ready.
+    pub(crate) fn is_making_ready(&self, torrent: TorrentId) -> bool {
+        self.under_way.iter().any(|job| job.torrent == torrent && matches!(job.operation, DiskOperation::Prepare { .. }))
+    }
+
     /// Whose job it is, while it is under way.
     pub(crate) fn torrent_of(&self, job: DiskJobId) -> Option<TorrentId> {
         self.under_way.iter().find(|known| known.id == job).map(|known| known.torrent)

@@ -218,3 +218,20 @@ fn the_power_fails_at_one_job_of_a_disk_after_the_other() {
         }
     }
 }
+
+#[test]
+fn disks_that_fail_now_and_then_do_so_though_nothing_else_goes_wrong() {
+    let mut scenario = scenario(1, "");
+    scenario.groups[1].disk.errors = 50;
+    let mut run = Run::new(&scenario);
+    run.world.options.keep_events = true;
+    while run.advance() {}
+    run.finish();
+    assert_eq!(run.world.checks.violations(), []);
+    let failed = |node: &usize| {
+        let events = &run.world.nodes[*node].host().expect("it has an engine").events;
+        events.iter().filter(|event| matches!(event, rustor_core::event::Event::Failed { .. })).count()
+    };
+    let failures: Vec<usize> = run.nodes("leechers").iter().map(failed).collect();
+    assert!(failures.iter().all(|failures| *failures > 0), "{failures:?}");
+}
