@@ -143,13 +143,15 @@ fn a_write_that_goes_astray_takes_its_data_with_it() {
     assert!(bench.content()[..4096].iter().all(|byte| *byte == 0), "nothing is where it belongs");
     assert!(!bench.is_unchanged(0) && !bench.is_unchanged(1) && bench.is_unchanged(2), "it reached into the second piece");
     assert!(!bench.disk.is_sound());
+    bench.stores(3);
+    assert!(!bench.holds(3) && !bench.is_unchanged(3), "its place was spared, and it should not have been");
     // Written again it is what it should be.
     bench.disk.heal();
     bench.stores(0);
     assert!(bench.holds(0) && bench.is_unchanged(0) && !bench.is_unchanged(1));
     // And who has looked knows what is there.
-    let digest = bench.digest(1);
-    assert_eq!(bench.verifies(1, &[digest]), [false]);
+    let digests = [1, 2, 3].map(|piece| bench.digest(piece));
+    assert!(!bench.verifies(1, &digests)[0]);
     assert!(bench.is_unchanged(1) && bench.disk.is_sound());
 }
 
