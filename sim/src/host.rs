@@ -8,7 +8,7 @@ use crate::{
     difference,
     network::Notice,
     node::{Brain, Node},
-    world::{Happening, World},
+    world::{FOLDER, Happening, World},
 };
 use rustor_core::{
     action::Action,
@@ -279,14 +279,19 @@ impl World {
         match event {
             Event::PieceVerified { torrent, piece } => self.check_pieces(node, torrent, Invariant::TruePieces, [piece]),
             Event::Checked { torrent, verified, pieces } => {
-                let claimed: Vec<u32> = host.engine.verified(torrent).map(|verified| verified.iter().collect()).unwrap_or_default();
+                let claimed = host.verified(torrent).unwrap_or_default();
                 let invariant = if life > 0 { Invariant::CrashConsistency } else { Invariant::TruePieces };
                 self.check_pieces(node, torrent, invariant, claimed);
+                // What is there is whole once its files are ready, too: then the engine says that it has finished.
+                self.nodes[node].whole = false;
                 if verified == pieces {
                     self.nodes[node].finished.get_or_insert(now);
                 }
             }
-            Event::Finished { .. } => drop(self.nodes[node].finished.get_or_insert(now)),
+            Event::Finished { .. } => {
+                self.nodes[node].whole = true;
+                self.nodes[node].finished.get_or_insert(now);
+            }
             Event::Failed { torrent, .. } => self.agenda.after(Duration::from_secs(10), node, Happening::Resume(node, life, torrent)),
             Event::PeerBanned { remote, .. } => {
                 let banned = self
@@ -306,13 +311,37 @@ impl World {
     fn check_pieces(&mut self, node: usize, torrent: TorrentId, invariant: Invariant, pieces: impl IntoIterator<Item = u32>) {
         let now = self.now();
         let Some(payload) = self.payload_of(node, torrent) else { return };
-        let (payload, state) = (&self.payloads[payload], &self.nodes[node]);
-        if state.disk.rotten {
-            return;
-        }
+        let (payload, Node { name, disk, .. }) = (&self.payloads[payload], &self.nodes[node]);
         for piece in pieces {
-            let holds = state.disk.holds_piece(torrent, piece, payload);
-            self.checks.hold(now, &state.name, invariant, holds, || format!("piece {piece} is not what it should be"));
+            // What was changed behind an engine's back it cannot know, and nothing else is forgiven.
+            let holds = disk.holds_piece(FOLDER, piece, payload) || !disk.is_unchanged(FOLDER, piece, payload);
+            self.checks.hold(now, name, invariant, holds, || format!("piece {piece} is not what it should be"));
+        }
+    }
+
+    /// What an engine counts as verified is on its disk, and whoever says that it has everything has each file, byte for byte.
+    pub(crate) fn check_claims(&mut self, node: usize) {
+        let now = self.now();
+        let Node { name, brain: Brain::Engine(host), torrents, disk, alive: true, .. } = &self.nodes[node] else { return };
+        for (torrent, payload) in torrents {
+            let (payload, Some(claimed)) = (&self.payloads[*payload], host.verified(*torrent)) else { continue };
+            // That no file is missing, too long or too short can be said of those who have made them ready.
+            let seeds = host.engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Seeding)
+                && disk.has_nothing_changed()
+                && !disk.is_making_ready(*torrent);
+            if seeds || claimed.len() == payload.pieces() as usize {
+                let holds = disk.holds(FOLDER, payload);
+                self.checks.hold(now, name, Invariant::TruePieces, holds || !seeds, || {
+                    "it says it has all, and its files are not the torrent's".to_owned()
+                });
+                if holds {
+                    continue;
+                }
+            }
+            let wrong = |piece: &u32| !disk.holds_piece(FOLDER, *piece, payload) && disk.is_unchanged(FOLDER, *piece, payload);
+            let wrong: Vec<u32> = claimed.into_iter().filter(wrong).collect();
+            self.checks
+                .hold(now, name, Invariant::TruePieces, wrong.is_empty(), || format!("pieces {wrong:?} are not what they should be"));
         }
     }
 

@@ -424,10 +424,10 @@ impl<'a> Run<'a> {
         self.scenario.ends.is_none() && settled && self.leechers().all(|((_, _, node), _)| done(*node))
     }
 
-    /// It has finished, or it cannot any more.
+    /// It has everything, or it goes nowhere any more. Whoever had finished and has lost something must finish again.
     fn is_done(&self, node: usize) -> bool {
         let node = &self.world.nodes[node];
-        node.finished.is_some() || (!node.alive && !node.returns)
+        if node.alive { node.whole } else { !node.returns }
     }
 
     fn sample(&mut self) {
@@ -463,6 +463,7 @@ impl<'a> Run<'a> {
             for _ in 0..5 {
                 let node = self.world.rng.below(self.world.nodes.len() as u64) as usize;
                 self.world.recount(node);
+                self.world.check_claims(node);
             }
         }
     }

@@ -281,6 +281,7 @@ impl World {
             had: 0,
             started: None,
             finished: None,
+            whole: false,
             mutations: 0,
             returns: false,
             magnet: false,
@@ -467,7 +468,7 @@ impl World {
         (state.alive, state.life) = (true, state.life + 1);
         state.torrents.clear();
         (state.pieces, state.private) = (0, false);
-        state.returns = false;
+        (state.returns, state.whole) = (false, false);
         match &mut state.brain {
             Brain::Engine(host) => {
                 #[cfg(feature = "planted-bugs")]
@@ -600,6 +601,7 @@ impl World {
         });
         for node in 0..self.nodes.len() {
             self.recount(node);
+            self.check_claims(node);
         }
     }
 }

@@ -112,8 +112,8 @@ impl Scenario {
             self.groups[index].policy.simpler().iter().for_each(|simpler| group(&|group| group.policy = simpler.clone()));
             group(&|group| group.disk = disk::Settings::default());
             group(&|group| {
-                let disk::Settings { crash_at, crash_takes_power, .. } = group.disk;
-                group.disk = disk::Settings { crash_at, crash_takes_power, ..disk::Settings::default() };
+                let disk::Settings { crash_at, crash_again, crash_takes_power, .. } = group.disk;
+                group.disk = disk::Settings { crash_at, crash_again, crash_takes_power, ..disk::Settings::default() };
             });
             group(&|group| group.disk.crash_takes_power = false);
             group(&|group| group.link = Link { nat: group.link.nat.clone(), ..Link::default() });
