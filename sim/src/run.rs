@@ -93,7 +93,9 @@ impl Scenario {
     pub fn run_planted(&self, bug: crate::planted::PlantedBug) -> Report {
         let mut run = Run::new(self);
         run.bug = Some(bug);
-        run.world.network.leaks = u32::from(bug == crate::planted::PlantedBug::LosesBytes);
+        use crate::planted::PlantedBug::{LosesBlocks, LosesBytes};
+        run.world.network.leaks = u32::from(matches!(bug, LosesBytes | LosesBlocks));
+        run.world.network.owns_up = bug == LosesBlocks;
         run.complete(|_| {})
     }
 }
