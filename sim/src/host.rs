@@ -155,8 +155,7 @@ impl World {
     fn act(&mut self, node: usize, action: Action) {
         let now = self.now();
         let life = self.nodes[node].life;
-        let Node { name, brain: Brain::Engine(host), mutations, torrents, private, pieces, named, rng, .. } = &mut self.nodes[node]
-        else {
+        let Node { name, brain: Brain::Engine(host), mutations, torrents, private, pieces, named, rng, .. } = &mut self.nodes[node] else {
             return;
         };
         let host = &mut **host;

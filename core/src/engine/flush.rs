@@ -47,7 +47,8 @@ impl Engine {
         }
         let silent = now.since(connection.last_sent) >= keep_alive_interval;
         if let Some(upload) = connection.upload.as_mut().filter(|upload| upload.is_cut()) {
-            // Nothing can be said in the midst of a block, not even that we are still there.
+            // Nothing can be said in the midst of a block, not even that we are still there; what there is to say follows it.
+            connection.unsaid = true;
             let slice = upload.take_unsent(if silent { room.max(SIGN_OF_LIFE) } else { room });
             let length = slice.len() as u64;
             return if slice.is_empty() { 0 } else { self.write(id, Vec::from([slice]), length) };

@@ -4,7 +4,7 @@ use crate::{
     BLOCK,
     support::{Content, Job, Peer, World},
 };
-use rustor_core::{choices::RateLimits, command::Command, time::Duration, wire::Message};
+use rustor_core::{command::Command, wire::Message};
 
 /// A download whose budget is two pieces of two blocks.
 fn tight() -> (World, Content, Peer) {
@@ -28,32 +28,6 @@ fn at_the_budget_reads_wait_for_the_disk_and_go_on_after_it() {
     assert!(seed.is_read() || world.jobs().len() == 2, "what became free is used");
     world.disk_catches_up();
     seed.serves(&content);
-    assert!(world.disk(|disk| disk.holds("folder", &content)));
-}
-
-#[test]
-fn whose_turn_to_be_read_comes_while_the_disk_is_behind_waits_for_the_disk() {
-    let content = Content::new(40 * BLOCK as usize, 2 * BLOCK);
-    let world = World::with(|config| {
-        config.block_budget = 2 * u64::from(BLOCK);
-        config.limits.rates = RateLimits { download: Some(4 * u64::from(BLOCK)), upload: None };
-    });
-    world.leeches(&content);
-    let seeds = ["10.0.0.1:5000", "10.0.0.2:5000"].map(|remote| world.seed_joins(&content, remote));
-    seeds.iter().for_each(|seed| seed.says(Message::Unchoke));
-    world.disk_holds();
-    let send = || {
-        seeds.iter().for_each(|seed| seed.sends(&content, &seed.hears_requests()));
-        world.passes(Duration::from_millis(10));
-    };
-    while world.jobs().is_empty() {
-        send();
-    }
-    // One has sent the end of a piece, the other waits for its turn.
-    world.seconds(10);
-    assert!(seeds.iter().all(|seed| !seed.is_read()));
-    world.disk_catches_up();
-    (0..4000).for_each(|_| send());
     assert!(world.disk(|disk| disk.holds("folder", &content)));
 }
 

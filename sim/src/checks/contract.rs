@@ -243,7 +243,8 @@ impl Contract {
                 contract(self.storage.get(&torrent) == Some(&true), "a job for files that are not open")?;
                 let of_this = |what: Job| self.jobs.values().filter(move |(of, job)| *of == torrent && *job == what).count();
                 contract(of_this(Job::Alone) == 0, "a job before opening was answered")?;
-                let bounded = |holds: bool| check(holds, Invariant::BoundedBuffers, || format!("a disk job too large, or too many: {operation:?}"));
+                let bounded =
+                    |holds: bool| check(holds, Invariant::BoundedBuffers, || format!("a disk job too large, or too many: {operation:?}"));
                 match operation {
                     DiskOperation::Read { length, .. } => {
                         kind = Job::Reads;
@@ -258,5 +259,37 @@ impl Contract {
             }
         }
         contract(self.jobs.insert(job, (torrent, kind)).is_none(), "the id of a job that is under way")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caps_are_those_of_the_configuration() {
+        let config = Config {
+            read_limit: 1000,
+            half_open_limit: 1,
+            request_maximum: 4,
+            request_initial: 4,
+            upload_queue_limit: 10,
+            ..Config::default()
+        };
+        let [connection, other, third] = [0, 1, 2].map(ConnectionId::from_bits);
+        let mut contract = Contract::default();
+        let mut does = |action: Action| contract.action(&action, &config, 100).err().map(|(invariant, _)| invariant);
+        let remote = std::net::SocketAddr::from(([10, 0, 0, 1], 1));
+        assert_eq!(does(Action::Accept { incoming: rustor_core::id::IncomingId(1), connection }), None);
+        assert_eq!(does(Action::Read { connection, limit: 1001 }), Some(Invariant::BoundedBuffers));
+        assert_eq!(does(Action::Read { connection, limit: 1000 }), None);
+        let bytes = |length: usize| vec![vec![0; length].into()];
+        assert_eq!(does(Action::Write { connection, buffers: bytes(longest_write(&config, 100)) }), None);
+        assert_eq!(does(Action::Connect { connection: other, remote }), None);
+        assert_eq!(does(Action::Connect { connection: third, remote }), Some(Invariant::BoundedBuffers));
+        contract.input(&Input::Written { connection, result: Ok(()) });
+        let buffers = bytes(longest_write(&config, 100) + 1);
+        let finding = contract.action(&Action::Write { connection, buffers }, &config, 100);
+        assert_eq!(finding.err().map(|(invariant, _)| invariant), Some(Invariant::BoundedBuffers));
     }
 }

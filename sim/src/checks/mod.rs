@@ -6,6 +6,7 @@
 
 pub(crate) mod contract;
 pub(crate) mod limits;
+pub(crate) mod named;
 pub(crate) mod wire;
 
 use rustor_core::time::Instant;

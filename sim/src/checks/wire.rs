@@ -510,6 +510,78 @@ mod tests {
         unreachable!("there is a cut at least")
     }
 
+    /// Messages as one side says them, each an id and its body, behind a handshake if they are the first.
+    fn said(shakes: bool, messages: &[(u8, &[u8])]) -> Bytes {
+        let mut bytes = Vec::new();
+        if shakes {
+            bytes.extend([19]);
+            bytes.extend([0; 67]);
+            bytes[25] = 0x10;
+            bytes[27] = 4;
+        }
+        for (id, body) in messages {
+            bytes.extend((1 + body.len() as u32).to_be_bytes());
+            bytes.push(*id);
+            bytes.extend(*body);
+        }
+        bytes.into()
+    }
+
+    fn block(piece: u32) -> Vec<u8> {
+        [piece, 0, 16384].iter().flat_map(|number| number.to_be_bytes()).collect()
+    }
+
+    /// Both have shaken hands and let each other ask.
+    fn witness() -> Witness {
+        let mut witness = Witness::default();
+        witness.reads(&said(true, &[(1, &[])]), 1000);
+        assert_eq!(witness.writes(&[said(true, &[(1, &[])])], 500, true), Ok(()));
+        witness
+    }
+
+    #[test]
+    fn however_many_were_asked_for_none_is_asked_for_again() {
+        let mut witness = witness();
+        for piece in 0..300 {
+            assert_eq!(witness.writes(&[said(false, &[(6, &block(piece))])], 500, false), Ok(()));
+        }
+        assert!(witness.writes(&[said(false, &[(6, &block(250))])], 500, false).is_err());
+        // The peer chokes, and has rejected one of them; the others it will answer yet.
+        witness.reads(&said(false, &[(0, &[]), (16, &block(250)), (16, &block(250)), (1, &[])]), 1000);
+        assert_eq!(witness.asked(), 299);
+        assert_eq!(witness.writes(&[said(false, &[(6, &block(250))])], 500, false), Ok(()));
+        assert!(witness.writes(&[said(false, &[(6, &block(249))])], 500, false).is_err());
+        assert_eq!(witness.writes(&[said(false, &[(8, &block(248)), (6, &block(248))])], 500, false), Ok(()));
+    }
+
+    #[test]
+    fn a_choke_leaves_nothing_unanswered_but_what_is_allowed_fast() {
+        let mut witness = witness();
+        witness.reads(&said(false, &[(6, &block(1)), (6, &block(2))]), 1000);
+        assert_eq!(witness.unanswered(false), None);
+        assert_eq!(witness.unanswered(true).map(|block| block.piece), Some(1));
+        assert_eq!(witness.writes(&[said(false, &[(17, &2u32.to_be_bytes()), (0, &[])])], 500, false), Ok(()));
+        assert_eq!(witness.unanswered(false).map(|block| block.piece), Some(1));
+        assert_eq!(witness.writes(&[said(false, &[(16, &block(1))])], 500, false), Ok(()));
+        assert_eq!(witness.unanswered(false), None);
+        assert_eq!((witness.unanswered(true).map(|block| block.piece), witness.owed()), (Some(2), 1));
+    }
+
+    #[test]
+    fn peer_exchange_is_known_by_what_is_said() {
+        let mut witness = witness();
+        let mut says = |message: &[u8]| {
+            let whole = said(false, &[(5, &[0xff]), (20, message)]);
+            assert_eq!(witness.writes(&[whole.slice(..9), whole.slice(9..)], 500, true), Ok(()));
+            witness.exchange
+        };
+        assert_eq!(says(b"\0d1:md11:ut_metadatai2e6:ut_pexi0eee"), Exchange::Nothing);
+        assert_eq!(says(b"\0d1:md11:ut_metadatai2e6:ut_pexi1eee"), Exchange::Offered);
+        assert_eq!(says(b"\x07d5:added0:e"), Exchange::Told);
+        assert_eq!(says(b"\x07de"), Exchange::Nothing);
+        assert_eq!(says(b"\x07d8:msg_typei1e5:piecei0ee5:added"), Exchange::Nothing);
+    }
+
     proptest! {
         /// However a stream is cut, the same is heard of it.
         #[test]
