@@ -72,6 +72,23 @@ pub struct TorrentStatus {
     pub next_announce: Option<Instant>,
 }
 
+/// What an engine holds at one moment, counted anew from what is there: for hosts that compare it with the caps of
+/// [`Config`](crate::config::Config).
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffers {
+    /// What the blocks that came and are not yet on disk cost [`Config::block_budget`](crate::config::Config::block_budget).
+    pub blocks: u64,
+    /// The same, as it is counted on the way.
+    pub budgeted: u64,
+    /// Bytes of those of them that wait for others of their piece.
+    pub gathered: u64,
+    /// Bytes that are read ahead or under way to a peer, of the one with the most.
+    pub read_ahead: u64,
+    /// Requests of a peer that wait for an answer, of the one with the most.
+    pub requests: usize,
+}
+
 /// A web seed at one moment (BEP 19). Rates are in bytes a second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WebSeedStatus {

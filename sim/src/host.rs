@@ -2,12 +2,14 @@
 
 use crate::{
     checks::{
-        Invariant, check,
+        Finding, Invariant, check,
+        contract::{Line, most_waiting},
         limits::{DOWN, UP},
+        wire::Exchange,
     },
     difference,
     network::Notice,
-    node::{Brain, Node},
+    node::{Brain, Host, Node},
     world::{FOLDER, Happening, World},
 };
 use rustor_core::{
@@ -16,7 +18,7 @@ use rustor_core::{
     event::Event,
     id::{ConnectionId, DiskJobId, IncomingId, TorrentId},
     input::{Input, ReadBuffer},
-    status::TorrentState,
+    status::{PeerStatus, TorrentState},
     time::{Duration, Instant},
 };
 
@@ -85,7 +87,8 @@ impl World {
             Some(tamper) => tamper.input(input),
             None => input,
         };
-        host.engine.handle(now, input);
+        host.over_budget = host.engine.is_over_budget();
+        host.engine.handle(host.clock(now), input);
         self.settle(node);
     }
 
@@ -98,7 +101,7 @@ impl World {
         if let Some((recorder, recording)) = host.recording.as_deref_mut() {
             recorder.command(now, &command, recording);
         }
-        host.engine.command(now, command).expect("the command is valid")
+        host.engine.command(host.clock(now), command).expect("the command is valid")
     }
 
     /// Does all that an engine wants, and sees when it is to be woken.
@@ -120,10 +123,12 @@ impl World {
             self.act(node, action);
         }
         self.statistics.actions += actions as u64;
+        let mut events = 0;
         while let Some(event) = self.nodes[node].host_mut().and_then(|host| host.engine.poll_event()) {
             if let Some((recorder, _)) = self.nodes[node].host_mut().and_then(|host| host.recording.as_deref_mut()) {
                 recorder.event(&event);
             }
+            events += 1;
             self.note(node, event);
         }
         let life = self.nodes[node].life;
@@ -132,11 +137,15 @@ impl World {
             recorder.drained();
         }
         let deadline = host.engine.next_deadline();
-        #[cfg(feature = "planted-bugs")]
-        let deadline = host.tamper.as_mut().map_or(deadline, |tamper| tamper.deadline(now, deadline));
         self.checks.hold(now, name, Invariant::Deadline, deadline.is_none_or(|at| at > now), || format!("{deadline:?}"));
         let most = MOST_ACTIONS + MOST_ACTIONS_A_CONNECTION * host.contract.lines_at_most();
         self.checks.hold(now, name, Invariant::BoundedWork, actions <= most, || format!("{actions} actions"));
+        let most = host.engine.config().event_limit;
+        self.checks.hold(now, name, Invariant::BoundedBuffers, events <= most, || format!("{events} events"));
+        if std::mem::take(&mut host.over_budget) {
+            let reads_on = std::mem::take(&mut host.reads_on) && host.engine.is_over_budget();
+            self.checks.hold(now, name, Invariant::BoundedBuffers, !reads_on, || "a read although too much waits for the disk".to_owned());
+        }
         if let Some(at) = deadline
             && host.woken_at.is_none_or(|woken| at < woken)
         {
@@ -149,14 +158,20 @@ impl World {
     fn act(&mut self, node: usize, action: Action) {
         let now = self.now();
         let life = self.nodes[node].life;
-        let Node { name, brain: Brain::Engine(host), mutations, torrents, private, named, rng, .. } = &mut self.nodes[node] else { return };
+        let Node { name, brain: Brain::Engine(host), mutations, torrents, private, pieces, named, rng, .. } = &mut self.nodes[node] else {
+            return;
+        };
+        let host = &mut **host;
+        let is_private = *private;
         // Of a magnet link nobody knows before its metadata is there.
         let private = *private && torrents.first().is_some_and(|(id, _)| host.engine.metainfo(*id).is_some());
         host.transcript.action(now, &action);
         overhear(&mut self.overheard, now, name, "wants", &action);
-        let finding = host.contract.action(&action);
+        let finding = host.contract.action(&action, host.engine.config(), *pieces);
         let allowed = finding.is_ok();
-        let kind = if matches!(action, Action::Read { .. } | Action::Write { .. } | Action::Close { .. }) {
+        let kind = if matches!(finding, Err((Invariant::BoundedBuffers, _))) {
+            Invariant::BoundedBuffers
+        } else if matches!(action, Action::Read { .. } | Action::Write { .. } | Action::Close { .. }) {
             Invariant::ClosedConnection
         } else {
             Invariant::Contract
@@ -187,25 +202,26 @@ impl World {
             }
             Action::Refuse { incoming } => self.network.refuse(end_of(incoming), &mut self.agenda),
             Action::Read { connection, limit } => {
-                if let Some(end) = host.contract.line(connection).and_then(|line| line.end) {
+                let line = host.contract.find(connection);
+                // Handshakes bring no blocks.
+                host.reads_on |= host.over_budget && line.is_some_and(|line| line.witness.stands());
+                if let Some(end) = line.and_then(|line| line.end) {
                     self.network.read(end, limit, &mut self.agenda);
                 }
             }
             Action::Write { connection, mut buffers } => {
                 let Some(line) = host.contract.line(connection) else { return };
                 let [_, before] = line.witness.payload();
-                let finding = line.witness.writes(&buffers, host.most_requests);
+                let finding = line.witness.writes(&buffers, host.most_requests, is_private);
                 let [_, after] = line.witness.payload();
-                let end = line.end;
+                let (end, exchange) = (line.end, line.witness.exchange);
                 if let Some(limits) = &mut host.limits {
                     let over = limits.pass(UP, after - before, now);
                     self.checks.hold(now, name, Invariant::RateLimits, over.is_none(), || format!("{over:?} bytes too many went out"));
                 }
                 if private {
-                    // With the number 0 it is taken back.
-                    let offer = |window: &[u8]| window.starts_with(b"ut_pexi") && window[7] != b'0';
-                    let leaks = buffers.iter().any(|buffer| buffer.len() < 1024 && buffer.windows(8).any(offer));
-                    self.checks.hold(now, name, Invariant::PrivateStaysPrivate, !leaks, || "an offer to exchange peers".to_owned());
+                    let nothing = exchange == Exchange::Nothing;
+                    self.checks.hold(now, name, Invariant::PrivateStaysPrivate, nothing, || format!("peer exchange: {exchange:?}"));
                 }
                 for invariant in [Invariant::NoBlockToChoked, Invariant::OnlyWhatWasAsked, Invariant::RequestsEndOnce] {
                     let of_this = finding.as_ref().err().is_none_or(|(found, _)| *found == invariant);
@@ -373,18 +389,66 @@ impl World {
                 format!("the engine counts {ours:?}, on the wire went {theirs:?}")
             });
             self.checks.take(now, name, Invariant::Recount, finding);
-            if let Some(availability) = host.availability(*torrent) {
+            if let Some(availability) = host.engine.availability(*torrent) {
                 let held: Vec<u32> = (0..pieces).map(|piece| lines.iter().filter(|line| line.witness.has(piece)).count() as u32).collect();
                 self.checks.hold(now, name, Invariant::Availability, availability == held, || {
                     format!("the engine counts {availability:?}, peers said {held:?}")
                 });
             }
-            let (counted, said): (usize, usize) =
-                (peers.iter().map(|peer| peer.requests as usize).sum(), lines.iter().map(|line| line.witness.asked()).sum());
-            // What is about to be cancelled counts no more; and by the fast extension, nor does what is about to be rejected.
-            let idle = lines.iter().all(|line| !line.writing && !line.witness.fast());
-            let same = counted <= said && (!idle || counted == said);
-            self.checks.hold(now, name, Invariant::Recount, same, || format!("{counted} requests are counted, {said} were sent"));
+            // Peers of whom all else is the same cannot be told apart, and need not be.
+            let alike = |one: &&PeerStatus, other: &&PeerStatus| {
+                (one.downloaded, one.uploaded, one.pieces) == (other.downloaded, other.uploaded, other.pieces)
+            };
+            let peers: Vec<&PeerStatus> = peers.iter().collect();
+            let mut rest = &lines[..];
+            for peers in peers.chunk_by(alike).filter(|_| same) {
+                let (lines, others) = rest.split_at(peers.len());
+                rest = others;
+                let counted: usize = peers.iter().map(|peer| peer.requests as usize).sum();
+                let said: usize = lines.iter().map(|line| line.witness.asked()).sum();
+                // What is cancelled counts no more, though the peer hears of it with the next write.
+                let cancels = lines.iter().any(|line| !line.may_speak());
+                let same = counted == said || (cancels && counted < said);
+                self.checks.hold(now, name, Invariant::Recount, same, || format!("{counted} requests are counted, {said} were sent"));
+            }
+            // Who waits for a disk or a rate limit may let others wait.
+            let free = host.engine.config().limits.rates.upload.is_none() && !host.contract.reads_from_disk();
+            let listening = lines.iter().filter(|line| line.reading && line.may_speak());
+            let unanswered: Vec<_> = listening.filter_map(|line| line.witness.unanswered(free)).collect();
+            self.checks.hold(now, name, Invariant::RequestsEndOnce, unanswered.is_empty(), || format!("{unanswered:?} not answered"));
+            let known_peers = host.engine.torrent(*torrent).map_or(0, |status| status.known_peers as usize);
+            self.checks.take(now, name, Invariant::BoundedBuffers, within_caps(host, known_peers, &lines));
+        }
+    }
+
+    /// What one engine says that it sent to another is what that one says it received, where nothing is under way; and what one has asked
+    /// for and not got, the other knows that it owes.
+    pub(crate) fn compare_ends(&mut self) {
+        let now = self.agenda.now();
+        for (ends, quiet) in self.network.standing() {
+            let line = |(node, name): (usize, u64)| {
+                let node = &self.nodes[node];
+                Some((node, node.host()?.contract.find(ConnectionId::from_bits(name))?))
+            };
+            let [Some(one), Some(other)] = ends.map(line) else { continue };
+            for ((from, writes), (to, reads), quiet) in [(one, other, quiet[0]), (other, one, quiet[1])] {
+                // What is changed on its way may mean anything.
+                if !quiet || from.mutations > 0 {
+                    continue;
+                }
+                let ([_, sent], [received, _]) = (writes.witness.payload(), reads.witness.payload());
+                self.checks.hold(now, &from.name, Invariant::Conservation, sent == received, || {
+                    format!("{sent} bytes of blocks were sent to {}, which received {received}", to.name)
+                });
+            }
+            let (a, b) = (&one.1.witness, &other.1.witness);
+            if quiet == [true; 2] && one.0.mutations + other.0.mutations == 0 && a.fast() {
+                let agree = a.asked() <= b.owed() && b.asked() <= a.owed();
+                self.checks.hold(now, &one.0.name, Invariant::RequestsEndOnce, agree, || {
+                    let (other, counts) = (&other.0.name, [a.asked(), b.owed(), b.asked(), a.owed()]);
+                    format!("asked and owed there, by this node and by {other}: {counts:?}")
+                });
+            }
         }
     }
 
@@ -399,6 +463,22 @@ pub(crate) fn overhear(overheard: &mut Option<Vec<String>>, now: Instant, node: 
         let micros = now.as_micros();
         lines.push(format!("{}.{:06} s, {node} {how}: {}", micros / 1_000_000, micros % 1_000_000, difference::shorten(what)));
     }
+}
+
+/// Whether what an engine holds, and whom it lets ask, is within its caps.
+fn within_caps(host: &Host, known_peers: usize, lines: &[&Line]) -> Finding {
+    let (config, buffers) = (host.engine.config(), host.engine.buffers());
+    let cap = |holds: bool, what: &str| check(holds, Invariant::BoundedBuffers, || format!("{what}: {buffers:?}"));
+    cap(known_peers <= config.known_peers_limit, "too many peers are known")?;
+    cap(buffers.blocks == buffers.budgeted && buffers.gathered <= buffers.blocks, "blocks are counted wrongly")?;
+    cap(buffers.requests <= most_waiting(config), "too many requests are kept")?;
+    // The last read begins while there is room, and is not cut; nor is the block that goes out.
+    let last_read = config.upload_read_limit.max(config.upload_block_limit);
+    let most = u64::from(config.upload_buffer) + u64::from(last_read) + u64::from(config.upload_block_limit);
+    cap(buffers.read_ahead <= most, "too much is read ahead")?;
+    // Who is still being written to may not have been told of a choke.
+    let unchoked = lines.iter().filter(|line| line.may_speak() && line.witness.unchokes()).count();
+    cap(unchoked <= config.limits.upload_slots as usize, "too many may ask")
 }
 
 /// What an engine is told of a notice.

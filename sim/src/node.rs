@@ -83,6 +83,9 @@ pub(crate) struct Host {
     /// So many blocks its engine asks for at once of one peer.
     pub(crate) most_requests: usize,
     pub(crate) events: Vec<Event>,
+    /// So many blocks wait for the disk that nothing should be read, as the engine says; and it wants to read.
+    pub(crate) over_budget: bool,
+    pub(crate) reads_on: bool,
     /// When the engine is woken next.
     pub(crate) woken_at: Option<Instant>,
     #[cfg(feature = "planted-bugs")]
@@ -90,13 +93,11 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// How many peers hold each piece, as the engine counts.
-    pub(crate) fn availability(&self, torrent: TorrentId) -> Option<Vec<u32>> {
-        #[allow(unused_mut, reason = "only a planted bug changes it")]
-        let mut availability = self.engine.availability(torrent)?;
+    /// What the engine is told that the time is.
+    pub(crate) fn clock(&self, now: Instant) -> Instant {
         #[cfg(feature = "planted-bugs")]
-        self.tamper.iter().for_each(|tamper| tamper.availability(&mut availability));
-        Some(availability)
+        let now = self.tamper.as_ref().map_or(now, |tamper| tamper.clock(now));
+        now
     }
 
     /// The pieces that the engine counts as verified.

@@ -2,7 +2,7 @@
 //! they want done, to show that the checks find them.
 
 use crate::checks::Invariant;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use rustor_core::{
     action::Action,
     id::ConnectionId,
@@ -21,8 +21,8 @@ pub enum PlantedBug {
     ReadsTwice,
     /// Writes to a connection that it has closed.
     WritesAfterClose,
-    /// Wants to be woken at once, always.
-    WakesNow,
+    /// Its clock is a second late.
+    IsLate,
     /// Sends datagrams without end.
     Babbles,
     /// Hands out megabytes in one write.
@@ -43,12 +43,22 @@ pub enum PlantedBug {
     SpoilsBlocks,
     /// Loses bytes in the network, where nobody counts them.
     LosesBytes,
+    /// Loses bytes of a stream that goes on.
+    LosesBlocks,
+    /// Rejects nothing of what was asked for before a choke.
+    DropsRequests,
+    /// Overhears requests.
+    MissesRequests,
+    /// Believes that requests are rejected that are not.
+    ImaginesRejects,
     /// Offers to exchange peers, whatever the torrent.
     OffersPeers,
     /// Connects to somebody of whom nobody has told it.
     FollowsRumours,
-    /// Counts a peer twice for the first piece.
-    CountsTwice,
+    /// Tells of peers, whatever the torrent.
+    TellsOfPeers,
+    /// Takes haves for those of the piece before.
+    MishearsHaves,
     /// Forgets its rate limits.
     IgnoresLimits,
     /// Overhears that it may ask.
@@ -63,7 +73,7 @@ impl PlantedBug {
         (PlantedBug::Panics, Invariant::NoPanic),
         (PlantedBug::ReadsTwice, Invariant::Contract),
         (PlantedBug::WritesAfterClose, Invariant::ClosedConnection),
-        (PlantedBug::WakesNow, Invariant::Deadline),
+        (PlantedBug::IsLate, Invariant::Deadline),
         (PlantedBug::Babbles, Invariant::BoundedWork),
         (PlantedBug::WritesTooMuch, Invariant::BoundedBuffers),
         (PlantedBug::BelievesBadPieces, Invariant::TruePieces),
@@ -74,9 +84,14 @@ impl PlantedBug {
         (PlantedBug::MissesHaves, Invariant::Recount),
         (PlantedBug::SpoilsBlocks, Invariant::HonestNotBanned),
         (PlantedBug::LosesBytes, Invariant::Conservation),
+        (PlantedBug::LosesBlocks, Invariant::Conservation),
+        (PlantedBug::DropsRequests, Invariant::RequestsEndOnce),
+        (PlantedBug::MissesRequests, Invariant::RequestsEndOnce),
+        (PlantedBug::ImaginesRejects, Invariant::Recount),
+        (PlantedBug::TellsOfPeers, Invariant::PrivateStaysPrivate),
         (PlantedBug::OffersPeers, Invariant::PrivateStaysPrivate),
         (PlantedBug::FollowsRumours, Invariant::PrivateStaysPrivate),
-        (PlantedBug::CountsTwice, Invariant::Availability),
+        (PlantedBug::MishearsHaves, Invariant::Availability),
         (PlantedBug::IgnoresLimits, Invariant::RateLimits),
         (PlantedBug::MissesUnchokes, Invariant::Liveness),
         (PlantedBug::CountsUnfetched, Invariant::TruePieces),
@@ -90,11 +105,13 @@ pub(crate) struct Tamper {
     reads: u64,
     /// How often the engine was started.
     lives: u32,
+    /// What it asked for last, as it said it, and of whom.
+    request: Option<(ConnectionId, Bytes)>,
 }
 
 impl Tamper {
     pub(crate) fn new(bug: PlantedBug) -> Tamper {
-        Tamper { bug, reads: 0, lives: 0 }
+        Tamper { bug, reads: 0, lives: 0, request: None }
     }
 
     pub(crate) fn restarted(&mut self) {
@@ -107,7 +124,7 @@ impl Tamper {
             Input::Read { connection, result: Ok(ReadBuffer { data, allocation }) } => {
                 self.reads += 1;
                 assert!(self.bug != PlantedBug::Panics || self.reads < 50, "a planted panic");
-                Input::Read { connection, result: Ok(ReadBuffer { data: self.read(data), allocation }) }
+                Input::Read { connection, result: Ok(ReadBuffer { data: self.read(connection, data), allocation }) }
             }
             Input::Disk { job, result: Ok(DiskOutput::Mismatch(_)) } if self.bug == PlantedBug::BelievesBadPieces => {
                 Input::Disk { job, result: Ok(DiskOutput::Stored(Vec::new())) }
@@ -119,11 +136,22 @@ impl Tamper {
         }
     }
 
-    fn read(&mut self, data: Bytes) -> Bytes {
+    fn read(&mut self, connection: ConnectionId, data: Bytes) -> Bytes {
         const KEEP_ALIVE: Bytes = Bytes::from_static(&[0; 4]);
         match self.bug {
             PlantedBug::MissesHaves if data.len() == 9 && data[..5] == [0, 0, 0, 5, 4] => KEEP_ALIVE,
             PlantedBug::MissesUnchokes if data[..] == [0, 0, 0, 1, 1] => KEEP_ALIVE,
+            PlantedBug::MissesRequests if data.len() == 17 && data[..5] == REQUEST => KEEP_ALIVE,
+            PlantedBug::MishearsHaves if data.len() == 9 && data[..5] == [0, 0, 0, 5, 4] && data[5..] != [0; 4] => {
+                let piece = data.slice(5..).get_u32() - 1;
+                [&data[..5], &piece.to_be_bytes()].concat().into()
+            }
+            // A have comes as a message of its own.
+            PlantedBug::ImaginesRejects if data.len() == 9 && data[..5] == [0, 0, 0, 5, 4] => {
+                let request = self.request.take_if(|(of, _)| *of == connection).map(|(_, request)| request);
+                let reject = request.map(|request| [&[0, 0, 0, 13, 16], &request[5..]].concat()).unwrap_or_default();
+                [&data[..], &reject].concat().into()
+            }
             PlantedBug::SpoilsBlocks if data.len() > 1024 && self.reads.is_multiple_of(3) => {
                 let mut spoilt = data.to_vec();
                 spoilt[data.len() / 2] ^= 1;
@@ -147,32 +175,39 @@ impl Tamper {
             Action::Connect { connection, .. } if self.bug == PlantedBug::FollowsRumours => {
                 vec![Action::Connect { connection, remote: SocketAddr::from(([10, 200, 0, 1], 6881)) }]
             }
-            Action::Write { connection, buffers } => vec![write(connection, self.write(buffers))],
+            Action::Write { connection, buffers } => vec![write(connection, self.write(connection, buffers))],
             action => vec![action],
         }
     }
 
-    fn write(&mut self, mut buffers: Vec<Bytes>) -> Vec<Bytes> {
+    fn write(&mut self, connection: ConnectionId, mut buffers: Vec<Bytes>) -> Vec<Bytes> {
         let first = buffers.first().cloned().unwrap_or_default();
         let block = first.len() == 13 && first[4] == 7 && buffers.len() >= 2;
         match self.bug {
             PlantedBug::WritesTooMuch if first.len() < 68 => buffers.push(vec![0; 3 << 20].into()),
             PlantedBug::OffersPeers if first.len() == 68 => {
-                buffers.push(Bytes::from_static(b"\0\0\0\x16\x14\0d1:md6:ut_pexi1eee"));
+                buffers.push(Bytes::from_static(b"\0\0\0\x14\x14\0d1:md6:ut_pexi1eee"));
+            }
+            // To whoever has chosen other numbers it means nothing.
+            PlantedBug::TellsOfPeers if first.len() >= 17 && first[..5] == REQUEST => {
+                buffers.insert(0, Bytes::from_static(b"\0\0\0\x12\x14\x63d5:added6:abcdefe"));
+            }
+            PlantedBug::DropsRequests if first.starts_with(&[0, 0, 0, 1, 0]) => buffers[0] = without_rejects(first),
+            PlantedBug::ImaginesRejects if first.len() >= 17 && first[..5] == REQUEST => {
+                self.request = Some((connection, first.slice(..17)));
             }
             PlantedBug::SendsToChoked if block => buffers.insert(0, Bytes::from_static(&[0, 0, 0, 1, 0])),
             PlantedBug::SendsTwice if block => buffers.extend([first, buffers[1].clone()]),
-            PlantedBug::AsksTwice if first.len() >= 17 && first[..5] == [0, 0, 0, 13, 6] => buffers.push(first.slice(..17)),
+            PlantedBug::AsksTwice if first.len() >= 17 && first[..5] == REQUEST => buffers.push(first.slice(..17)),
             _ => {}
         }
         buffers
     }
 
-    /// How many peers hold each piece in place of this.
-    pub(crate) fn availability(&self, availability: &mut [u32]) {
-        if let (PlantedBug::CountsTwice, Some(first)) = (self.bug, availability.first_mut()) {
-            *first += 1;
-        }
+    /// What the engine takes for the time.
+    pub(crate) fn clock(&self, now: Instant) -> Instant {
+        let late = if self.bug == PlantedBug::IsLate { 1_000_000 } else { 0 };
+        Instant::from_micros(now.as_micros().saturating_sub(late))
     }
 
     /// Which of so many pieces are verified in place of these. Nothing is said of it when it happens.
@@ -181,11 +216,22 @@ impl Tamper {
             verified.extend((0..pieces).find(|piece| !verified.contains(piece)));
         }
     }
+}
 
-    /// When the engine wants to be woken in place of this.
-    pub(crate) fn deadline(&mut self, now: Instant, deadline: Option<Instant>) -> Option<Instant> {
-        if self.bug == PlantedBug::WakesNow { Some(now) } else { deadline }
+/// How a request begins.
+const REQUEST: [u8; 5] = [0, 0, 0, 13, 6];
+
+/// Messages but for rejects; what ends in the midst of one goes on.
+fn without_rejects(buffer: Bytes) -> Bytes {
+    let (mut rest, mut left) = (&buffer[..], Vec::new());
+    while let Some((length, _)) = rest.split_first_chunk() {
+        let (message, others) = rest.split_at((4 + u32::from_be_bytes(*length) as usize).min(rest.len()));
+        if message[..5.min(message.len())] != [0, 0, 0, 13, 16] {
+            left.extend_from_slice(message);
+        }
+        rest = others;
     }
+    left.into()
 }
 
 fn write(connection: ConnectionId, buffers: Vec<Bytes>) -> Action {

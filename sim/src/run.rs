@@ -180,7 +180,9 @@ impl<'a> Run<'a> {
     pub(crate) fn planted(scenario: &'a Scenario, bug: crate::planted::PlantedBug) -> Run<'a> {
         let mut run = Run::new(scenario);
         run.bug = Some(bug);
-        run.world.network.leaks = u32::from(bug == crate::planted::PlantedBug::LosesBytes);
+        use crate::planted::PlantedBug::{LosesBlocks, LosesBytes};
+        run.world.network.leaks = u32::from(matches!(bug, LosesBytes | LosesBlocks));
+        run.world.network.owns_up = bug == LosesBlocks;
         run
     }
 

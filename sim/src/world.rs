@@ -512,6 +512,8 @@ impl World {
             recording: recorder.map(|recorder| Box::new((recorder, recording))),
             most_requests: config.request_maximum.max(config.request_initial).max(config.request_minimum) as usize,
             events: Vec::new(),
+            over_budget: false,
+            reads_on: false,
             woken_at: None,
             #[cfg(feature = "planted-bugs")]
             tamper: None,
@@ -599,6 +601,7 @@ impl World {
         self.checks.hold(now, "", Invariant::Conservation, agree, || {
             format!("{:?} and {} under way", self.network.traffic(), self.network.under_way())
         });
+        self.compare_ends();
         for node in 0..self.nodes.len() {
             self.recount(node);
             self.check_claims(node);

@@ -48,6 +48,29 @@ fn who_takes_pieces_back_and_has_them_again_is_followed() {
 }
 
 #[test]
+fn who_sends_a_block_at_a_byte_a_second_holds_nobody_up() {
+    let payload = Payload::with_tracker("file", 2_000_000, 32_768, 1, "");
+    let mut world = World::new(1);
+    let leecher = world.node(Link::default());
+    let torrent = world.add(leecher, &payload, &[]);
+    let victim = world.address(leecher);
+    world.add_adversary("rogue", Link::default(), &payload, Mischief::Dribble, &[victim]);
+    // It is asked for blocks, has begun the first of them, and nobody else is there.
+    assert!(!world.run_until(|world| world.engine(leecher).torrents()[0].pieces_verified > 0, 120));
+    let peers = world.engine(leecher).peers(torrent);
+    let [slow] = &peers[..] else { panic!("{peers:?}") };
+    assert!(!slow.peer_choking && slow.requests > 0 && !slow.snubbed && slow.downloaded == 0, "{slow:?}");
+    let seed = world.node(Link::uploading(200 << 10));
+    world.add_seed(seed, &payload);
+    let address = world.address(seed);
+    world.command(leecher, Command::AddPeers { torrent, peers: vec![address] });
+    // Ten seconds by the seed's link: what the slow one was asked for comes from there, too.
+    assert!(world.run_until(|world| world.is_complete(leecher, &payload), 20), "{:?}", world.engine(leecher).peers(torrent));
+    let slow = world.engine(leecher).peers(torrent);
+    assert!(slow.iter().all(|peer| peer.downloaded == 0 || peer.remote == address), "{slow:?}");
+}
+
+#[test]
 fn wrong_metadata_makes_no_torrent_and_its_giver_is_not_asked_for_ever() {
     let payload = Payload::with_tracker("file", 100_000, 32_768, 1, "");
     let mut world = World::new(1);

@@ -56,6 +56,16 @@ pub(super) enum DiskPurpose {
     Close,
 }
 
+impl DiskJob {
+    /// What the blocks that it writes cost the budget.
+    pub(super) fn charge(&self) -> u64 {
+        match self.purpose {
+            DiskPurpose::Store { charge, .. } | DiskPurpose::Keep { charge, .. } => charge,
+            _ => 0,
+        }
+    }
+}
+
 impl Engine {
     pub(super) fn disk(&mut self, torrent: TorrentId, purpose: DiskPurpose, operation: DiskOperation) -> Option<DiskJobId> {
         let state = self.torrents.get_mut(torrent)?;

@@ -7,7 +7,7 @@ use crate::{
     id::TorrentId,
     metainfo::{InfoHash, Metainfo},
     peer::client_name,
-    status::{FileStatus, PeerStatus, TorrentState, TorrentStatus, WebSeedState, WebSeedStatus},
+    status::{Buffers, FileStatus, PeerStatus, TorrentState, TorrentStatus, WebSeedState, WebSeedStatus},
     torrent::{PeerSource, Phase, Torrent, WebSource},
     tracker::TrackerStatus,
     util::Bitfield,
@@ -125,6 +125,29 @@ impl Engine {
             download_rate: web.seed.rate(self.now),
         };
         seeds.iter().map(status).collect()
+    }
+
+    /// What is held for all torrents and peers, counted anew; takes as long as there is much of it.
+    #[doc(hidden)]
+    pub fn buffers(&self) -> Buffers {
+        let mut buffers = Buffers { budgeted: self.blocks_held, ..Buffers::default() };
+        for (_, torrent) in self.torrents.iter() {
+            let (charge, bytes) = torrent.assembly.held();
+            buffers.blocks += charge;
+            buffers.gathered += bytes;
+        }
+        buffers.blocks += self.disk_jobs.iter().map(|(_, job)| job.charge()).sum::<u64>();
+        for upload in self.connections.iter().filter_map(|(_, connection)| connection.upload.as_ref()) {
+            buffers.read_ahead = buffers.read_ahead.max(upload.held());
+            buffers.requests = buffers.requests.max(upload.waiting());
+        }
+        buffers
+    }
+
+    /// Whether so many blocks wait for the disk that nothing is read from peers.
+    #[doc(hidden)]
+    pub fn is_over_budget(&self) -> bool {
+        self.budget_is_used_up()
     }
 
     /// How the engine is configured now.

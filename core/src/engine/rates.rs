@@ -172,8 +172,15 @@ impl Engine {
     /// It is a connection's turn to read: up to `share` bytes. Returns how many it takes.
     fn granted_read(&mut self, id: ConnectionId, share: u64) -> u64 {
         let longest = u64::from(self.config.read_limit.max(1));
+        let is_full = self.budget_is_used_up();
         let Some((connection, torrent)) = self.pair(id) else { return 0 };
         if connection.withheld != Some(Withheld::Rate) {
+            return 0;
+        }
+        if is_full {
+            // While it waited for its turn the disk fell behind.
+            connection.withheld = Some(Withheld::Disk);
+            self.withheld.push_back(id);
             return 0;
         }
         let (torrent, doublings) = (torrent.id, connection.read_doublings);

@@ -255,6 +255,19 @@ impl Upload {
         self.meter.rate(now)
     }
 
+    /// Bytes that are being read or ready, counted anew.
+    pub(crate) fn held(&self) -> u64 {
+        let reading = self.reading.iter().map(|reading| u64::from(reading.length));
+        let ready = self.ready_blocks().map(|block| u64::from(block.length));
+        reading.chain(ready).sum()
+    }
+
+    /// Requests that wait for an answer, counted anew.
+    pub(crate) fn waiting(&self) -> usize {
+        let reading: usize = self.reading.iter().map(|reading| reading.blocks.len()).sum();
+        self.asked.len() + reading + self.ready_blocks().count() + self.rejects.len()
+    }
+
     /// Whether the peer waits for nothing.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {

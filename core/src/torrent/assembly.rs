@@ -105,6 +105,12 @@ impl Assembly {
         block.is_some_and(Option::is_some)
     }
 
+    /// What all that is here costs the budget, and how many bytes it is.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let bytes = |gathering: &Gathering| gathering.slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
+        self.pieces.values().fold((0, 0), |(charge, held), piece| (charge + piece.charge, held + bytes(piece)))
+    }
+
     /// Takes everything out: of each piece which blocks there are, as runs of blocks that lie side by side, each with its offset, and
     /// what they cost the budget.
     pub(crate) fn take_all(&mut self) -> Vec<Incomplete> {

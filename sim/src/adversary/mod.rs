@@ -38,7 +38,7 @@ pub enum Mischief {
     Flood,
     /// Sends blocks that nobody asked for.
     Unasked,
-    /// Sends one byte a second.
+    /// Sends blocks at one byte a second.
     Dribble,
     /// Claims metadata of 4 GiB, and sends wrong parts of it.
     HugeMetadata,
@@ -426,6 +426,14 @@ impl Adversary {
             bytes.push(7);
             bytes.extend(piece.to_be_bytes());
             bytes.extend(offset.to_be_bytes());
+            if let (Mischief::Dribble, Some(victim)) = (self.mischief, self.sockets.get_mut(&socket)) {
+                // More than this it never gets to.
+                if victim.slow.len() < 100_000 {
+                    victim.slow.extend(bytes);
+                    data.into_iter().for_each(|slice| victim.slow.extend(slice));
+                }
+                return;
+            }
             self.send(socket, bytes.into(), deeds);
             data.into_iter().for_each(|slice| self.send(socket, slice, deeds));
         } else {
@@ -437,9 +445,8 @@ impl Adversary {
     fn send(&mut self, socket: u64, bytes: Bytes, deeds: &mut Vec<Deed>) {
         let Some(victim) = self.sockets.get_mut(&socket) else { return };
         match self.mischief {
-            // More than this it never gets to.
-            Mischief::Dribble if victim.slow.len() < 100_000 => victim.slow.extend(bytes),
-            Mischief::Dribble => {}
+            // Nothing can be said in the midst of a block.
+            Mischief::Dribble if !victim.slow.is_empty() => victim.slow.extend(bytes),
             _ => deeds.push(Deed::Write(socket, bytes)),
         }
     }

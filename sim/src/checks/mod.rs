@@ -6,6 +6,7 @@
 
 pub(crate) mod contract;
 pub(crate) mod limits;
+pub(crate) mod named;
 pub(crate) mod wire;
 
 use rustor_core::time::Instant;
@@ -25,7 +26,7 @@ pub enum Invariant {
     Deadline,
     /// One input leads to a bounded number of actions.
     BoundedWork,
-    /// What is handed out to be written, and asked for ahead, stays under its cap.
+    /// What is held, handed out, read and asked for ahead stays under its cap, by the engine's own configuration.
     BoundedBuffers,
     /// A piece that is counted as verified is on the disk and is the true piece.
     TruePieces,
@@ -35,7 +36,7 @@ pub enum Invariant {
     NoBlockToChoked,
     /// A block goes out only if it was asked for, and once.
     OnlyWhatWasAsked,
-    /// A block is not asked for again before the request has ended, nor of a peer that chokes us.
+    /// Each request is answered, unless it ends otherwise; before that nothing is asked for again, nor of a peer that chokes us.
     RequestsEndOnce,
     /// What an engine counts of a peer is what was said on the wire: its pieces, its requests, the payload both ways.
     Recount,
@@ -45,7 +46,7 @@ pub enum Invariant {
     RateLimits,
     /// A peer that is honest, and whose disk is sound, is never banned.
     HonestNotBanned,
-    /// Bytes written are bytes read, lost or under way.
+    /// Bytes written are bytes read, lost or under way, and what one engine counts as sent the other counts as received.
     Conservation,
     /// A private torrent's peers come from its tracker alone: nobody is told of them, or of it, in another way.
     PrivateStaysPrivate,
@@ -64,7 +65,11 @@ const TABLE: &[(Invariant, &str, &str)] = &[
     (Invariant::ClosedConnection, "closed-connection", "Nothing is done on a connection that is closed or was never opened."),
     (Invariant::Deadline, "deadline", "After a drain the next deadline lies in the future."),
     (Invariant::BoundedWork, "bounded-work", "One input leads to a bounded number of actions."),
-    (Invariant::BoundedBuffers, "bounded-buffers", "What is handed out to be written, and asked for ahead, stays under its cap."),
+    (
+        Invariant::BoundedBuffers,
+        "bounded-buffers",
+        "What is held, handed out, read and asked for ahead stays under its cap, by the engine's own configuration.",
+    ),
     (Invariant::TruePieces, "true-pieces", "A piece that is counted as verified is on the disk and is the true piece."),
     (Invariant::CrashConsistency, "crash-consistency", "What is claimed after a crash is on the disk."),
     (
@@ -76,7 +81,7 @@ const TABLE: &[(Invariant, &str, &str)] = &[
     (
         Invariant::RequestsEndOnce,
         "requests-end-once",
-        "A block is not asked for again before the request has ended, nor of a peer that chokes us.",
+        "Each request is answered, unless it ends otherwise; before that nothing is asked for again, nor of a peer that chokes us.",
     ),
     (
         Invariant::Recount,
@@ -86,7 +91,11 @@ const TABLE: &[(Invariant, &str, &str)] = &[
     (Invariant::Availability, "availability", "How many peers hold a piece, by an engine's count, is how many have said so."),
     (Invariant::RateLimits, "rate-limits", "What is received and sent in any span of time is what the rate limit allows."),
     (Invariant::HonestNotBanned, "honest-not-banned", "A peer that is honest, and whose disk is sound, is never banned."),
-    (Invariant::Conservation, "conservation", "Bytes written are bytes read, lost or under way."),
+    (
+        Invariant::Conservation,
+        "conservation",
+        "Bytes written are bytes read, lost or under way, and what one engine counts as sent the other counts as received.",
+    ),
     (
         Invariant::PrivateStaysPrivate,
         "private-stays-private",

@@ -29,6 +29,19 @@ pub(crate) struct Witness {
     /// Bytes of blocks that came in whole, and that were handed out at least in part.
     pub(crate) received: u64,
     pub(crate) sent: u64,
+    /// What the last bytes that the engine handed out say of peer exchange, if that is looked at.
+    pub(crate) exchange: Exchange,
+}
+
+/// What extended messages have to do with peer exchange (BEP 11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exchange {
+    #[default]
+    Nothing,
+    /// An extended handshake offers it.
+    Offered,
+    /// A message tells of peers.
+    Told,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +64,8 @@ struct Follower {
     payload: u64,
     /// Bytes of blocks that have at least begun.
     begun: u64,
+    /// Extended messages are of interest.
+    keeps_extended: bool,
 }
 
 #[derive(Debug)]
@@ -60,8 +75,8 @@ enum State {
     Head(u8, [u8; 17]),
     /// So many bytes to come of a message whose content is of no interest, and what to do at its end.
     Skip(u32, Option<Head>),
-    /// A bitfield.
-    Keep(u32, Vec<u8>),
+    /// So many bytes to come of a bitfield or an extended message, and what came of it.
+    Keep(u32, Box<(Head, Vec<u8>)>),
     /// This is no BitTorrent.
     Lost,
 }
@@ -83,12 +98,15 @@ struct Head {
 enum Said {
     Head(Head),
     Bitfield(Vec<u8>),
+    /// Its number, and what it says.
+    Extended(Vec<u8>),
 }
 
 /// By this number peers say to us that they have a piece no longer.
 const DONT_HAVE: u32 = Extension::DontHave.our_id() as u32;
 
-/// More requests of a peer than any engine keeps.
+/// More requests of a peer than any engine keeps: of peers without the fast extension, which are not told what is not answered, no more are
+/// followed.
 const MOST_OWED: usize = 100_000;
 
 impl Witness {
@@ -98,18 +116,24 @@ impl Witness {
             match said {
                 Said::Head(head) => self.hears(&head, pieces),
                 Said::Bitfield(bytes) => self.hears_bitfield(&bytes, pieces),
+                Said::Extended(_) => {}
             }
         }
     }
 
-    /// The engine, which may ask for so many blocks at once, hands these bytes out.
-    pub(crate) fn writes(&mut self, buffers: &[Bytes], most_requests: usize) -> Finding {
+    /// The engine, which may ask for so many blocks at once, hands these bytes out. Of a private torrent, what they say of peer exchange is
+    /// looked at.
+    pub(crate) fn writes(&mut self, buffers: &[Bytes], most_requests: usize, private: bool) -> Finding {
         let mut finding = Ok(());
+        self.exchange = Exchange::Nothing;
+        self.outgoing.keeps_extended = private;
         for buffer in buffers {
             let mut data = &buffer[..];
             while let Some(said) = self.outgoing.next(&mut data) {
-                if let Said::Head(head) = said {
-                    finding = finding.and(self.says(&head, most_requests));
+                match said {
+                    Said::Head(head) => finding = finding.and(self.says(&head, most_requests)),
+                    Said::Bitfield(_) => {}
+                    Said::Extended(message) => self.exchange = self.exchange.max(Exchange::of(&message)),
                 }
             }
         }
@@ -120,6 +144,34 @@ impl Witness {
     /// How many blocks the engine has asked for and not got.
     pub(crate) fn asked(&self) -> usize {
         self.asked.len() + self.doomed.len()
+    }
+
+    /// Whether the engine has told the peer that it may ask.
+    pub(crate) fn unchokes(&self) -> bool {
+        self.unchokes
+    }
+
+    /// How many requests of the peer wait for an answer.
+    pub(crate) fn owed(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// The engine is in the midst of a block, where nothing else can be said.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.outgoing.block().is_some()
+    }
+
+    /// A request of the peer that should have been answered by now, if the engine has heard all that was read, may speak, and, for `all`,
+    /// if neither a disk nor a rate limit keeps it from answering.
+    ///
+    /// By the fast extension what was asked is rejected with the choke, or goes out yet if the piece may be had all the same (BEP 6).
+    /// Without it, what is not answered is not told.
+    pub(crate) fn unanswered(&self, all: bool) -> Option<Block> {
+        if self.owed.is_empty() || !self.fast() || !self.stands() {
+            return None;
+        }
+        let overdue = |block: &&Block| all || (!self.unchokes && !self.allowed.contains(&block.piece));
+        self.owed.iter().find(overdue).copied()
     }
 
     /// Bytes of blocks that came in, and that were handed out, of those that are not whole, too.
@@ -180,12 +232,12 @@ impl Witness {
             MessageId::REQUEST => {
                 let may = self.unchoked || (self.fast() && self.allowed_us.contains(&block.piece));
                 check(may, Invariant::RequestsEndOnce, || format!("{block:?} asked of a peer that chokes us"))?;
-                let again = self.asked.len() < 64 && self.asked.contains(&block);
+                let again = self.asked.contains(&block) || self.doomed.contains(&block);
                 check(!again, Invariant::RequestsEndOnce, || format!("{block:?} asked for again"))?;
                 self.asked.push_back(block);
                 check(self.asked.len() <= most_requests, Invariant::BoundedBuffers, || format!("{} requests at once", self.asked.len()))?;
             }
-            MessageId::CANCEL => drop(remove(&mut self.asked, block)),
+            MessageId::CANCEL => self.ends(block),
             _ => {}
         }
         Ok(())
@@ -248,7 +300,7 @@ impl Witness {
         }
     }
 
-    /// A request of the engine is answered.
+    /// A request of the engine is answered, or taken back.
     fn ends(&mut self, block: Block) {
         let _ = remove(&mut self.asked, block) || remove(&mut self.doomed, block);
     }
@@ -296,7 +348,14 @@ impl Follower {
         if left == 0 {
             return Some(head);
         }
-        self.state = if head.id == MessageId::BITFIELD { State::Keep(left, Vec::new()) } else { State::Skip(left, Some(head)) };
+        self.state = match head.id {
+            MessageId::BITFIELD => State::Keep(left, Box::new((head, Vec::new()))),
+            MessageId::EXTENDED if self.keeps_extended => {
+                let [first, second, _] = head.numbers.map(u32::to_be_bytes);
+                State::Keep(left, Box::new((head, [first, second].concat()[..looked as usize - 1].to_vec())))
+            }
+            _ => State::Skip(left, Some(head)),
+        };
         None
     }
 
@@ -356,15 +415,16 @@ impl Follower {
                         return head.map(Said::Head);
                     }
                 }
-                State::Keep(left, bytes) => {
+                State::Keep(left, kept) => {
                     let taken = data.len().min(*left as usize);
                     *left -= taken as u32;
-                    bytes.extend_from_slice(&data[..taken]);
+                    kept.1.extend_from_slice(&data[..taken]);
                     *data = &data[taken..];
                     if *left == 0 {
-                        let bytes = std::mem::take(bytes);
+                        let bytes = std::mem::take(&mut kept.1);
+                        let is_bitfield = kept.0.id == MessageId::BITFIELD;
                         self.state = State::Head(0, [0; 17]);
-                        return Some(Said::Bitfield(bytes));
+                        return Some(if is_bitfield { Said::Bitfield(bytes) } else { Said::Extended(bytes) });
                     }
                 }
                 State::Lost => *data = &[],
@@ -396,6 +456,23 @@ impl Head {
     }
 }
 
+impl Exchange {
+    /// What an extended message is, by what it says: which number peers gave to what does not matter.
+    fn of(message: &[u8]) -> Exchange {
+        let Some((number, body)) = message.split_first() else { return Exchange::Nothing };
+        let says = |what: &[u8]| body.windows(what.len()).any(|window| window == what);
+        // With the number 0 it is taken back.
+        let offers = |window: &[u8]| window.starts_with(b"6:ut_pexi") && !window.ends_with(b"0");
+        match number {
+            0 if body.windows(10).any(offers) => Exchange::Offered,
+            0 => Exchange::Nothing,
+            _ if !body.starts_with(b"d") || says(b"8:msg_type") => Exchange::Nothing,
+            _ if [&b"5:added"[..], b"6:added6", b"7:dropped", b"8:dropped6"].into_iter().any(says) => Exchange::Told,
+            _ => Exchange::Nothing,
+        }
+    }
+}
+
 /// How many bytes of a message are looked at, its id included; that alone is known before it is there.
 fn numbered(id: u8, filled: u8) -> u32 {
     match MessageId(id) {
@@ -422,7 +499,7 @@ mod tests {
             while let Some(said) = follower.next(&mut part) {
                 heard.push(match said {
                     Said::Head(head) => format!("{head:?}"),
-                    Said::Bitfield(bytes) => format!("{bytes:?}"),
+                    Said::Bitfield(bytes) | Said::Extended(bytes) => format!("{bytes:?}"),
                 });
             }
             rest = after;
@@ -431,6 +508,78 @@ mod tests {
             }
         }
         unreachable!("there is a cut at least")
+    }
+
+    /// Messages as one side says them, each an id and its body, behind a handshake if they are the first.
+    fn said(shakes: bool, messages: &[(u8, &[u8])]) -> Bytes {
+        let mut bytes = Vec::new();
+        if shakes {
+            bytes.extend([19]);
+            bytes.extend([0; 67]);
+            bytes[25] = 0x10;
+            bytes[27] = 4;
+        }
+        for (id, body) in messages {
+            bytes.extend((1 + body.len() as u32).to_be_bytes());
+            bytes.push(*id);
+            bytes.extend(*body);
+        }
+        bytes.into()
+    }
+
+    fn block(piece: u32) -> Vec<u8> {
+        [piece, 0, 16384].iter().flat_map(|number| number.to_be_bytes()).collect()
+    }
+
+    /// Both have shaken hands and let each other ask.
+    fn witness() -> Witness {
+        let mut witness = Witness::default();
+        witness.reads(&said(true, &[(1, &[])]), 1000);
+        assert_eq!(witness.writes(&[said(true, &[(1, &[])])], 500, true), Ok(()));
+        witness
+    }
+
+    #[test]
+    fn however_many_were_asked_for_none_is_asked_for_again() {
+        let mut witness = witness();
+        for piece in 0..300 {
+            assert_eq!(witness.writes(&[said(false, &[(6, &block(piece))])], 500, false), Ok(()));
+        }
+        assert!(witness.writes(&[said(false, &[(6, &block(250))])], 500, false).is_err());
+        // The peer chokes, and has rejected one of them; the others it will answer yet.
+        witness.reads(&said(false, &[(0, &[]), (16, &block(250)), (16, &block(250)), (1, &[])]), 1000);
+        assert_eq!(witness.asked(), 299);
+        assert_eq!(witness.writes(&[said(false, &[(6, &block(250))])], 500, false), Ok(()));
+        assert!(witness.writes(&[said(false, &[(6, &block(249))])], 500, false).is_err());
+        assert_eq!(witness.writes(&[said(false, &[(8, &block(248)), (6, &block(248))])], 500, false), Ok(()));
+    }
+
+    #[test]
+    fn a_choke_leaves_nothing_unanswered_but_what_is_allowed_fast() {
+        let mut witness = witness();
+        witness.reads(&said(false, &[(6, &block(1)), (6, &block(2))]), 1000);
+        assert_eq!(witness.unanswered(false), None);
+        assert_eq!(witness.unanswered(true).map(|block| block.piece), Some(1));
+        assert_eq!(witness.writes(&[said(false, &[(17, &2u32.to_be_bytes()), (0, &[])])], 500, false), Ok(()));
+        assert_eq!(witness.unanswered(false).map(|block| block.piece), Some(1));
+        assert_eq!(witness.writes(&[said(false, &[(16, &block(1))])], 500, false), Ok(()));
+        assert_eq!(witness.unanswered(false), None);
+        assert_eq!((witness.unanswered(true).map(|block| block.piece), witness.owed()), (Some(2), 1));
+    }
+
+    #[test]
+    fn peer_exchange_is_known_by_what_is_said() {
+        let mut witness = witness();
+        let mut says = |message: &[u8]| {
+            let whole = said(false, &[(5, &[0xff]), (20, message)]);
+            assert_eq!(witness.writes(&[whole.slice(..9), whole.slice(9..)], 500, true), Ok(()));
+            witness.exchange
+        };
+        assert_eq!(says(b"\0d1:md11:ut_metadatai2e6:ut_pexi0eee"), Exchange::Nothing);
+        assert_eq!(says(b"\0d1:md11:ut_metadatai2e6:ut_pexi1eee"), Exchange::Offered);
+        assert_eq!(says(b"\x07d5:added0:e"), Exchange::Told);
+        assert_eq!(says(b"\x07de"), Exchange::Nothing);
+        assert_eq!(says(b"\x07d8:msg_typei1e5:piecei0ee5:added"), Exchange::Nothing);
     }
 
     proptest! {

@@ -58,6 +58,9 @@ pub struct Network {
     /// A planted bug: so many segments are still to be lost without a trace.
     #[cfg(feature = "planted-bugs")]
     pub(crate) leaks: u32,
+    /// They are of blocks, and counted as lost, as if their stream had ended.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) owns_up: bool,
 }
 
 /// What holds for all links.
@@ -249,6 +252,8 @@ impl Network {
             traffic: Traffic::default(),
             #[cfg(feature = "planted-bugs")]
             leaks: 0,
+            #[cfg(feature = "planted-bugs")]
+            owns_up: false,
         }
     }
 

@@ -320,9 +320,10 @@ impl Network {
         let all = bytes == way.unsent;
         let parts = if all { mem::take(&mut way.waiting) } else { way.waiting.split_to(bytes, &self.known) };
         #[cfg(feature = "planted-bugs")]
-        if self.leaks > 0 && bytes > 0 {
+        if self.leaks > 0 && bytes > if self.owns_up { 16_384 } else { 0 } {
             self.leaks -= 1;
             way.unsent -= bytes;
+            self.traffic.lost += if self.owns_up { bytes } else { 0 };
             return;
         }
         way.unsent -= bytes;
@@ -480,6 +481,17 @@ impl Network {
     pub fn sever(&mut self, end: End) {
         self.reset(end.stream, 0, StreamError::Reset);
         self.reset(end.stream, 1, StreamError::Reset);
+    }
+
+    /// All streams that stand at both ends: the nodes there, their names for it, and whether nothing is under way from each of them.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = ([(usize, u64); 2], [bool; 2])> + '_ {
+        self.streams.iter().filter_map(|(_, stream)| {
+            let [one, other] = &stream.sockets;
+            let whole = one.broken.is_none() && other.broken.is_none();
+            let ends = [(one.node as usize, one.name.filter(|_| whole)?), (other.node as usize, other.name?)];
+            let [forth, back] = &stream.ways;
+            Some((ends, [forth, back].map(|way| way.unsent == 0 && way.unread == 0)))
+        })
     }
 
     /// Forgets a stream once both ends are closed and nothing is under way any more: neither end knows sooner that the other is closed.

@@ -11,6 +11,7 @@ pub(crate) use web::WebServer;
 pub use web::{WebFault, WebSeed};
 
 use crate::{
+    checks::named,
     network::Notice,
     node::Brain,
     payload::Payload,
@@ -22,7 +23,6 @@ use rustor_core::{
     id::HttpId,
     input::{HttpReply, Input},
     time::{Duration, Instant},
-    tracker::{http, udp},
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -111,10 +111,9 @@ impl World {
             _ => (timeout, failed("timed out")),
         };
         if self.something_is_private()
-            && let Ok(HttpReply { status, body }) = &result
-            && let Ok(answer) = http::decode_announce(*status, body, usize::MAX)
+            && let Ok(HttpReply { status: 200, body }) = &result
         {
-            self.nodes[node].named.extend(answer.peers.iter().map(|peer| peer.address.ip()));
+            self.nodes[node].named.extend(named::by_http(body));
         }
         let delay = delay + further;
         let (delay, result) = if delay < timeout { (delay, result) } else { (timeout, failed("timed out")) };
@@ -174,11 +173,8 @@ impl World {
 
     /// A node is told by datagram of peers.
     pub(crate) fn told(&mut self, node: usize, from: SocketAddr, payload: &[u8]) {
-        if TRACKER_ADDRESSES.contains(&from.ip())
-            && self.something_is_private()
-            && let Some((udp::Response::Announce(answer), _)) = udp::Response::decode(payload, from.is_ipv6(), usize::MAX)
-        {
-            self.nodes[node].named.extend(answer.peers.iter().map(|peer| peer.address.ip()));
+        if TRACKER_ADDRESSES.contains(&from.ip()) && self.something_is_private() {
+            self.nodes[node].named.extend(named::by_udp(payload, from.is_ipv6()));
         }
     }
 }
