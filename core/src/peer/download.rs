@@ -219,13 +219,14 @@ impl Download {
         true
     }
 
-    /// No longer wants any block of `pieces`, which are in ascending order.
-    pub(crate) fn cancel_pieces(&mut self, pieces: &[u32]) {
+    /// No longer wants any block of `pieces`, which are in ascending order. Returns the blocks.
+    pub(crate) fn cancel_pieces(&mut self, pieces: &[u32]) -> Vec<Block> {
         let unwanted = |block: &&Block| pieces.binary_search(&block.piece).is_ok();
         let blocks: Vec<Block> = self.outstanding.iter().filter(unwanted).copied().collect();
-        for block in blocks {
-            self.cancel(block);
+        for block in &blocks {
+            self.cancel(*block);
         }
+        blocks
     }
 
     /// Gives the blocks of `piece` up, as after a choke: the peer no longer has it (BEP 54).

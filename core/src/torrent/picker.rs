@@ -526,6 +526,11 @@ impl<P: Copy + Ord> Picker<P> {
         });
     }
 
+    /// The one peer that `piece` is kept for, if it is for one.
+    pub fn kept_for(&self, piece: u32) -> Option<P> {
+        self.begun.get(&piece)?.restricted_to
+    }
+
     /// The peers that sent blocks of `piece`, which is begun or complete and not yet verified: each once, ascending.
     pub fn contributors(&self, piece: u32) -> SmallVec<[P; 4]> {
         self.begun.get(&piece).map(Begun::contributors).unwrap_or_default()
