@@ -222,6 +222,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.unfinished.remove(&piece);
         torrent.picker.piece_verified(piece);
+        torrent.blame.end_trial(piece);
         if !torrent.verified.set(piece) {
             return;
         }
@@ -247,21 +248,77 @@ impl Engine {
     }
 
     /// A piece did not fit its hash. Whoever is certainly to blame is banned; the piece is fetched again, from one peer alone, so that
-    /// if it fails again there is no doubt.
+    /// if it fails again there is no doubt: best from one that sent nothing of what failed.
     pub(super) fn mismatched(&mut self, id: TorrentId, piece: u32, sources: Vec<Option<Source>>, fingerprints: Vec<Fingerprint>) {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.wasted += u64::from(torrent.geometry.piece_size(piece));
         torrent.unfinished.remove(&piece);
         torrent.picker.piece_failed(piece);
-        let trusted = self.most_useful(id, piece).map(SourceId::Peer).or_else(|| self.able_web_seed(id, piece, &sources));
+        let Some(blame) = self.torrents.get(id).map(|torrent| &torrent.blame) else { return };
+        let clean = |source| !sources.contains(&Some(source)) && !blame.is_doubtful(piece, source);
+        let trusted = self.most_useful(id, piece, clean).map(SourceId::Peer);
+        let trusted = trusted.or_else(|| self.able_web_seed(id, piece, &sources));
+        let trusted = trusted.or_else(|| self.most_useful(id, piece, |_| true).map(SourceId::Peer));
+        self.keep_for(id, piece, trusted, None);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        torrent.picker.restrict(piece, trusted);
         let guilty = torrent.blame.bad_copy(piece, sources, fingerprints);
         self.event(Event::PieceFailed { torrent: id, piece });
         if let Some(source) = guilty {
             self.ban_source(id, source);
         }
         self.blocks_freed(id, true);
+        self.arm_torrent(id);
+    }
+
+    /// What is missing of a piece that failed is fetched from one source alone, if there is one; `slow` had it before.
+    fn keep_for(&mut self, id: TorrentId, piece: u32, only: Option<SourceId>, slow: Option<Source>) {
+        let (now, patience) = (self.now, self.config.snub_timeout);
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.picker.restrict(piece, only);
+        match torrent.picker.kept_for(piece).and_then(|_| torrent.picker.progress(piece)) {
+            Some(progress) => torrent.blame.on_trial(now, patience, piece, progress.blocks - progress.received, slow),
+            None => torrent.blame.end_trial(piece),
+        }
+    }
+
+    /// Whoever has a piece that failed to itself brings half of what is missing in the time that silence is borne. Otherwise somebody else
+    /// gets the rest, first those who sent nothing of what failed, and in the end everybody: what it brings in drops would hold up the whole.
+    pub(super) fn trials_due(&mut self, id: TorrentId) {
+        let now = self.now;
+        let Some(torrent) = self.torrents.get(id) else { return };
+        for piece in torrent.blame.trials_due(now) {
+            let Some(torrent) = self.torrents.get(id) else { return };
+            let missing = torrent.picker.progress(piece).map_or(0, |progress| progress.blocks - progress.received);
+            let Some(only) = torrent.picker.kept_for(piece).filter(|_| missing > 0) else {
+                self.keep_for(id, piece, None, None);
+                continue;
+            };
+            if torrent.blame.goes_well(piece, missing) {
+                self.keep_for(id, piece, Some(only), None);
+                continue;
+            }
+            let slow = self.give_up(id, piece, only);
+            let Some(torrent) = self.torrents.get(id) else { return };
+            let clean = |source| Some(source) != slow && !torrent.blame.is_doubtful(piece, source);
+            let next = self.most_useful(id, piece, clean).map(SourceId::Peer);
+            self.keep_for(id, piece, next, slow);
+            self.blocks_freed(id, true);
+        }
+    }
+
+    /// Nothing of `piece` is awaited from a source any more. Gives its name.
+    fn give_up(&mut self, id: TorrentId, piece: u32, source: SourceId) -> Option<Source> {
+        let peer = match source {
+            SourceId::WebSeed(place) => return Some(Source::WebSeed(place)),
+            SourceId::Peer(peer) => peer,
+        };
+        let torrent = self.torrents.get_mut(id)?;
+        let connection = self.connections.get_mut(peer)?;
+        let blocks = connection.download.as_mut().map(|download| download.cancel_pieces(&[piece])).unwrap_or_default();
+        blocks.into_iter().for_each(|block| torrent.picker.released(source, block));
+        let remote = connection.remote;
+        self.mark_dirty(peer);
+        Some(Source::Peer(remote))
     }
 
     /// A peer owes us blocks and sends none: others shall have them.
@@ -312,12 +369,16 @@ impl Engine {
         last.into_iter().for_each(|id| self.mark_dirty(id));
     }
 
-    /// The peer that has sent us most, of those that hold `piece` and let us have it.
-    fn most_useful(&self, id: TorrentId, piece: u32) -> Option<ConnectionId> {
-        let able = |connection: &Connection| connection.is_open() && !connection.peer_choking && connection.holdings.has(piece);
+    /// The peer that has sent us most, of those that hold `piece` and let us have it, and of which `may` says so.
+    fn most_useful(&self, id: TorrentId, piece: u32, may: impl Fn(Source) -> bool) -> Option<ConnectionId> {
+        let able = |connection: &Connection| {
+            let gives = connection.is_open() && !connection.peer_choking && connection.holdings.has(piece);
+            gives && may(Source::Peer(connection.remote))
+        };
         let torrent = self.torrents.get(id)?;
         let open = torrent.connections.iter().filter_map(|id| Some((*id, self.connections.get(*id)?)));
-        open.filter(|(_, connection)| able(connection)).max_by_key(|(id, connection)| (connection.downloaded(), *id)).map(|(id, _)| id)
+        let able = open.filter(|(_, connection)| able(connection));
+        able.max_by_key(|(id, connection)| (!connection.is_snubbed(), connection.downloaded(), *id)).map(|(id, _)| id)
     }
 
     /// Lets peers be told of the pieces that have come since they were last told: at once those whom that may give something to do.

@@ -110,6 +110,7 @@ impl Engine {
         if resume {
             self.save_resume(id);
         }
+        self.trials_due(id);
         self.goal_due(id);
         self.super_seed_due(id);
         self.pump_metadata(id);
@@ -136,6 +137,7 @@ impl Engine {
             super_seed,
             torrent.room_due,
             torrent.goal.deadline(),
+            torrent.blame.next_deadline(),
             metadata,
             exchange,
             web_seeds,

@@ -21,6 +21,8 @@ pub(crate) struct Download {
     /// Blocks that may still come, or be rejected, although they are no longer asked for: cancelled, or dropped by a choke that crossed
     /// them.
     forgiven: u32,
+    /// The most of them.
+    forgiven_limit: u32,
     /// Pieces of which the peer rejected blocks although it let us ask. They are not asked of it until `refused_until`.
     refused: Vec<u32>,
     refused_until: Instant,
@@ -78,6 +80,7 @@ impl Download {
             outstanding: VecDeque::new(),
             cancels: Vec::new(),
             forgiven: 0,
+            forgiven_limit: config.request_maximum.saturating_mul(FORGIVEN_WINDOWS).max(FORGIVEN),
             refused: Vec::new(),
             refused_until: Instant::ZERO,
             refusals: 0,
@@ -214,31 +217,32 @@ impl Download {
     pub(crate) fn cancel(&mut self, block: Block) -> bool {
         let Some(at) = self.outstanding.iter().position(|outstanding| *outstanding == block) else { return false };
         self.strike(at);
-        self.forgiven = self.forgiven.saturating_add(1);
+        self.forgive(1);
         self.cancels.push(block);
         true
     }
 
-    /// No longer wants any block of `pieces`, which are in ascending order.
-    pub(crate) fn cancel_pieces(&mut self, pieces: &[u32]) {
+    /// No longer wants any block of `pieces`, which are in ascending order. Returns the blocks.
+    pub(crate) fn cancel_pieces(&mut self, pieces: &[u32]) -> Vec<Block> {
         let unwanted = |block: &&Block| pieces.binary_search(&block.piece).is_ok();
         let blocks: Vec<Block> = self.outstanding.iter().filter(unwanted).copied().collect();
-        for block in blocks {
-            self.cancel(block);
+        for block in &blocks {
+            self.cancel(*block);
         }
+        blocks
     }
 
     /// Gives the blocks of `piece` up, as after a choke: the peer no longer has it (BEP 54).
     pub(crate) fn release_piece(&mut self, piece: u32) -> Vec<Block> {
         let released: Vec<Block> = self.outstanding.iter().filter(|block| block.piece == piece).copied().collect();
         self.outstanding.retain(|block| block.piece != piece);
-        self.forgiven = self.forgiven.saturating_add(released.len() as u32);
+        self.forgive(released.len());
         released
     }
 
     /// Gives all blocks up, as after a choke; the peer owes them no longer.
     pub(crate) fn release(&mut self) -> Vec<Block> {
-        self.forgiven = self.forgiven.saturating_add(self.outstanding.len() as u32);
+        self.forgive(self.outstanding.len());
         self.cancels = Vec::new();
         mem::take(&mut self.outstanding).into()
     }
@@ -248,7 +252,7 @@ impl Download {
     pub(crate) fn snub(&mut self, now: Instant) -> Vec<Block> {
         // What is yet to be cancelled stays so: the peer has not heard of it.
         let blocks = Vec::from(mem::take(&mut self.outstanding));
-        self.forgiven = self.forgiven.saturating_add(blocks.len() as u32);
+        self.forgive(blocks.len());
         self.cancels.extend(&blocks);
         self.snubbed = true;
         self.ramp = Ramp::Done;
@@ -311,6 +315,12 @@ impl Download {
         self.meter.rate(now)
     }
 
+    /// So many blocks more may come unasked. Who unchokes and chokes us by turns does not save up what it once was asked for.
+    fn forgive(&mut self, blocks: usize) {
+        let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
+        self.forgiven = self.forgiven.saturating_add(blocks).min(self.forgiven_limit);
+    }
+
     /// Takes out a block that was asked for. Who is asked for nothing holds no memory for it: most peers choke us most of the time.
     fn strike(&mut self, at: usize) {
         self.outstanding.remove(at);
@@ -336,6 +346,10 @@ impl Download {
         self.window = u32::try_from(ahead).unwrap_or(u32::MAX).clamp(config.request_minimum, config.request_maximum);
     }
 }
+
+/// What may still come of earlier requests: so many times as many blocks as are asked ahead at most, but no fewer than the other.
+const FORGIVEN_WINDOWS: u32 = 4;
+const FORGIVEN: u32 = 256;
 
 /// Pieces that a peer rejects before it is asked for nothing at all for a while.
 const REFUSED: usize = 16;

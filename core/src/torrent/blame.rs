@@ -1,5 +1,8 @@
 use super::Source;
-use crate::storage::Fingerprint;
+use crate::{
+    storage::Fingerprint,
+    time::{Duration, Instant},
+};
 use alloc::{collections::BTreeMap, vec::Vec};
 
 /// Bad copies of pieces, kept until a good one shows which of their blocks were wrong.
@@ -9,6 +12,19 @@ use alloc::{collections::BTreeMap, vec::Vec};
 #[derive(Debug, Default)]
 pub(crate) struct Blame {
     copies: BTreeMap<u32, Vec<BadCopy>>,
+    /// The pieces that are fetched from one source alone.
+    trials: BTreeMap<u32, Trial>,
+}
+
+/// A piece is fetched from one source alone after it failed.
+#[derive(Debug)]
+struct Trial {
+    /// Blocks that were missing when somebody last looked.
+    missing: u32,
+    /// When to look again.
+    due: Instant,
+    /// Who had it before and was too slow.
+    tried: Vec<Source>,
 }
 
 #[derive(Debug)]
@@ -47,6 +63,39 @@ impl Blame {
         guilty.sort();
         guilty.dedup();
         guilty
+    }
+
+    /// Whether `source` sent anything of a bad copy of `piece`, or had it to itself and was too slow.
+    pub(crate) fn is_doubtful(&self, piece: u32, source: Source) -> bool {
+        let sent = self.copies.get(&piece).is_some_and(|copies| copies.iter().any(|copy| copy.sources.contains(&Some(source))));
+        sent || self.trials.get(&piece).is_some_and(|trial| trial.tried.contains(&source))
+    }
+
+    /// `piece`, of which `missing` blocks have not come, is fetched from one source alone; `slow` was too slow before.
+    pub(crate) fn on_trial(&mut self, now: Instant, patience: Duration, piece: u32, missing: u32, slow: Option<Source>) {
+        let trial = self.trials.entry(piece).or_insert(Trial { missing, due: now, tried: Vec::new() });
+        (trial.missing, trial.due) = (missing, now + patience);
+        trial.tried.extend(slow);
+    }
+
+    /// `piece` is no longer fetched from one source alone.
+    pub(crate) fn end_trial(&mut self, piece: u32) {
+        self.trials.remove(&piece);
+    }
+
+    /// Whether at least half of the blocks have come that were missing when somebody last looked.
+    pub(crate) fn goes_well(&self, piece: u32, missing: u32) -> bool {
+        self.trials.get(&piece).is_some_and(|trial| missing <= trial.missing / 2)
+    }
+
+    /// The pieces to look at.
+    pub(crate) fn trials_due(&self, now: Instant) -> Vec<u32> {
+        self.trials.iter().filter(|(_, trial)| trial.due <= now).map(|(piece, _)| *piece).collect()
+    }
+
+    /// When there is the next one.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.trials.values().map(|trial| trial.due).min()
     }
 
     /// Whether a bad copy of `piece` waits for its judgement.

@@ -413,7 +413,8 @@ impl<P: Copy + Ord> Picker<P> {
         self.receive(peer, block, false)
     }
 
-    /// `peer` has sent `block` after its request was released: it had timed out, say. The block is taken if it is still missing.
+    /// `peer` has sent `block` after its request was released: it had timed out, say. The block is taken if it is still missing, but begins
+    /// no piece beyond [`PickerConfig::begun_limit`]: nobody chose it, and whoever sends many such would fill the memory.
     pub fn received_late(&mut self, peer: P, block: Block) -> Received<P> {
         self.receive(peer, block, true)
     }
@@ -525,6 +526,11 @@ impl<P: Copy + Ord> Picker<P> {
         });
     }
 
+    /// The one peer that `piece` is kept for, if it is for one.
+    pub fn kept_for(&self, piece: u32) -> Option<P> {
+        self.begun.get(&piece)?.restricted_to
+    }
+
     /// The peers that sent blocks of `piece`, which is begun or complete and not yet verified: each once, ascending.
     pub fn contributors(&self, piece: u32) -> SmallVec<[P; 4]> {
         self.begun.get(&piece).map(Begun::contributors).unwrap_or_default()
@@ -554,7 +560,7 @@ impl<P: Copy + Ord> Picker<P> {
         if self.has(block.piece) {
             return Received::Duplicate;
         }
-        let may_begin = late && self.wants(block.piece);
+        let may_begin = late && self.wants(block.piece) && self.begun_bytes < self.config.begun_limit;
         if !may_begin && !self.begun.contains_key(&block.piece) {
             return Received::Unrequested;
         }

@@ -5,8 +5,8 @@ use crate::time::{Duration, Instant};
 /// It fills at its rate and holds a quarter of a second's worth, so that a host that wakes a little late loses nothing, and a pause is
 /// not followed by a flood. What had to go although there was no room is a debt, of four seconds' worth at most.
 ///
-/// What cannot be cut goes whole, as soon as there is room for it, or as much room as there can be: the rest is a debt, of eight such units
-/// at least.
+/// What cannot be cut goes whole, as soon as there is room for it or for three quarters of what it holds: the rest is a debt, which may be as
+/// much as eight such units.
 #[derive(Clone, Debug)]
 pub struct TokenBucket {
     /// Bytes a second.
@@ -73,10 +73,10 @@ impl TokenBucket {
         (self.rate / 16).max(LEAST_QUANTUM)
     }
 
-    /// Bytes for which there must be room before anything goes: a [quantum](TokenBucket::quantum), but enough for a unit, as far as there
-    /// can be.
+    /// Bytes for which there must be room before anything goes: a [quantum](TokenBucket::quantum), but enough for a unit, or three quanta if
+    /// that is less. So a host that wakes a little late still loses nothing.
     pub fn turn(&self) -> u64 {
-        self.unit.min(self.most()).max(self.quantum())
+        self.unit.min(self.quantum().saturating_mul(3)).max(self.quantum())
     }
 
     /// When there will be room for a [turn](TokenBucket::turn).
@@ -96,13 +96,8 @@ impl TokenBucket {
         self.level = self.level.saturating_add(passed.saturating_mul(i128::from(self.rate))).min(self.burst());
     }
 
-    /// Bytes that it holds.
-    fn most(&self) -> u64 {
-        if self.rate == 0 { 0 } else { self.quantum().saturating_mul(4) }
-    }
-
     fn burst(&self) -> i128 {
-        millionths(self.most())
+        if self.rate == 0 { 0 } else { millionths(self.quantum().saturating_mul(4)) }
     }
 
     fn floor(&self) -> i128 {
@@ -147,12 +142,12 @@ mod tests {
     #[test]
     fn what_cannot_be_cut_goes_whole_and_is_paid_off_before_the_next() {
         let mut bucket = TokenBucket::in_units(1_000, 16_000, at(0));
-        assert_eq!((bucket.turn(), bucket.ready_at()), (250, at(187_500)), "as much as there can be");
-        assert_eq!(bucket.available(at(1_000_000)), 250);
+        assert_eq!((bucket.turn(), bucket.ready_at()), (192, at(128_000)), "three quarters of what it holds");
+        assert_eq!(bucket.available(at(1_000_000)), 256);
         bucket.take(16_000, at(1_000_000));
-        assert_eq!(bucket.ready_at(), at(17_000_000));
-        bucket.set_rate(100_000, at(17_000_000));
-        assert_eq!((bucket.turn(), bucket.ready_at()), (16_000, at(17_157_500)), "room for all of it");
+        assert_eq!(bucket.ready_at(), at(16_936_000));
+        bucket.set_rate(100_000, at(16_936_000));
+        assert_eq!((bucket.turn(), bucket.ready_at()), (16_000, at(17_094_080)), "room for all of it");
         bucket.set_rate(1_000_000, at(18_000_000));
         assert_eq!(bucket.turn(), 62_500);
     }

@@ -222,3 +222,65 @@ fn who_is_banned_for_several_pieces_is_told_of_once() {
         assert_eq!(bans(&world), [bad.remote().ip().to_string()], "{bad_remote}");
     }
 }
+
+/// A piece of eight blocks to which one of two peers has put a bad one. It waits for the disk, which is yet to say so.
+fn failing_piece() -> (World, Content, [Peer; 2]) {
+    let content = Content::new(8 * BLOCK as usize, 8 * BLOCK);
+    let world = World::with(|config| (config.request_initial, config.request_minimum, config.request_maximum) = (1, 1, 1));
+    world.leeches(&content);
+    let [bad, good] = ["10.0.0.66:5000", "10.0.0.1:5000"].map(|remote| world.seed_joins(&content, remote));
+    world.disk_holds();
+    [&bad, &good].into_iter().for_each(|peer| peer.says(Message::Unchoke));
+    sends_bad(&bad, &content, &bad.hears_requests());
+    for _ in 0..8 {
+        [&bad, &good].into_iter().for_each(|peer| peer.sends(&content, &peer.hears_requests()));
+    }
+    assert_eq!(world.jobs().len(), 1);
+    (world, content, [bad, good])
+}
+
+#[test]
+fn a_piece_that_failed_goes_to_one_who_sent_nothing_of_it() {
+    let (world, content, [bad, good]) = failing_piece();
+    let clean = world.seed_joins(&content, "10.0.0.2:5000");
+    clean.says(Message::Unchoke);
+    // The others have sent us more.
+    world.disk_catches_up();
+    assert_eq!(clean.hears_requests().len(), 1);
+    world.seconds(30);
+    assert_eq!((bad.hears_requests(), good.hears_requests()), (vec![], vec![]));
+    clean.says(content.message(content.blocks(0)[0]));
+    clean.serves(&content);
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+    assert_eq!(bans(&world), ["10.0.0.66"]);
+}
+
+#[test]
+fn who_brings_a_piece_that_failed_in_drops_does_not_keep_it() {
+    for another in [true, false] {
+        let (world, content, [bad, good]) = failing_piece();
+        let another = another.then(|| world.seed_joins(&content, "10.0.0.2:5000"));
+        let slow = world.seed_joins(&content, "10.0.0.3:5000");
+        another.iter().chain([&slow]).for_each(|peer| peer.says(Message::Unchoke));
+        world.disk_catches_up();
+        // A block in twenty seconds: it is not silent, and snubs nobody.
+        for _ in 0..3 {
+            assert_eq!(bad.hears_requests().len() + good.hears_requests().len(), 0);
+            assert!(another.iter().all(|another| another.hears_requests().is_empty()));
+            slow.serves_some(&content, 1);
+            world.seconds(20);
+        }
+        world.seconds(1);
+        assert!(!slow.is_closed() && !slow.hears_cancels().is_empty());
+        match &another {
+            Some(another) => {
+                // It gets all of what is missing, and the others still nothing.
+                assert_eq!(bad.hears_requests().len() + good.hears_requests().len(), 0);
+                another.serves(&content);
+            }
+            None => good.serves(&content),
+        }
+        assert!(world.disk(|disk| disk.holds("folder", &content)), "{}", another.is_some());
+        assert_eq!(bans(&world), ["10.0.0.66"]);
+    }
+}

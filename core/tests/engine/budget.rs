@@ -4,7 +4,11 @@ use crate::{
     BLOCK,
     support::{Content, Job, Peer, World},
 };
-use rustor_core::{command::Command, wire::Message};
+use rustor_core::{
+    command::Command,
+    peer::{CloseReason, ProtocolError},
+    wire::{Block, Message},
+};
 
 /// A download whose budget is two pieces of two blocks.
 fn tight() -> (World, Content, Peer) {
@@ -138,4 +142,48 @@ fn what_is_read_ahead_for_a_peer_that_does_not_take_it_is_bounded() {
     assert!((1 << 20..=(1 << 20) + (512 << 10)).contains(&read), "{read} bytes");
     peer.takes_writes();
     assert_eq!(peer.hears_blocks().len(), 400);
+}
+
+/// A peer lets us ask and chokes us by turns, so that it may be late with much; all that it was asked for in the end.
+fn asked_by_turns(peer: &Peer, turns: usize) -> Vec<Block> {
+    let mut asked = Vec::new();
+    for _ in 0..turns {
+        peer.says(Message::Unchoke);
+        asked.extend(peer.hears_requests());
+        peer.says(Message::Choke);
+    }
+    asked
+}
+
+#[test]
+fn late_blocks_begin_no_more_pieces_than_requests_do() {
+    let content = Content::new(200 * BLOCK as usize, 2 * BLOCK);
+    let limit = 8;
+    let world = World::with(|config| config.begun_limit = limit * u64::from(2 * BLOCK));
+    let torrent = world.leeches(&content);
+    let peer = world.seed_joins(&content, "10.0.0.66:5000");
+    assert!(asked_by_turns(&peer, 20).len() >= 100);
+    // One block of each piece: none is ever complete.
+    (0..100).for_each(|piece| peer.says(content.message(content.blocks(piece)[0])));
+    assert!(!peer.is_closed());
+    let status = world.status(torrent);
+    assert_eq!((status.downloaded, status.wasted), (100 * u64::from(BLOCK), (100 - limit) * u64::from(BLOCK)));
+    // Those that were begun go on.
+    peer.says(Message::Unchoke);
+    peer.serves(&content);
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+}
+
+#[test]
+fn who_chokes_again_and_again_saves_up_no_right_to_send_unasked() {
+    let content = Content::new(200 * BLOCK as usize, 2 * BLOCK);
+    let world = World::with(|config| (config.request_initial, config.request_maximum) = (50, 64));
+    world.leeches(&content);
+    let peer = world.seed_joins(&content, "10.0.0.66:5000");
+    assert!(asked_by_turns(&peer, 20).len() >= 1000);
+    let block = content.message(content.blocks(0)[0]);
+    (0..256).for_each(|_| peer.says(block.clone()));
+    assert!(!peer.is_closed(), "four times what it may be asked for at once");
+    peer.says(block);
+    assert_eq!(peer.reason(), Some(CloseReason::Protocol(ProtocolError::Block)));
 }

@@ -281,7 +281,8 @@ impl World {
         let Some(block) = self.picker.geometry().block(piece, index) else { return };
         let model = &mut self.pieces[piece as usize];
         let asked = model.blocks[index as usize].asked.contains(&name);
-        let welcome = (model.wanted() || model.begun()) && model.kept_for.is_none_or(|only| only == name);
+        let may_begin = self.picker.begun_bytes < self.picker.config.begun_limit;
+        let welcome = ((model.wanted() && may_begin) || model.begun()) && model.kept_for.is_none_or(|only| only == name);
         let received = self.picker.received_late(name, block);
         match received {
             Received::Duplicate => assert!(model.verified || model.blocks[index as usize].from.is_some()),
