@@ -8,7 +8,7 @@ use rustor_core::{
     id::ConnectionId,
     input::{Input, ReadBuffer},
     storage::DiskOutput,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use std::net::SocketAddr;
 
@@ -53,6 +53,8 @@ pub enum PlantedBug {
     IgnoresLimits,
     /// Overhears that it may ask.
     MissesUnchokes,
+    /// Oversleeps by minutes, and does everything that it should, late.
+    Oversleeps,
 }
 
 impl PlantedBug {
@@ -77,6 +79,7 @@ impl PlantedBug {
         (PlantedBug::CountsTwice, Invariant::Availability),
         (PlantedBug::IgnoresLimits, Invariant::RateLimits),
         (PlantedBug::MissesUnchokes, Invariant::Liveness),
+        (PlantedBug::Oversleeps, Invariant::Liveness),
     ];
 }
 
@@ -174,7 +177,11 @@ impl Tamper {
 
     /// When the engine wants to be woken in place of this.
     pub(crate) fn deadline(&mut self, now: Instant, deadline: Option<Instant>) -> Option<Instant> {
-        if self.bug == PlantedBug::WakesNow { Some(now) } else { deadline }
+        match self.bug {
+            PlantedBug::WakesNow => Some(now),
+            PlantedBug::Oversleeps => deadline.map(|at| at + Duration::from_secs(300)),
+            _ => deadline,
+        }
     }
 }
 
