@@ -196,38 +196,47 @@ mod tests {
 
     type Asked = Result<Moment, Infallible>;
 
+    fn scenario() -> Scenario {
+        let text = r#"
+            name = "two and a seed"
+            torrent = { files = ["300 KiB"], piece = "32 KiB" }
+            group = [{ name = "seed", role = "seed" }, { name = "leechers", count = 2 }]
+        "#;
+        text.parse().expect("it makes sense")
+    }
+
     #[test]
     fn the_first_difference_is_found_between_the_last_moment_that_is_the_same_and_the_next() {
-        let scenario = Scenario::draw(5);
+        let scenario = scenario();
         let until = |at| -> Asked { Ok(scenario.until(at)) };
         let most = scenario.run().happenings;
         assert_eq!(first_difference(most, until, until), Ok(None));
-        // As if another build did something else from the hundredth happening on.
+        // As if another build did something else from the fiftieth happening on.
         let other = |at: u64| -> Asked {
             let moment = scenario.until(at);
-            Ok(if at >= 100 { Moment { hash: "another".to_owned(), ..moment } } else { moment })
+            Ok(if at >= 50 { Moment { hash: "another".to_owned(), ..moment } } else { moment })
         };
         let Ok(Some(found)) = first_difference(most, until, other) else { panic!("they differ") };
-        assert_eq!(found.before.map(|moment| moment.happenings), [99, 99]);
-        assert_eq!(found.after.map(|moment| moment.happenings), [100, 100]);
+        assert_eq!(found.before.map(|moment| moment.happenings), [49, 49]);
+        assert_eq!(found.after.map(|moment| moment.happenings), [50, 50]);
     }
 
     #[test]
     fn a_run_that_ends_sooner_differs_where_it_ends() {
-        let scenario = Scenario::draw(5);
+        let scenario = scenario();
         let whole = |at: u64| -> Asked { Ok(scenario.until(at)) };
-        let part = |at: u64| -> Asked { Ok(scenario.until(at.min(200))) };
+        let part = |at: u64| -> Asked { Ok(scenario.until(at.min(100))) };
         let Ok(Some(found)) = first_difference(u64::MAX, whole, part) else { panic!("they differ") };
-        assert_eq!(found.after.each_ref().map(|moment| moment.happenings), [201, 200]);
+        assert_eq!(found.after.each_ref().map(|moment| moment.happenings), [101, 100]);
         assert!(found.to_string().contains("other: it ends"), "{found}");
     }
 
     #[test]
     fn a_moment_can_be_written_and_read() {
-        let scenario = Scenario::draw(5);
-        let spoken = (1..300).map(|at| scenario.until(at)).find(|moment| moment.last.len() > 1).expect("somebody says something");
+        let scenario = scenario();
+        let spoken = (1..100).map(|at| scenario.until(at)).find(|moment| moment.last.len() > 1).expect("somebody says something");
         let end = scenario.until(u64::MAX);
-        assert!(end.happenings > 300);
+        assert!(end.happenings > 100);
         for moment in [scenario.until(0), spoken, end] {
             assert_eq!(moment.to_string().parse(), Ok(moment));
         }

@@ -146,6 +146,8 @@ impl World {
             let reads_on = std::mem::take(&mut host.reads_on) && host.engine.is_over_budget();
             self.checks.hold(now, name, Invariant::BoundedBuffers, !reads_on, || "a read although too much waits for the disk".to_owned());
         }
+        #[cfg(feature = "planted-bugs")]
+        let deadline = host.tamper.as_ref().map_or(deadline, |tamper| tamper.deadline(deadline));
         if let Some(at) = deadline
             && host.woken_at.is_none_or(|woken| at < woken)
         {

@@ -8,7 +8,7 @@ use rustor_core::{
     id::ConnectionId,
     input::{Input, ReadBuffer},
     storage::DiskOutput,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use std::net::SocketAddr;
 
@@ -65,6 +65,8 @@ pub enum PlantedBug {
     MissesUnchokes,
     /// Counts a piece that nobody has sent.
     CountsUnfetched,
+    /// Oversleeps by minutes, and does everything that it should, late.
+    Oversleeps,
 }
 
 impl PlantedBug {
@@ -95,6 +97,7 @@ impl PlantedBug {
         (PlantedBug::IgnoresLimits, Invariant::RateLimits),
         (PlantedBug::MissesUnchokes, Invariant::Liveness),
         (PlantedBug::CountsUnfetched, Invariant::TruePieces),
+        (PlantedBug::Oversleeps, Invariant::Liveness),
     ];
 }
 
@@ -215,6 +218,11 @@ impl Tamper {
         if self.bug == PlantedBug::CountsUnfetched && !verified.is_empty() {
             verified.extend((0..pieces).find(|piece| !verified.contains(piece)));
         }
+    }
+
+    /// When the engine is woken in place of this.
+    pub(crate) fn deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
+        if self.bug == PlantedBug::Oversleeps { deadline.map(|at| at + Duration::from_secs(300)) } else { deadline }
     }
 }
 

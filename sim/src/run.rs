@@ -224,6 +224,7 @@ impl<'a> Run<'a> {
             Step::Heal => self.heal(),
             Step::Sample => {
                 self.sample();
+                self.decide_again();
                 if self.is_over() {
                     return false;
                 }

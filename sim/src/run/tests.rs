@@ -91,6 +91,27 @@ fn what_goes_wrong_for_good_goes_on_for_all_others() {
     assert!((1..10).contains(&left_out), "some sets are without it: {left_out}");
 }
 
+/// How long the healed set of a scenario has, in seconds.
+fn patience(scenario: &Scenario) -> f64 {
+    let mut run = Run::new(scenario);
+    let decided = |run: &Run<'_>| run.core.as_ref().is_some_and(|core| core.is_whole());
+    while !decided(&run) {
+        assert!(run.advance(), "it comes to that");
+    }
+    run.end.since(run.world.now()).as_secs_f64()
+}
+
+#[test]
+fn nobody_is_granted_a_wait_that_has_no_reason() {
+    let plain = patience(&scenario(1, ""));
+    // A call, a choke round, and twice the transfer: nothing is wrong here.
+    assert!((50.0..70.0).contains(&plain), "{plain}");
+    let with = |fault: &str| patience(&scenario(1, &format!("{{ at = \"1 s\", lasts = \"20 s\", {fault} }}"))) - plain;
+    // What is announced once a minute, with 5 % of jitter; and what is dead for all that anybody knows, for 150 s, and called again 30 s later.
+    assert!((53.0..93.5).contains(&with(r#"tracker = "absent""#)), "{}", with(r#"tracker = "absent""#));
+    assert!((170.0..181.0).contains(&with(r#"dark = "leechers/1""#)), "{}", with(r#"dark = "leechers/1""#));
+}
+
 #[test]
 fn who_cannot_be_reached_by_anybody_need_not_finish() {
     let mut scenario = scenario(1, "");

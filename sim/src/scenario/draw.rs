@@ -15,9 +15,7 @@ impl Scenario {
     pub fn draw(seed: u64) -> Scenario {
         let mut draw = Draw(Rng::new(Seed::from_u64(seed)).fork(Purpose::Simulation, 7));
         let torrent = draw.torrent();
-        // Over UDP, a tracker tells of peers of the asker's family only.
-        let both_families = torrent.tracker == TrackerKind::Http;
-        let groups = draw.groups(both_families);
+        let groups = draw.groups(torrent.tracker);
         let mut scenario = Scenario {
             name: format!("drawn {seed}"),
             about: String::new(),
@@ -76,8 +74,8 @@ impl Draw {
             }
             _ => vec![Size(length)],
         };
-        let tracker = self.one_of(&[TrackerKind::Http, TrackerKind::Udp]);
-        let (interval, private) = (Span::seconds(self.between(60, 600)), self.chance(10));
+        let tracker = self.one_of(&[TrackerKind::Http, TrackerKind::Http, TrackerKind::Udp, TrackerKind::Udp, TrackerKind::None]);
+        let (interval, private) = (Span::seconds(self.between(60, 600)), self.chance(10) && tracker != TrackerKind::None);
         Torrent { files, piece: Size(piece), tracker, interval, private, tracker_delay: Span::ZERO }
     }
 
@@ -149,16 +147,25 @@ impl Draw {
             snub_timeout: self.maybe(10, |draw| Span::seconds(draw.between(5, 60))),
             download_limit: self.maybe(10, |draw| Rate(draw.between(16, 1024) << 10)),
             upload_limit: self.maybe(10, |draw| Rate(draw.between(16, 1024) << 10)),
+            known_peers: self.maybe(10, |draw| draw.between(30, 200) as u32),
+            choke_interval: self.maybe(10, |draw| Span::seconds(draw.between(2, 30))),
+            optimistic_rounds: self.maybe(10, |draw| draw.between(1, 5) as u32),
+            allowed_fast_pieces: self.maybe(20, |draw| draw.below(20) as u32),
+            reconnect_interval: self.maybe(10, |draw| Span::seconds(draw.between(5, 120))),
             ..Policy::default()
         }
     }
 
     /// One group with everything that can be reached, leechers of some kinds, and mostly somebody who means ill.
-    fn groups(&mut self, both_families: bool) -> Vec<Group> {
-        let link = self.link();
-        let sound = disk::Settings { errors: 0, misdirected: 0, crash_at: None, ..self.disk() };
-        let mut groups =
-            vec![Group { name: "seed".into(), role: Role::Seed, link, disk: sound, policy: self.policy(), ..Group::default() }];
+    fn groups(&mut self, tracker: TrackerKind) -> Vec<Group> {
+        // Over UDP, a tracker tells of peers of the asker's family only; and without one, peers are known from the start or not at all.
+        let (both_families, tracked) = (tracker != TrackerKind::Udp, tracker != TrackerKind::None);
+        let link = Link { nat: self.maybe(if tracked { 10 } else { 0 }, Draw::nat), ..self.link() };
+        let mut disk = disk::Settings { misdirected: 0, ..self.disk() };
+        if self.chance(70) {
+            (disk.errors, disk.crash_at) = (0, None);
+        }
+        let mut groups = vec![Group { name: "seed".into(), role: Role::Seed, link, disk, policy: self.policy(), ..Group::default() }];
         for number in 0..self.between(1, 3) {
             groups.push(Group {
                 name: format!("leechers-{number}"),
@@ -166,7 +173,8 @@ impl Draw {
                 role: self.maybe(25, |draw| Role::Partial(draw.below(100) as u8)).unwrap_or(Role::Leecher),
                 arrives: Span(self.below(20_000_000)),
                 every: Span(self.one_of(&[0, 1000, 3_000_000])),
-                knows: self.maybe(50, |_| vec!["seed".to_owned()]).unwrap_or_default(),
+                leaves: self.maybe(15, |draw| Span::seconds(draw.below(60))),
+                knows: self.maybe(if tracked { 50 } else { 100 }, |_| vec!["seed".to_owned()]).unwrap_or_default(),
                 magnet: self.chance(20),
                 v6: self.chance(10) && both_families,
                 link: Link { nat: self.maybe(25, Draw::nat), ..self.link() },
@@ -175,10 +183,12 @@ impl Draw {
                 ..Group::default()
             });
         }
+        let knows = if tracked { Vec::new() } else { vec!["seed".to_owned()] };
         if self.chance(10) {
             groups.push(Group {
                 name: "free-riders".into(),
                 count: self.between(1, 2) as u32,
+                knows: knows.clone(),
                 link: self.link(),
                 policy: Policy { upload_slots: Some(0), ..self.policy() },
                 ..Group::default()
@@ -189,6 +199,7 @@ impl Draw {
                 name: "mutants".into(),
                 count: self.between(1, 2) as u32,
                 mutations: self.between(1, 100) as u16,
+                knows,
                 link: self.link(),
                 ..Group::default()
             });
@@ -196,7 +207,11 @@ impl Draw {
         for number in 0..self.below(3) {
             groups.push(Group {
                 name: format!("adversary-{number}"),
-                role: Role::Adversary(self.one_of(Mischief::ALL)),
+                count: self.one_of(&[1, 1, 1, 1, 2, 3]),
+                role: Role::Adversary(match self.one_of(Mischief::ALL) {
+                    Mischief::Corrupt(_) => Mischief::Corrupt(self.one_of(&[1, 2, 5, 20, 100])),
+                    other => other,
+                }),
                 arrives: Span(self.below(10_000_000)),
                 link: self.link(),
                 ..Group::default()
