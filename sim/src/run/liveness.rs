@@ -74,17 +74,22 @@ impl Run<'_> {
 
     /// The largest part of some nodes in which each can be reached by another; one that has everything, if there is one.
     fn connected(&self, nodes: &[usize]) -> Core {
+        // Through those who give nothing, or do not stay, nothing reaches others: they are at the edge.
         let mut left = nodes.to_vec();
+        left.sort_by_key(|node| self.passes_on(*node));
         let mut best = Core { members: Vec::new(), leechers: Vec::new(), is_whole: false };
         while let Some(first) = left.pop() {
             let mut members = vec![first];
             let mut at = 0;
             while let Some(node) = members.get(at).copied() {
+                at += 1;
+                if !self.passes_on(node) {
+                    continue;
+                }
                 let (near, far) = left.into_iter().partition(|other| self.can_meet(node, *other));
                 let near: Vec<usize> = near;
                 members.extend(near);
                 left = far;
-                at += 1;
             }
             members.sort_unstable();
             let is_leecher = |node: &usize| {
@@ -101,6 +106,12 @@ impl Run<'_> {
             }
         }
         best
+    }
+
+    /// Whether others get from a node what it has got.
+    fn passes_on(&self, node: usize) -> bool {
+        let stays = self.group_of(node).is_some_and(|group| self.scenario.groups[group].leaves.is_none());
+        stays && self.world.nodes[node].config.limits.upload_slots > 0
     }
 
     /// Whether one of two nodes can connect to the other, and hears of it.
@@ -129,9 +140,8 @@ impl Run<'_> {
         let mut holders = vec![Vec::new(); self.payload.pieces() as usize];
         for index in nodes {
             let node = &self.world.nodes[*index];
-            let stays = self.group_of(*index).is_some_and(|group| self.scenario.groups[group].leaves.is_none());
             let verified = node.torrents.first().and_then(|(torrent, _)| node.host()?.engine.verified(*torrent));
-            if let Some(verified) = verified.filter(|_| stays && node.config.limits.upload_slots > 0) {
+            if let Some(verified) = verified.filter(|_| self.passes_on(*index)) {
                 verified.iter().for_each(|piece| holders[piece as usize].push(*index));
             }
         }
@@ -166,6 +176,11 @@ impl Run<'_> {
         } else {
             let web = self.world.web_rate().max(1);
             least = least.max(length * core.leechers.len() as u128 / (all + u128::from(web)));
+        }
+        if self.scenario.network.families_apart {
+            // It may all have to pass through one that has both.
+            let between = core.members.iter().map(|node| rates(*node).0).filter(|up| *up > 0).min();
+            least = least.max(length / between.unwrap_or(1));
         }
         let links = u64::try_from(least.saturating_mul(1_000_000)).unwrap_or(u64::MAX / 1000);
         links.saturating_mul(TIMES).saturating_add(self.scenario.timers())
