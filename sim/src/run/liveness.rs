@@ -123,15 +123,15 @@ impl Run<'_> {
 
     /// The largest part of some nodes in which each can be reached by another; one that has everything, if there is one.
     fn connected(&self, nodes: &[usize]) -> Core {
-        // Who leaves is of no use to those who would meet others through it: it comes last, and leads to nobody.
-        let (mut left, stay): (Vec<usize>, Vec<usize>) = nodes.iter().partition(|node| !self.stays(**node));
+        // Through those who give nothing, or do not stay, nothing reaches others: they come last.
+        let (mut left, stay): (Vec<usize>, Vec<usize>) = nodes.iter().partition(|node| !self.passes_on(**node));
         left.extend(stay);
         let mut best = Core { members: Vec::new(), leechers: Vec::new(), is_whole: false, patience: Patience(Vec::new()) };
         while let Some(first) = left.pop() {
             let mut members = vec![first];
             let mut at = 0;
             while let Some(node) = members.get(at).copied() {
-                let (near, far) = left.into_iter().partition(|other| self.stays(node) && self.can_meet(node, *other));
+                let (near, far) = left.into_iter().partition(|other| self.passes_on(node) && self.can_meet(node, *other));
                 let near: Vec<usize> = near;
                 members.extend(near);
                 left = far;
@@ -152,6 +152,11 @@ impl Run<'_> {
             }
         }
         best
+    }
+
+    /// Whether others get from a node what it has got.
+    fn passes_on(&self, node: usize) -> bool {
+        self.stays(node) && self.world.nodes[node].config.limits.upload_slots > 0
     }
 
     /// Whether one of two nodes can connect to the other, and hears of it.
@@ -186,9 +191,9 @@ impl Run<'_> {
         for index in nodes {
             let node = &self.world.nodes[*index];
             // Whoever loses its power may lose what it has.
-            let stays = self.stays(*index) && !node.disk.may_lose();
+            let stays = self.passes_on(*index) && !node.disk.may_lose();
             let verified = node.torrents.first().and_then(|(torrent, _)| node.host()?.engine.verified(*torrent));
-            if let Some(verified) = verified.filter(|_| stays && node.config.limits.upload_slots > 0) {
+            if let Some(verified) = verified.filter(|_| stays) {
                 verified.iter().for_each(|piece| holders[piece as usize].push(*index));
             }
         }
@@ -331,6 +336,11 @@ impl Run<'_> {
                 }
             }
             least = alone.into_iter().map(|(node, bytes)| micros(bytes, rates(node).0)).fold(least, u128::max);
+        }
+        if self.scenario.network.families_apart {
+            // It may all have to pass through one that has both.
+            let between = core.members.iter().map(|node| rates(*node).0).filter(|up| *up > 0).min();
+            least = least.max(micros(length, between.unwrap_or(1)));
         }
         // Whoever asks gets its part.
         least = least.max(micros(length * claimants, all));

@@ -5,7 +5,7 @@ use crate::{
     adversary::Mischief,
     disk::{self, DiskFault},
     network::{self, Level, Link, Nat, NatKind},
-    services::{NameFault, TrackerFault, WebFault, WebSeed},
+    services::{NameFault, TRACKER_NAME, TrackerFault, WebFault, WebSeed},
     units::{Rate, Size, Span},
 };
 use rustor_core::rng::{Purpose, Rng, Seed};
@@ -33,6 +33,8 @@ impl Scenario {
             let fault = draw.fault(&scenario);
             scenario.faults.push(fault);
         }
+        draw.services(&mut scenario);
+        draw.families(&mut scenario);
         scenario.faults.sort_by_key(|fault| fault.at);
         scenario
     }
@@ -243,6 +245,41 @@ impl Draw {
             8 => WebFault::Endless,
             9 => WebFault::WrongLength,
             _ => WebFault::Moved,
+        }
+    }
+
+    /// A distant tracker, links that swallow long datagrams, lies, and services that some are cut off from.
+    fn services(&mut self, scenario: &mut Scenario) {
+        if self.chance(15) {
+            scenario.torrent.tracker_delay = Span::millis(self.between(1, 500));
+        }
+        if self.chance(15) {
+            let (group, largest) = (self.below(scenario.groups.len() as u64) as usize, self.one_of(&[576, 1200]));
+            scenario.groups[group].link.largest_datagram = Some(Size(largest));
+        }
+        let (at, lasts) = (Span(self.below(60_000_000)), Some(Span(self.between(1000, 200_000_000))));
+        if self.chance(5) {
+            let lie = self.one_of(&[TrackerFault::Boasting, TrackerFault::Unasked]);
+            scenario.faults.push(Fault { at, lasts, trouble: Trouble::Tracker(lie) });
+        }
+        if self.chance(15) {
+            let names = scenario.web_seeds.iter().map(|server| server.name.clone());
+            let services: Vec<String> = names.chain([TRACKER_NAME.to_owned()]).collect();
+            let groups: Vec<String> = scenario.groups.iter().map(|group| group.name.clone()).collect();
+            let trouble = Trouble::Partition { from: self.one_of(&groups), to: self.one_of(&services), one_way: self.chance(50) };
+            scenario.faults.push(Fault { at, lasts, trouble });
+        }
+    }
+
+    /// Sometimes families are apart, and some have both.
+    fn families(&mut self, scenario: &mut Scenario) {
+        scenario.network.families_apart = self.chance(15);
+        if !scenario.network.families_apart {
+            return;
+        }
+        let honest = |group: &&mut Group| !matches!(group.role, Role::Adversary(_));
+        for group in scenario.groups.iter_mut().filter(honest) {
+            (group.dual, group.v6) = self.one_of(&[(true, false), (false, false), (false, true)]);
         }
     }
 
