@@ -7,9 +7,10 @@ use crate::{
         limits::{DOWN, UP},
         wire::Exchange,
     },
+    difference,
     network::Notice,
     node::{Brain, Host, Node},
-    world::{Happening, World},
+    world::{FOLDER, Happening, World},
 };
 use rustor_core::{
     action::Action,
@@ -18,7 +19,7 @@ use rustor_core::{
     id::{ConnectionId, DiskJobId, IncomingId, TorrentId},
     input::{Input, ReadBuffer},
     status::{PeerStatus, TorrentState},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How many actions one input may lead to, and how many more for each connection.
@@ -61,6 +62,7 @@ impl World {
         let Brain::Engine(host) = &mut state.brain else { return };
         self.statistics.inputs += 1;
         host.transcript.input(now, &input);
+        overhear(&mut self.overheard, now, &state.name, "is told", &input);
         if let Some((recorder, recording)) = host.recording.as_deref_mut() {
             recorder.input(now, &input, recording);
         }
@@ -93,8 +95,9 @@ impl World {
     /// Gives an engine a command. What follows from it waits for [`World::settle`].
     pub(crate) fn say(&mut self, node: usize, command: Command) -> Reply {
         let now = self.now();
-        let host = self.nodes[node].host_mut().expect("the node has an engine");
+        let Node { name, brain: Brain::Engine(host), .. } = &mut self.nodes[node] else { panic!("the node has no engine") };
         host.transcript.command(now, &command);
+        overhear(&mut self.overheard, now, name, "is to", &command);
         if let Some((recorder, recording)) = host.recording.as_deref_mut() {
             recorder.command(now, &command, recording);
         }
@@ -163,6 +166,7 @@ impl World {
         // Of a magnet link nobody knows before its metadata is there.
         let private = *private && torrents.first().is_some_and(|(id, _)| host.engine.metainfo(*id).is_some());
         host.transcript.action(now, &action);
+        overhear(&mut self.overheard, now, name, "wants", &action);
         let finding = host.contract.action(&action, host.engine.config(), *pieces);
         let allowed = finding.is_ok();
         let kind = if matches!(finding, Err((Invariant::BoundedBuffers, _))) {
@@ -282,6 +286,7 @@ impl World {
         let life = self.nodes[node].life;
         let Node { name, brain: Brain::Engine(host), .. } = &mut self.nodes[node] else { return };
         host.transcript.event(now, &event);
+        overhear(&mut self.overheard, now, name, "tells", &event);
         let finding = host.contract.event(&event);
         self.checks.take(now, name, Invariant::Contract, finding);
         if self.options.keep_events {
@@ -290,18 +295,27 @@ impl World {
         match event {
             Event::PieceVerified { torrent, piece } => self.check_pieces(node, torrent, Invariant::TruePieces, [piece]),
             Event::Checked { torrent, verified, pieces } => {
-                let claimed: Vec<u32> = host.engine.verified(torrent).map(|verified| verified.iter().collect()).unwrap_or_default();
+                let claimed = host.verified(torrent).unwrap_or_default();
                 let invariant = if life > 0 { Invariant::CrashConsistency } else { Invariant::TruePieces };
                 self.check_pieces(node, torrent, invariant, claimed);
+                // What is there is whole once its files are ready, too: then the engine says that it has finished.
+                self.nodes[node].whole = false;
                 if verified == pieces {
                     self.nodes[node].finished.get_or_insert(now);
                 }
             }
-            Event::Finished { .. } => drop(self.nodes[node].finished.get_or_insert(now)),
+            Event::Finished { .. } => {
+                self.nodes[node].whole = true;
+                self.nodes[node].finished.get_or_insert(now);
+            }
             Event::Failed { torrent, .. } => self.agenda.after(Duration::from_secs(10), node, Happening::Resume(node, life, torrent)),
             Event::PeerBanned { remote, .. } => {
-                let banned = self.nodes.iter().find(|other| other.address.ip() == remote.ip());
-                let blameless = banned.filter(|banned| banned.is_blameless()).map(|banned| banned.name.clone());
+                let banned = self
+                    .nodes
+                    .iter()
+                    .enumerate()
+                    .find(|(other, _)| self.network.addresses(*other).any(|address| address.ip() == remote.ip()));
+                let blameless = banned.filter(|(_, banned)| banned.is_blameless()).map(|(_, banned)| banned.name.clone());
                 let name = &self.nodes[node].name;
                 self.checks.hold(now, name, Invariant::HonestNotBanned, blameless.is_none(), || format!("{blameless:?} was banned"));
             }
@@ -313,13 +327,37 @@ impl World {
     fn check_pieces(&mut self, node: usize, torrent: TorrentId, invariant: Invariant, pieces: impl IntoIterator<Item = u32>) {
         let now = self.now();
         let Some(payload) = self.payload_of(node, torrent) else { return };
-        let (payload, state) = (&self.payloads[payload], &self.nodes[node]);
-        if state.disk.rotten {
-            return;
-        }
+        let (payload, Node { name, disk, .. }) = (&self.payloads[payload], &self.nodes[node]);
         for piece in pieces {
-            let holds = state.disk.holds_piece(torrent, piece, payload);
-            self.checks.hold(now, &state.name, invariant, holds, || format!("piece {piece} is not what it should be"));
+            // What was changed behind an engine's back it cannot know, and nothing else is forgiven.
+            let holds = disk.holds_piece(FOLDER, piece, payload) || !disk.is_unchanged(FOLDER, piece, payload);
+            self.checks.hold(now, name, invariant, holds, || format!("piece {piece} is not what it should be"));
+        }
+    }
+
+    /// What an engine counts as verified is on its disk, and whoever says that it has everything has each file, byte for byte.
+    pub(crate) fn check_claims(&mut self, node: usize) {
+        let now = self.now();
+        let Node { name, brain: Brain::Engine(host), torrents, disk, alive: true, .. } = &self.nodes[node] else { return };
+        for (torrent, payload) in torrents {
+            let (payload, Some(claimed)) = (&self.payloads[*payload], host.verified(*torrent)) else { continue };
+            // That no file is missing, too long or too short can be said of those who have made them ready.
+            let seeds = host.engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Seeding)
+                && disk.has_nothing_changed()
+                && !disk.is_making_ready(*torrent);
+            if seeds || claimed.len() == payload.pieces() as usize {
+                let holds = disk.holds(FOLDER, payload);
+                self.checks.hold(now, name, Invariant::TruePieces, holds || !seeds, || {
+                    "it says it has all, and its files are not the torrent's".to_owned()
+                });
+                if holds {
+                    continue;
+                }
+            }
+            let wrong = |piece: &u32| !disk.holds_piece(FOLDER, *piece, payload) && disk.is_unchanged(FOLDER, *piece, payload);
+            let wrong: Vec<u32> = claimed.into_iter().filter(wrong).collect();
+            self.checks
+                .hold(now, name, Invariant::TruePieces, wrong.is_empty(), || format!("pieces {wrong:?} are not what they should be"));
         }
     }
 
@@ -426,13 +464,20 @@ fn within_caps(host: &Host, known_peers: usize, lines: &[&Line]) -> Finding {
     cap(known_peers <= config.known_peers_limit, "too many peers are known")?;
     cap(buffers.blocks == buffers.budgeted && buffers.gathered <= buffers.blocks, "blocks are counted wrongly")?;
     cap(buffers.requests <= most_waiting(config), "too many requests are kept")?;
-    // The last read begins while there is room, and is not cut; nor is the block that goes out.
-    let last_read = config.upload_read_limit.max(config.upload_block_limit);
-    let most = u64::from(config.upload_buffer) + u64::from(last_read) + u64::from(config.upload_block_limit);
+    // The last read begins while there is room, and is not cut.
+    let most = u64::from(config.upload_buffer) + u64::from(config.upload_read_limit.max(config.upload_block_limit));
     cap(buffers.read_ahead <= most, "too much is read ahead")?;
     // Who is still being written to may not have been told of a choke.
     let unchoked = lines.iter().filter(|line| line.may_speak() && line.witness.unchokes()).count();
     cap(unchoked <= config.limits.upload_slots as usize, "too many may ask")
+}
+
+/// Writes down what an engine is told or says, if somebody wants to read it.
+pub(crate) fn overhear(overheard: &mut Option<Vec<String>>, now: Instant, node: &str, how: &str, what: &dyn std::fmt::Debug) {
+    if let Some(lines) = overheard {
+        let micros = now.as_micros();
+        lines.push(format!("{}.{:06} s, {node} {how}: {}", micros / 1_000_000, micros % 1_000_000, difference::shorten(what)));
+    }
 }
 
 /// What an engine is told of a notice.

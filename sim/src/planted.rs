@@ -63,6 +63,8 @@ pub enum PlantedBug {
     IgnoresLimits,
     /// Overhears that it may ask.
     MissesUnchokes,
+    /// Counts a piece that nobody has sent.
+    CountsUnfetched,
 }
 
 impl PlantedBug {
@@ -92,6 +94,7 @@ impl PlantedBug {
         (PlantedBug::MishearsHaves, Invariant::Availability),
         (PlantedBug::IgnoresLimits, Invariant::RateLimits),
         (PlantedBug::MissesUnchokes, Invariant::Liveness),
+        (PlantedBug::CountsUnfetched, Invariant::TruePieces),
     ];
 }
 
@@ -205,6 +208,13 @@ impl Tamper {
     pub(crate) fn clock(&self, now: Instant) -> Instant {
         let late = if self.bug == PlantedBug::IsLate { 1_000_000 } else { 0 };
         Instant::from_micros(now.as_micros().saturating_sub(late))
+    }
+
+    /// Which of so many pieces are verified in place of these. Nothing is said of it when it happens.
+    pub(crate) fn verified(&self, pieces: u32, verified: &mut Vec<u32>) {
+        if self.bug == PlantedBug::CountsUnfetched && !verified.is_empty() {
+            verified.extend((0..pieces).find(|piece| !verified.contains(piece)));
+        }
     }
 }
 

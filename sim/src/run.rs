@@ -91,12 +91,7 @@ impl Scenario {
     /// Runs it with engines that make a mistake.
     #[cfg(feature = "planted-bugs")]
     pub fn run_planted(&self, bug: crate::planted::PlantedBug) -> Report {
-        let mut run = Run::new(self);
-        run.bug = Some(bug);
-        use crate::planted::PlantedBug::{LosesBlocks, LosesBytes};
-        run.world.network.leaks = u32::from(matches!(bug, LosesBytes | LosesBlocks));
-        run.world.network.owns_up = bug == LosesBlocks;
-        run.complete(|_| {})
+        Run::planted(self, bug).complete(|_| {})
     }
 }
 
@@ -112,9 +107,8 @@ impl Run<'_> {
             }
         }));
         if let Err(panic) = result {
-            let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             let now = run.world.now();
-            run.world.checks.hold(now, "", Invariant::NoPanic, false, || text.unwrap_or_default());
+            run.world.checks.hold(now, "", Invariant::NoPanic, false, || said(&*panic));
         } else {
             run.finish();
         }
@@ -141,6 +135,7 @@ impl<'a> Run<'a> {
         let cast: Vec<_> = members.flat_map(|(group, details)| (0..details.count).map(move |number| (group, number, None))).collect();
         if scenario.torrent.tracker != TrackerKind::None {
             world.add_tracker_with(scenario.torrent.interval);
+            world.set_tracker_delay(scenario.torrent.tracker_delay);
         }
         let payload = scenario.payload();
         scenario.web_seeds.iter().for_each(|seed| world.add_web_seed(seed, &payload));
@@ -180,6 +175,17 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A run at its beginning, with engines that make a mistake.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn planted(scenario: &'a Scenario, bug: crate::planted::PlantedBug) -> Run<'a> {
+        let mut run = Run::new(scenario);
+        run.bug = Some(bug);
+        use crate::planted::PlantedBug::{LosesBlocks, LosesBytes};
+        run.world.network.leaks = u32::from(matches!(bug, LosesBytes | LosesBlocks));
+        run.world.network.owns_up = bug == LosesBlocks;
+        run
+    }
+
     /// Lets the next thing happen. `false` if nothing is left to wait for.
     pub fn advance(&mut self) -> bool {
         if !self.world.step(self.end) || !self.world.checks.violations().is_empty() {
@@ -191,6 +197,13 @@ impl<'a> Run<'a> {
             }
         }
         true
+    }
+
+    /// The same, and what engines are told and say as it happens, in the order of time.
+    pub(crate) fn overhear(&mut self) -> Vec<String> {
+        self.world.overheard = Some(Vec::new());
+        self.advance();
+        self.world.overheard.take().unwrap_or_default()
     }
 
     /// Everything as it is now.
@@ -230,7 +243,7 @@ impl<'a> Run<'a> {
             Role::Adversary(mischief) => self.world.add_adversary(&name, details.link.clone(), &self.payload, mischief, &peers).0,
             role => {
                 let (link, disk, config) = (details.link.clone(), details.disk.clone(), details.policy.config());
-                let id = self.world.engine_node(name, link, config, disk, details.v6);
+                let id = self.world.engine_node(name, link, config, disk, details.families());
                 self.world.nodes[id.0].magnet = details.magnet;
                 self.world.nodes[id.0].mutations = details.mutations.into();
                 #[cfg(feature = "planted-bugs")]
@@ -278,7 +291,7 @@ impl<'a> Run<'a> {
             let everybody = details.knows.is_empty() && ill(details.role) && !ill(other.role);
             (everybody || details.knows.contains(&other.name)).then_some(*node)?
         };
-        self.cast.iter().filter_map(here).map(|node| self.world.nodes[node].address).collect()
+        self.cast.iter().filter_map(here).flat_map(|node| self.world.network.addresses(node)).collect()
     }
 
     fn peers_of(&self, node: usize) -> Vec<SocketAddr> {
@@ -290,6 +303,12 @@ impl<'a> Run<'a> {
         self.scenario.named(name).into_iter().filter_map(|member| self.cast[member].2).collect()
     }
 
+    /// The same, or a service.
+    fn places(&self, name: &str) -> Vec<usize> {
+        let is_group = !self.scenario.named(name).is_empty();
+        if is_group { self.nodes(name) } else { self.world.service(name).into_iter().collect() }
+    }
+
     fn begin(&mut self, index: usize) {
         let scenario = self.scenario;
         self.active.insert(index);
@@ -297,7 +316,7 @@ impl<'a> Run<'a> {
             Trouble::Crash(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, false)),
             Trouble::PowerFailure(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, true)),
             Trouble::Partition { from, to, one_way } => {
-                let (from, to) = (self.nodes(from), self.nodes(to));
+                let (from, to) = (self.places(from), self.places(to));
                 if !one_way {
                     self.world.network.cut(index, to.clone(), from.clone());
                 }
@@ -407,10 +426,10 @@ impl<'a> Run<'a> {
         self.scenario.ends.is_none() && settled && self.leechers().all(|((_, _, node), _)| done(*node))
     }
 
-    /// It has finished, or it cannot any more.
+    /// It has everything, or it goes nowhere any more. Whoever had finished and has lost something must finish again.
     fn is_done(&self, node: usize) -> bool {
         let node = &self.world.nodes[node];
-        node.finished.is_some() || (!node.alive && !node.returns)
+        if node.alive { node.whole } else { !node.returns }
     }
 
     fn sample(&mut self) {
@@ -446,6 +465,7 @@ impl<'a> Run<'a> {
             for _ in 0..5 {
                 let node = self.world.rng.below(self.world.nodes.len() as u64) as usize;
                 self.world.recount(node);
+                self.world.check_claims(node);
             }
         }
     }
@@ -490,6 +510,12 @@ impl<'a> Run<'a> {
         let peers = world.nodes.len();
         Report::new(self.scenario, members, self.samples.clone(), world, peers, stopwatch)
     }
+}
+
+/// What somebody who panicked said.
+pub(crate) fn said(panic: &dyn std::any::Any) -> String {
+    let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_default()
 }
 
 impl From<NodeId> for usize {

@@ -3,11 +3,12 @@ use crate::{
     agenda::Agenda,
     checks::{Checks, Invariant, contract::Contract, limits::Limits},
     disk::{self, Disk},
+    host::overhear,
     network::{self, End, Link, Network, Traffic},
     node::{Brain, Host, Node},
     payload::Payload,
     scenario::Step,
-    services::{Get, NameFault, TRACKER_ADDRESS, Tracker, WebServer},
+    services::{Get, NameFault, TRACKER_ADDRESSES, TRACKER_NAME, TRACKER_PORT, Tracker, WebServer},
     units::Span,
 };
 use bytes::Bytes;
@@ -53,8 +54,20 @@ pub struct World {
     pub(crate) web_servers: Vec<WebServer>,
     /// Which node is the tracker.
     pub(crate) tracker: Option<usize>,
+    /// What it adds to the way to it.
+    pub(crate) tracker_delay: Span,
     /// Steps that the agenda has come to, for whoever runs the scenario.
     pub(crate) due: Vec<Step>,
+    /// What engines are told and say, once somebody wants to read it.
+    pub(crate) overheard: Option<Vec<String>>,
+}
+
+/// Of which families a node has an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Families {
+    V4,
+    V6,
+    Both,
 }
 
 /// How much of a world's working is kept.
@@ -158,7 +171,9 @@ impl World {
             names: None,
             web_servers: Vec::new(),
             tracker: None,
+            tracker_delay: Span::ZERO,
             due: Vec::new(),
+            overheard: None,
         }
     }
 
@@ -177,15 +192,14 @@ impl World {
     /// Adds a node.
     pub fn node_with(&mut self, link: Link, config: Config) -> NodeId {
         let name = format!("node {}", self.nodes.len());
-        self.engine_node(name, link, config, disk::Settings::default(), false)
+        self.engine_node(name, link, config, disk::Settings::default(), Families::V4)
     }
 
     /// Adds a node with an engine.
-    pub(crate) fn engine_node(&mut self, name: String, link: Link, config: Config, disk: disk::Settings, v6: bool) -> NodeId {
+    pub(crate) fn engine_node(&mut self, name: String, link: Link, config: Config, disk: disk::Settings, families: Families) -> NodeId {
         let host = self.start(&name, &config);
-        let node = self.join(name, link, Brain::Engine(Box::new(host)), config, disk, v6);
-        let address = self.nodes[node].address;
-        self.tell(node, Input::Listening(address));
+        let node = self.join(name, link, Brain::Engine(Box::new(host)), config, disk, families);
+        self.listen(node);
         NodeId(node)
     }
 
@@ -194,7 +208,7 @@ impl World {
         let rng = self.rng.fork(Purpose::Simulation, 100 + self.nodes.len() as u64);
         let adversary = Adversary::new(mischief, payload.clone(), victims.to_vec(), rng);
         let brain = Brain::Adversary(Box::new(adversary));
-        let node = self.join(name.to_owned(), link, brain, Config::default(), disk::Settings::default(), false);
+        let node = self.join(name.to_owned(), link, brain, Config::default(), disk::Settings::default(), Families::V4);
         self.agenda.after(Duration::ZERO, node, Happening::Adversary(node));
         NodeId(node)
     }
@@ -208,21 +222,47 @@ impl World {
     pub fn add_tracker_with(&mut self, interval: Span) {
         let seed = Seed::from_u64(self.rng.next_u64());
         let brain = Brain::Tracker(Box::new(Tracker::new(seed, interval)));
-        let node = self.join("tracker".to_owned(), Link::default(), brain, Config::default(), disk::Settings::default(), false);
+        let node = self.join(TRACKER_NAME.to_owned(), Link::default(), brain, Config::default(), disk::Settings::default(), Families::Both);
         self.tracker = Some(node);
     }
 
-    fn join(&mut self, name: String, link: Link, brain: Brain, config: Config, disk: disk::Settings, v6: bool) -> usize {
+    /// Which node the tracker is, to part others from it.
+    pub fn tracker(&self) -> Option<NodeId> {
+        self.tracker.map(NodeId)
+    }
+
+    /// Moves the tracker so much further away from everybody: added to each way.
+    pub fn set_tracker_delay(&mut self, delay: Span) {
+        self.tracker_delay = delay;
+        if let Some(tracker) = self.tracker {
+            let plain = Link::default();
+            let link = Link { delay: Span(plain.delay.0 + delay.0), ..plain };
+            self.network.set_link(tracker, link, &mut self.agenda);
+        }
+    }
+
+    /// An engine hears where it can be reached.
+    fn listen(&mut self, node: usize) {
+        self.network.addresses(node).for_each(|address| self.tell(node, Input::Listening(address)));
+    }
+
+    fn join(&mut self, name: String, link: Link, brain: Brain, config: Config, disk: disk::Settings, families: Families) -> usize {
         let number = self.nodes.len();
         let honest = matches!(brain, Brain::Engine(_));
         let [_, a, b, c] = (number as u32).to_be_bytes();
-        let address = match &brain {
-            Brain::Tracker(_) => SocketAddr::from((TRACKER_ADDRESS, 6969)),
-            _ if v6 => SocketAddr::from((Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, u16::from(a), u16::from_be_bytes([b, c])), 6881)),
-            // In a network of its own, as most are: what depends on networks should not take all for neighbours.
-            _ => SocketAddr::from(([10, c, b, a + 1], 6881)),
+        let [v4, v6] = match &brain {
+            Brain::Tracker(_) => TRACKER_ADDRESSES.map(|ip| SocketAddr::new(ip, TRACKER_PORT)),
+            _ => [
+                // In a network of its own, as most are: what depends on networks should not take all for neighbours.
+                SocketAddr::from(([10, c, b, a + 1], 6881)),
+                SocketAddr::from((Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, u16::from(a), u16::from_be_bytes([b, c])), 6881)),
+            ],
         };
+        let address = if families == Families::V6 { v6 } else { v4 };
         self.network.join(address, link);
+        if families == Families::Both {
+            self.network.also_at(number, v6);
+        }
         self.nodes.push(Node {
             name,
             address,
@@ -241,6 +281,7 @@ impl World {
             had: 0,
             started: None,
             finished: None,
+            whole: false,
             mutations: 0,
             returns: false,
             magnet: false,
@@ -250,7 +291,7 @@ impl World {
         number
     }
 
-    /// Where a node listens.
+    /// Where a node listens; in IPv4, if it has both families.
     pub fn address(&self, node: NodeId) -> SocketAddr {
         self.nodes[node.0].address
     }
@@ -427,7 +468,7 @@ impl World {
         (state.alive, state.life) = (true, state.life + 1);
         state.torrents.clear();
         (state.pieces, state.private) = (0, false);
-        state.returns = false;
+        (state.returns, state.whole) = (false, false);
         match &mut state.brain {
             Brain::Engine(host) => {
                 #[cfg(feature = "planted-bugs")]
@@ -437,7 +478,7 @@ impl World {
                 }
                 self.past.update(host.transcript.hash());
                 **host = new;
-                self.tell(node, Input::Listening(self.nodes[node].address));
+                self.listen(node);
             }
             Brain::Adversary(_) => self.agenda.after(Duration::ZERO, node, Happening::Adversary(node)),
             Brain::Tracker(_) => {}
@@ -459,6 +500,7 @@ impl World {
 
     fn start(&mut self, name: &str, config: &Config) -> Host {
         let (seed, now) = (Seed::from_u64(self.rng.next_u64()), self.now());
+        overhear(&mut self.overheard, now, name, "begins with", config);
         let mut recording = Vec::new();
         let wanted = self.options.record || self.options.record_node.as_deref() == Some(name);
         let recorder = wanted.then(|| Recorder::new(seed, config, now, &mut recording));
@@ -562,6 +604,7 @@ impl World {
         self.compare_ends();
         for node in 0..self.nodes.len() {
             self.recount(node);
+            self.check_claims(node);
         }
     }
 }

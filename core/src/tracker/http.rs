@@ -15,6 +15,10 @@ use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+/// Of these, each answer to an announce has some.
+const ANNOUNCE_KEYS: [&[u8]; 9] =
+    [b"interval", b"min interval", b"peers", b"peers6", b"complete", b"incomplete", b"warning message", b"tracker id", b"external ip"];
+
 /// The URL whose GET makes `request` to the tracker at `tracker`. A query that the tracker's URL has (a passkey, say) is kept.
 pub fn announce_url(tracker: &str, request: &AnnounceRequest) -> String {
     let mut url = with_query(tracker);
@@ -68,6 +72,10 @@ pub fn decode_announce(status: u16, body: &[u8], max_peers: usize) -> Result<Ann
     let entries = decode_dictionary(status, body)?;
     let get = |key: &[u8]| entries.get(key);
     let bytes = |key: &[u8]| entries.get(key).and_then(|value| value.as_bytes());
+    // Some say nothing at all to who leaves.
+    if !entries.is_empty() && !ANNOUNCE_KEYS.iter().any(|key| get(key).is_some()) {
+        return Err(TrackerFailure::Garbled(GarbledResponse::NoAnnounce));
+    }
     let mut response = AnnounceResponse {
         interval: get(b"interval").and_then(seconds),
         min_interval: get(b"min interval").and_then(seconds),

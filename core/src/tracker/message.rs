@@ -176,6 +176,8 @@ pub enum GarbledResponse {
     NotBencode,
     /// It is bencode, but not a dictionary.
     NotDictionary,
+    /// It is a dictionary without anything that answers an announce.
+    NoAnnounce,
     /// A key's value is of the wrong type or out of range.
     Value(&'static str),
     /// A compact list's length is no multiple of this many bytes.
@@ -191,6 +193,7 @@ impl fmt::Display for GarbledResponse {
             GarbledResponse::WebPage => f.write_str("the tracker answered with a web page, not bencode"),
             GarbledResponse::NotBencode => f.write_str("the tracker's answer is not bencode"),
             GarbledResponse::NotDictionary => f.write_str("the tracker's answer is not a dictionary"),
+            GarbledResponse::NoAnnounce => f.write_str("the tracker's answer says nothing of an announce"),
             GarbledResponse::Value(key) => write!(f, "the tracker's answer has a bad value for \"{key}\""),
             GarbledResponse::Stride(stride) => {
                 write!(f, "the tracker's list of peers has a length that is no multiple of {stride}")

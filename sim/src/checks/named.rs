@@ -7,10 +7,12 @@ pub(crate) fn by_http(body: &[u8]) -> impl Iterator<Item = IpAddr> {
     entries(string_after(body, b"5:peers"), four).chain(entries(string_after(body, b"6:peers6"), sixteen))
 }
 
-/// The addresses in an answer over UDP that came by IPv4 (BEP 15).
-pub(crate) fn by_udp(datagram: &[u8]) -> impl Iterator<Item = IpAddr> {
+/// The addresses in an answer over UDP, of the family by which it came (BEP 15).
+pub(crate) fn by_udp(datagram: &[u8], v6: bool) -> impl Iterator<Item = IpAddr> {
     let peers = datagram.split_at_checked(20).filter(|(head, _)| head.starts_with(&[0, 0, 0, 1])).map(|(_, peers)| peers);
-    entries(peers.unwrap_or_default(), four)
+    let peers = peers.unwrap_or_default();
+    let (old, new): (&[u8], &[u8]) = if v6 { (&[], peers) } else { (peers, &[]) };
+    entries(old, four).chain(entries(new, sixteen))
 }
 
 /// Addresses of `N` bytes, each with its port.
@@ -52,8 +54,8 @@ mod tests {
         let mut datagram = vec![0; 20];
         datagram[3] = 1;
         datagram.extend([10, 0, 0, 3, 0, 1]);
-        assert_eq!(by_udp(&datagram).map(|ip| ip.to_string()).collect::<Vec<_>>(), ["10.0.0.3"]);
+        assert_eq!(by_udp(&datagram, false).map(|ip| ip.to_string()).collect::<Vec<_>>(), ["10.0.0.3"]);
         datagram[3] = 3;
-        assert_eq!(by_udp(&datagram).count() + by_udp(&[0, 0, 0, 1]).count(), 0);
+        assert_eq!(by_udp(&datagram, false).count() + by_udp(&[0, 0, 0, 1], false).count(), 0);
     }
 }

@@ -1,25 +1,27 @@
-use super::{Datagram, Event, Events, Network, Notice, transmission};
+use super::{Datagram, Event, Events, Network, Notice};
 use bytes::Bytes;
-use rustor_core::time::{Duration, Instant};
+use rustor_core::time::Duration;
 use std::net::SocketAddr;
 
 impl Network {
     /// Sends a datagram from a node to whoever has the address: best effort, no word of what became of it.
     pub fn send_datagram<W: From<Event>>(&mut self, node: usize, to: SocketAddr, payload: Bytes, agenda: &mut Events<W>) {
         let Some(target) = self.by_ip.get(&to.ip()).copied() else { return };
-        let now = agenda.now();
-        let from = self.nat_out(node, to, now);
+        let Some(own) = self.source(node, to.ip()) else { return };
+        let (now, length) = (agenda.now(), payload.len() as u64);
+        let from = self.nat_out(node, own, to, now);
         let lost = self.lost(node, now);
-        let place = &mut self.places[node];
-        let link = &place.link;
-        let waiting = place.datagrams_free.since(now);
-        let full = link.up.is_some_and(|rate| waiting > transmission(link.queue.0, Some(rate)));
-        let too_long = link.largest_datagram.is_some_and(|largest| payload.len() as u64 > largest.0);
-        if full || too_long {
+        // A router on either side may not say that it is too long.
+        let too_long = [node, target].iter().any(|end| self.places[*end].link.largest_datagram.is_some_and(|most| length > most.0));
+        if too_long || self.queue_is_full(node, agenda) {
             return;
         }
-        place.datagrams_free = now.max(place.datagrams_free) + transmission(payload.len() as u64, link.up);
-        let leaves = place.datagrams_free;
+        let leaves = self.occupy(node, length, now);
+        let place = &mut self.places[node];
+        let link = &place.link;
+        if link.up.is_some() {
+            place.datagrams.push_back((leaves, length));
+        }
         let (reorder, duplicate, detour) = (link.reorder, link.duplicate, link.jitter.0 * 2 + 10_000);
         if lost || !self.passable(node, target) {
             return;
@@ -28,13 +30,34 @@ impl Network {
         for _ in 0..copies {
             let late = self.rng.below(100) < u64::from(reorder);
             let delay = self.delay(node, target) + Duration::from_micros(if late { detour } else { 0 });
-            let datagram = Datagram { to: target, at: to, from, payload: payload.clone() };
+            let datagram = Datagram { to: target, at: to, from, payload: payload.clone(), booked: false };
             agenda.at(leaves + delay, target, Event::Datagram(Box::new(datagram)).into());
         }
     }
 
-    pub(super) fn datagram_arrives(&mut self, Datagram { to, at, from, payload }: Datagram, now: Instant) {
-        if !self.places[to].dark && !self.places[to].deaf && self.nat_in(to, at, from, now) {
+    /// Whether more than the queue may hold waits for a node's way out, after that which has left is gone from it.
+    fn queue_is_full<W>(&mut self, node: usize, agenda: &Events<W>) -> bool {
+        let place = &mut self.places[node];
+        while place.datagrams.front().is_some_and(|(leaves, _)| *leaves <= agenda.now()) {
+            place.datagrams.pop_front();
+        }
+        place.datagrams.iter().map(|(_, length)| length).sum::<u64>() > place.link.queue.0
+    }
+
+    pub(super) fn datagram_arrives<W: From<Event>>(&mut self, mut datagram: Box<Datagram>, agenda: &mut Events<W>) {
+        let (now, to) = (agenda.now(), datagram.to);
+        if self.places[to].dark {
+            return;
+        }
+        if !datagram.booked {
+            let passed = self.passes(to, datagram.payload.len() as u64, now);
+            if passed > now {
+                datagram.booked = true;
+                return agenda.at(passed, to, Event::Datagram(datagram).into());
+            }
+        }
+        let Datagram { at, from, payload, .. } = *datagram;
+        if !self.places[to].deaf && self.nat_in(to, at, from, now) {
             self.notices.push_back(Notice::Datagram { node: to, from, payload });
         }
     }

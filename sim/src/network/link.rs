@@ -16,7 +16,7 @@ pub struct Link {
     pub delay: Span,
     /// At most so much is added to the delay, drawn anew each time.
     pub jitter: Span,
-    /// Datagrams that wait for the way out; what comes on top is dropped. Streams wait at their senders.
+    /// Bytes of datagrams that wait for the way out; what comes on top is dropped. Streams wait at their senders.
     pub queue: Size,
     /// Of a hundred datagrams, or segments of streams, so many are lost on the way out; streams send them again.
     pub loss: u8,
@@ -26,7 +26,7 @@ pub struct Link {
     pub reorder: u8,
     /// Of a hundred datagrams, so many arrive twice.
     pub duplicate: u8,
-    /// Longer datagrams vanish, as behind a router that does not say that they are too long.
+    /// Longer datagrams vanish, both ways, as behind a router that does not say that they are too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub largest_datagram: Option<Size>,
     /// The router that the node stands behind; anybody can reach it if there is none.

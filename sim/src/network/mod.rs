@@ -5,7 +5,8 @@
 //! - **Long segments** stand for trains of packets: a link that lies idle passes them on as they come, not once they are complete; and
 //!   short messages need not wait until a long segment has left.
 //! - **When a segment leaves** is for the [`Level`] to say: link by link, in turns, or all flows of the world at their fair shares.
-//! - **Datagrams** stand in one queue for the way out, and may be lost, doubled, late, or too long.
+//! - **Datagrams** stand in a queue of their own for the way out, behind what streams have handed to the link, and may be lost, doubled,
+//!   late, or too long. Where flows share links, they have each link to themselves.
 //!
 //! The network does not know who uses it: a socket is a number that its node chose, and what happens to it is a [`Notice`].
 
@@ -15,6 +16,8 @@ mod link;
 mod nat;
 mod parts;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 pub use link::Link;
@@ -74,12 +77,14 @@ pub struct Settings {
     pub window: Size,
     /// Cuts what is read at random places: nobody may depend on how a stream is cut.
     pub split: bool,
+    /// Nobody reaches an address of a family of which it has none itself. Otherwise all reach all, as if a router translated.
+    pub families_apart: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         let (segment, send_buffer, window) = (Size(16 << 10), Size(64 << 10), Size(512 << 10));
-        Settings { level: Level::Streams, segment, send_buffer, window, split: false }
+        Settings { level: Level::Streams, segment, send_buffer, window, split: false, families_apart: false }
     }
 }
 
@@ -98,6 +103,8 @@ pub enum Level {
 #[derive(Debug)]
 struct Place {
     address: SocketAddr,
+    /// Its address of the other family.
+    other: Option<SocketAddr>,
     link: Link,
     /// Switched off, or its link cut: neither answers nor says goodbye.
     dark: bool,
@@ -108,8 +115,9 @@ struct Place {
     opened: u16,
     /// When the way in is free again.
     inbound_free: Instant,
-    /// Datagrams: when the way out is free again, and how many more are lost in a row.
-    datagrams_free: Instant,
+    /// Datagrams that wait for the way out: when each has left, and its length.
+    datagrams: VecDeque<(Instant, u64)>,
+    /// How many more are lost in a row.
     burst_left: u32,
     lost_at: Instant,
     mappings: nat::Mappings,
@@ -157,6 +165,8 @@ pub struct Datagram {
     from: SocketAddr,
     /// What it says.
     payload: Bytes,
+    /// Room on the receiver's link has been taken for it.
+    booked: bool,
 }
 
 /// What a node is told. Sockets are numbers that it gave.
@@ -252,17 +262,36 @@ impl Network {
         self.by_ip.insert(address.ip(), self.places.len());
         self.places.push(Place {
             address,
+            other: None,
             link,
             dark: false,
             deaf: false,
             uplink: turns::Uplink::default(),
             opened: 0,
             inbound_free: Instant::ZERO,
-            datagrams_free: Instant::ZERO,
+            datagrams: VecDeque::new(),
             burst_left: 0,
             lost_at: Instant::ZERO,
             mappings: nat::Mappings::default(),
         });
+    }
+
+    /// Gives a node an address of the other family, too.
+    pub fn also_at(&mut self, node: usize, address: SocketAddr) {
+        self.by_ip.insert(address.ip(), node);
+        self.places[node].other = Some(address);
+    }
+
+    /// Where a node can be reached.
+    pub fn addresses(&self, node: usize) -> impl Iterator<Item = SocketAddr> + use<> {
+        let Place { address, other, .. } = self.places[node];
+        std::iter::once(address).chain(other)
+    }
+
+    /// From which of its addresses a node speaks to another; `None` if no way leads there.
+    pub(crate) fn source(&self, node: usize, to: IpAddr) -> Option<SocketAddr> {
+        let own = self.addresses(node).find(|own| own.is_ipv4() == to.is_ipv4());
+        own.or_else(|| (!self.settings.families_apart).then(|| self.places[node].address))
     }
 
     /// Blocks of this payload, sent as slices of it behind their heads, are read together with them, without a copy.
@@ -353,14 +382,24 @@ impl Network {
                 self.reset(key, side, error);
                 self.forget_if_over(key, agenda);
             }
-            Event::Datagram(datagram) => self.datagram_arrives(*datagram, agenda.now()),
+            Event::Datagram(datagram) => self.datagram_arrives(datagram, agenda),
         }
     }
 
     /// Whether bytes get from one node to the other now.
     pub(crate) fn passable(&self, from: usize, to: usize) -> bool {
-        let cut = |cut: &Cut| cut.from.contains(&from) && cut.to.contains(&to);
-        !self.places[from].dark && !self.places[to].dark && !self.cuts.iter().any(cut)
+        !self.places[from].dark && !self.places[to].dark && !self.is_cut(from, to) && self.have_a_family_in_common(from, to)
+    }
+
+    /// Whether one is cut off from the other. Both may be numbers that nobody has here, of what is beyond the network.
+    pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cuts.iter().any(|cut| cut.from.contains(&from) && cut.to.contains(&to))
+    }
+
+    /// Whether two nodes have addresses at which they reach each other.
+    pub(crate) fn have_a_family_in_common(&self, one: usize, other: usize) -> bool {
+        let mut addresses = self.addresses(other);
+        !self.settings.families_apart || addresses.any(|address| self.source(one, address.ip()).is_some())
     }
 
     /// How long a packet takes this time.

@@ -60,11 +60,11 @@ pub(super) struct Mappings {
 const FIRST_PORT: u16 = 20_000;
 
 impl Network {
-    /// A datagram leaves a node: from where it seems to come.
-    pub(super) fn nat_out(&mut self, node: usize, to: SocketAddr, now: Instant) -> SocketAddr {
+    /// A datagram leaves a node from one of its addresses: from where it seems to come.
+    pub(super) fn nat_out(&mut self, node: usize, from: SocketAddr, to: SocketAddr, now: Instant) -> SocketAddr {
         let place = &mut self.places[node];
-        let Some(nat) = &place.link.nat else { return place.address };
-        let (own, ports) = (place.address.port(), &mut place.mappings.ports);
+        let Some(nat) = &place.link.nat else { return from };
+        let (own, ports) = (from.port(), &mut place.mappings.ports);
         let mut next = || {
             if nat.kind != NatKind::Symmetric {
                 return own;
@@ -77,7 +77,7 @@ impl Network {
             *port = next();
         }
         *used = now;
-        SocketAddr::new(place.address.ip(), *port)
+        SocketAddr::new(from.ip(), *port)
     }
 
     /// Whether a datagram for `to` gets to the node that has that address.
@@ -103,7 +103,7 @@ impl Network {
     pub(super) fn nat_lets_in(&self, node: usize, from: usize, now: Instant) -> bool {
         let place = &self.places[node];
         let Some(nat) = &place.link.nat else { return true };
-        let tried = place.mappings.streams.get(&self.places[from].address.ip());
+        let tried = self.addresses(from).filter_map(|address| place.mappings.streams.get(&address.ip())).max();
         let from_elsewhere = self.places[from].link.nat.as_ref().is_some_and(|nat| nat.kind == NatKind::Symmetric);
         let matches = match nat.kind {
             NatKind::FullCone => true,

@@ -5,7 +5,11 @@ use rustor_core::{
     time::{Duration, Instant},
     util::Key,
 };
-use std::{collections::VecDeque, mem, net::SocketAddr};
+use std::{
+    collections::VecDeque,
+    mem,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 /// Marks the keys of streams.
 #[derive(Debug)]
@@ -28,8 +32,9 @@ pub(super) struct Stream {
     sockets: [Socket; 2],
     /// `ways[side]` carries what `sockets[side]` writes.
     ways: [Way; 2],
-    /// The port that it was opened from.
+    /// The port that it was opened from, and whether over IPv6.
     port: u16,
+    v6: bool,
     /// How often the first packet was sent, and since when it is not sent again.
     knocks: u32,
     given_up: Option<Instant>,
@@ -109,12 +114,17 @@ impl Network {
             self.notices.push_back(Notice::Connected { node, socket: name, result: Err(StreamError::Refused) });
             return None;
         };
+        if self.source(node, to.ip()).is_none() {
+            self.notices.push_back(Notice::Connected { node, socket: name, result: Err(StreamError::Unreachable) });
+            return None;
+        }
         let socket = |node: usize, name| Socket { node: node as u32, name, reading: None, broken: None };
         let sockets = [socket(node, Some(name)), socket(target, None)];
         let place = &mut self.places[node];
         place.opened = place.opened.wrapping_add(1);
         let port = FIRST_PORT + place.opened % PORTS;
-        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), port, knocks: 0, given_up: None, used: agenda.now() });
+        let (v6, used) = (to.is_ipv6(), agenda.now());
+        let stream = self.streams.insert(Stream { sockets, ways: Default::default(), port, v6, knocks: 0, given_up: None, used });
         self.nat_connects(node, to.ip(), agenda.now());
         let delay = self.delay(node, target);
         agenda.after(delay, target, Event::Knock(stream).into());
@@ -156,7 +166,8 @@ impl Network {
             return self.notices.push_back(Notice::Written { node: socket.node as usize, socket: name, result: Err(error) });
         }
         let before = way.unsent;
-        for buffer in buffers {
+        // Nothing is no bytes, and must not be read as the end.
+        for buffer in buffers.into_iter().filter(|buffer| !buffer.is_empty()) {
             way.unsent += buffer.len() as u64;
             way.waiting.push(buffer, &self.known);
         }
@@ -193,8 +204,9 @@ impl Network {
     /// Who opened the stream of an end, as the other side sees it.
     pub fn opener(&self, end: End) -> Option<SocketAddr> {
         let stream = self.streams.get(end.stream)?;
-        let ip = self.places[stream.sockets[0].node as usize].address.ip();
-        Some(SocketAddr::new(ip, stream.port))
+        let family = if stream.v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let own = self.source(stream.sockets[0].node as usize, family)?;
+        Some(SocketAddr::new(own.ip(), stream.port))
     }
 
     /// Every byte that was written and neither read nor lost is where it is counted.
@@ -209,7 +221,7 @@ impl Network {
     }
 
     fn at_address(&self, address: SocketAddr) -> Option<usize> {
-        self.by_ip.get(&address.ip()).copied().filter(|node| self.places[*node].address == address)
+        self.by_ip.get(&address.ip()).copied().filter(|node| self.addresses(*node).any(|own| own == address))
     }
 
     fn reply<W: From<Event>>(&mut self, end: End, result: Result<(), StreamError>, agenda: &mut Events<W>) {
@@ -408,7 +420,7 @@ impl Network {
 
     /// When a segment has passed a node's way in, on which it takes room behind those before it. It comes in as fast as it left its
     /// sender, so that a link that was idle meanwhile has passed it on by now.
-    fn passes(&mut self, to: usize, bytes: u64, now: Instant) -> Instant {
+    pub(super) fn passes(&mut self, to: usize, bytes: u64, now: Instant) -> Instant {
         let place = &mut self.places[to];
         if self.settings.level != Level::Streams || place.link.down.is_none() {
             return now;

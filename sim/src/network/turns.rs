@@ -68,7 +68,7 @@ impl Network {
     }
 
     /// So many bytes stand behind what the link carries already: when the last of them has left.
-    fn occupy(&mut self, node: usize, bytes: u64, now: Instant) -> Instant {
+    pub(super) fn occupy(&mut self, node: usize, bytes: u64, now: Instant) -> Instant {
         let place = &mut self.places[node];
         place.uplink.free_at = now.max(place.uplink.free_at) + transmission(bytes, place.link.up);
         place.uplink.free_at

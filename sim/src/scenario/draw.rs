@@ -77,7 +77,8 @@ impl Draw {
             _ => vec![Size(length)],
         };
         let tracker = self.one_of(&[TrackerKind::Http, TrackerKind::Udp]);
-        Torrent { files, piece: Size(piece), tracker, interval: Span::seconds(self.between(60, 600)), private: self.chance(10) }
+        let (interval, private) = (Span::seconds(self.between(60, 600)), self.chance(10));
+        Torrent { files, piece: Size(piece), tracker, interval, private, tracker_delay: Span::ZERO }
     }
 
     fn network(&mut self) -> network::Settings {
@@ -87,6 +88,7 @@ impl Draw {
             send_buffer: Size(self.one_of(&[1, 16 << 10, 256 << 10])),
             window: Size(self.one_of(&[64 << 10, 512 << 10])),
             split: self.chance(20),
+            ..network::Settings::default()
         }
     }
 
@@ -125,6 +127,7 @@ impl Draw {
             short_reads: self.one_of(&[0, 0, 100]),
             misdirected: if self.chance(5) { 20 } else { 0 },
             crash_at: self.maybe(15, |draw| draw.between(1, 60)),
+            crash_again: 0,
             crash_takes_power: self.chance(50),
         }
     }

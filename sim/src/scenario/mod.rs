@@ -49,8 +49,9 @@ use crate::{
     disk::{self, DiskFault},
     network::{self, Link},
     payload::Payload,
-    services::{NameFault, TrackerFault, WebFault, WebSeed},
+    services::{NameFault, TRACKER_NAME, TrackerFault, WebFault, WebSeed},
     units::{Rate, Size, Span},
+    world::Families,
 };
 use rustor_core::config::Config;
 use serde::{Deserialize, Serialize};
@@ -110,6 +111,13 @@ pub struct Torrent {
     /// Peers come from the tracker alone (BEP 27).
     #[serde(default)]
     pub private: bool,
+    /// What the tracker adds to the way to it.
+    #[serde(default, skip_serializing_if = "is_no_time")]
+    pub tracker_delay: Span,
+}
+
+fn is_no_time(span: &Span) -> bool {
+    *span == Span::ZERO
 }
 
 fn ten_minutes() -> Span {
@@ -153,6 +161,8 @@ pub struct Group {
     pub magnet: bool,
     /// Their addresses are of IPv6.
     pub v6: bool,
+    /// They have addresses of both families.
+    pub dual: bool,
     /// Of a thousand writes of these honest engines, so many go out changed.
     pub mutations: u16,
     /// How they are connected.
@@ -175,6 +185,7 @@ impl Default for Group {
             knows: Vec::new(),
             magnet: false,
             v6: false,
+            dual: false,
             mutations: 0,
             link: Link::default(),
             disk: disk::Settings::default(),
@@ -215,6 +226,15 @@ macro_rules! policy {
                     $set;
                 })*
                 config
+            }
+
+            /// All policies that differ in one field less from the default.
+            fn simpler(&self) -> Vec<Policy> {
+                let mut all = Vec::new();
+                $(if self.$field.is_some() {
+                    all.push(Policy { $field: None, ..self.clone() });
+                })*
+                all
             }
         }
     };
@@ -281,7 +301,8 @@ pub struct Fault {
     pub trouble: Trouble,
 }
 
-/// What can go wrong. Nodes are named by their group, or by group and number: `leechers`, `leechers/3`.
+/// What can go wrong. Nodes are named by their group, or by group and number: `leechers`, `leechers/3`. Partitions may name the `tracker`
+/// and web seeds, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trouble {
@@ -507,16 +528,33 @@ impl Scenario {
             {
                 return Err(format!("a fault concerns the web seed \"{server}\", which is not there"));
             }
-            if let Some(unknown) = fault.trouble.names().into_iter().find(|name| self.named(name).is_empty() && !self.is_empty_group(name))
-            {
+            let is_service = |name: &str| matches!(fault.trouble, Trouble::Partition { .. }) && self.is_service(name);
+            let is_there = |name: &str| !self.named(name).is_empty() || self.is_empty_group(name) || is_service(name);
+            if let Some(unknown) = fault.trouble.names().into_iter().find(|name| !is_there(name)) {
                 return Err(format!("a fault concerns \"{unknown}\", which is not there"));
             }
         }
         Ok(())
     }
 
+    fn is_service(&self, name: &str) -> bool {
+        let tracker = name == TRACKER_NAME && self.torrent.tracker != TrackerKind::None;
+        tracker || self.web_seeds.iter().any(|server| server.name == name)
+    }
+
     fn is_empty_group(&self, name: &str) -> bool {
         self.groups.iter().any(|group| group.name == name && group.count == 0)
+    }
+}
+
+impl Group {
+    /// Of which families its nodes have addresses.
+    pub(crate) fn families(&self) -> Families {
+        match (self.dual, self.v6) {
+            (true, _) => Families::Both,
+            (false, true) => Families::V6,
+            (false, false) => Families::V4,
+        }
     }
 }
 

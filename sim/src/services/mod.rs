@@ -18,17 +18,24 @@ use crate::{
     world::{Happening, World},
 };
 use rustor_core::{
-    action::Action,
+    action::{Action, AddressFamily},
     error::{HttpError, ResolveError},
     id::HttpId,
     input::{HttpReply, Input},
     time::{Duration, Instant},
 };
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The name of the world's tracker.
 const TRACKER_HOST: &str = "tracker.sim";
-pub(crate) const TRACKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 254);
+/// How partitions call it.
+pub(crate) const TRACKER_NAME: &str = "tracker";
+/// Its addresses. As everything that has a name here, it has one of each family.
+pub(crate) const TRACKER_ADDRESSES: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(10, 255, 255, 254)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0xffff, 0, 1))];
+pub(crate) const TRACKER_PORT: u16 = 6969;
+/// What is beyond the network, and can be cut off all the same, is numbered from here on.
+const BEYOND: usize = usize::MAX / 2;
 /// From a node to a service and back.
 pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(40);
 
@@ -37,6 +44,8 @@ pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(40);
 pub(crate) struct Get {
     node: usize,
     life: u32,
+    /// From which of the node's addresses it comes.
+    from: IpAddr,
     request: HttpId,
     url: String,
     gives_up: Instant,
@@ -47,16 +56,18 @@ impl World {
     pub(crate) fn ask(&mut self, node: usize, action: Action) {
         let life = self.nodes[node].life;
         let (delay, input) = match action {
-            Action::Http { request, url, timeout_millis, .. } => {
+            Action::Http { request, url, family, timeout_millis, .. } => {
                 let timeout = Duration::from_millis(timeout_millis.into());
                 let (host, _) = parts(&url);
                 let (looked_up, found) = self.resolve(host);
-                let is_tracker = |ip: &IpAddr| *ip == IpAddr::from(TRACKER_ADDRESS);
+                let found = found.map(|addresses| self.usable(node, addresses, family).next());
                 match (found, self.tracker) {
-                    (Ok(ip), Some(tracker)) if is_tracker(&ip) => {
+                    (Ok(None), _) => (looked_up, Input::Http { request, result: Err(HttpError::NoAddress) }),
+                    (Ok(Some((from, to))), Some(tracker)) if TRACKER_ADDRESSES.contains(&to) => {
                         let gives_up = self.now() + timeout;
-                        let get = Get { node, life, request, url, gives_up };
-                        return self.agenda.after(looked_up + ROUND_TRIP, tracker, Happening::Asked(Box::new(get)));
+                        let get = Get { node, life, from, request, url, gives_up };
+                        let arrives = looked_up + self.tracker_round_trip();
+                        return self.agenda.after(arrives, tracker, Happening::Asked(Box::new(get)));
                     }
                     (Ok(_), _) => (timeout, Input::Http { request, result: failed("timed out") }),
                     (Err(message), _) if looked_up < timeout => (looked_up, Input::Http { request, result: failed(message) }),
@@ -65,12 +76,21 @@ impl World {
             }
             Action::Resolve { resolve, host, port } => {
                 let (delay, result) = self.resolve(&host);
-                let result = result.map(|ip| vec![SocketAddr::new(ip, port)]).map_err(|message| ResolveError(message.to_owned()));
+                let usable = |addresses| self.usable(node, addresses, None).map(|(_, ip)| SocketAddr::new(ip, port)).collect();
+                let result = result.map(usable).map_err(|message| ResolveError(message.to_owned()));
                 (delay, Input::Resolved { resolve, result })
             }
             _ => return,
         };
         self.agenda.after(delay, node, Happening::Input(node, life, Box::new(input)));
+    }
+
+    /// Lets the tracker believe that so many more leech a torrent; nobody is where they are.
+    pub fn crowd_tracker(&mut self, payload: &Payload, count: u16) {
+        let now = self.now();
+        if let Some(Brain::Tracker(tracker)) = self.tracker.map(|node| &mut self.nodes[node].brain) {
+            tracker.crowd(now, payload.metainfo.info_hash(), count);
+        }
     }
 
     /// Only of private torrents it matters of whom a tracker has told.
@@ -80,9 +100,9 @@ impl World {
 
     /// A request has reached the tracker, over a connection that had to be opened first.
     pub(crate) fn asked(&mut self, get: Get) {
-        let Get { node, life, request, url, gives_up } = get;
+        let Get { node, life, from, request, url, gives_up } = get;
         let now = self.now();
-        let from = self.nodes[node].address.ip();
+        let further = self.tracker_round_trip() - ROUND_TRIP;
         let timeout = gives_up.since(now);
         let Some(index) = self.tracker else { return };
         let passable = self.network.passable(node, index) && self.network.passable(index, node);
@@ -95,15 +115,51 @@ impl World {
         {
             self.nodes[node].named.extend(named::by_http(body));
         }
+        let delay = delay + further;
         let (delay, result) = if delay < timeout { (delay, result) } else { (timeout, failed("timed out")) };
         self.agenda.after(delay, node, Happening::Input(node, life, Box::new(Input::Http { request, result })));
     }
 
-    /// What a name server says of a name, and how long that takes.
-    pub(crate) fn resolve(&self, host: &str) -> (Duration, Result<IpAddr, &'static str>) {
-        let tracker = self.tracker.filter(|_| host == TRACKER_HOST).map(|_| IpAddr::from(TRACKER_ADDRESS));
-        let web = self.web_servers.iter().find(|server| server.host == host).map(|server| server.address);
+    /// What a name server says of a name, an address of each family, and how long that takes.
+    pub(crate) fn resolve(&self, host: &str) -> (Duration, Result<[IpAddr; 2], &'static str>) {
+        let tracker = self.tracker.filter(|_| host == TRACKER_HOST).map(|_| TRACKER_ADDRESSES);
+        let web = self.web_servers.iter().find(|server| server.host == host).map(|server| server.addresses);
         NameFault::resolve(self.names, tracker.or(web))
+    }
+
+    /// From where and to where a node's host speaks to what has these addresses: in the families that it has itself, if they are what
+    /// was asked for.
+    pub(crate) fn usable(
+        &self,
+        node: usize,
+        addresses: [IpAddr; 2],
+        family: Option<AddressFamily>,
+    ) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        let wanted = move |own: &SocketAddr| family.is_none_or(|family| AddressFamily::of(own) == family);
+        let pair = move |own: SocketAddr| (own.ip(), addresses[usize::from(own.is_ipv6())]);
+        self.network.addresses(node).filter(wanted).map(pair)
+    }
+
+    /// From a node to the tracker and back.
+    fn tracker_round_trip(&self) -> Duration {
+        ROUND_TRIP + self.tracker_delay.duration().saturating_mul(2)
+    }
+
+    /// How partitions call a service: the tracker, or a web server by its name.
+    pub(crate) fn service(&self, name: &str) -> Option<usize> {
+        let web = || self.web_servers.iter().position(|server| server.is_called(name)).map(|number| BEYOND + number);
+        self.tracker.filter(|_| name == TRACKER_NAME).or_else(web)
+    }
+
+    /// All services, as partitions call them.
+    pub(crate) fn services(&self) -> impl Iterator<Item = usize> {
+        self.tracker.into_iter().chain((0..self.web_servers.len()).map(|number| BEYOND + number))
+    }
+
+    /// Whether a node and a web server hear of each other.
+    fn reaches_web(&self, node: usize, server: usize) -> bool {
+        let server = BEYOND + server;
+        !self.network.is_dark(node) && !self.network.is_cut(node, server) && !self.network.is_cut(server, node)
     }
 
     /// A datagram reaches a tracker.
@@ -117,8 +173,8 @@ impl World {
 
     /// A node is told by datagram of peers.
     pub(crate) fn told(&mut self, node: usize, from: SocketAddr, payload: &[u8]) {
-        if from.ip() == IpAddr::from(TRACKER_ADDRESS) && self.something_is_private() {
-            self.nodes[node].named.extend(named::by_udp(payload));
+        if TRACKER_ADDRESSES.contains(&from.ip()) && self.something_is_private() {
+            self.nodes[node].named.extend(named::by_udp(payload, from.is_ipv6()));
         }
     }
 }

@@ -2,7 +2,7 @@ use super::ROUND_TRIP;
 use crate::{units::Span, world::World};
 use rustor_core::time::Duration;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What is wrong with all name servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub enum NameFault {
     Slow(Span),
     /// They say that there is no such name.
     Unknown,
-    /// They name an address where nobody is.
+    /// They name addresses where nobody is.
     Wrong,
 }
 
@@ -28,11 +28,11 @@ impl World {
 /// How long a resolver goes on asking.
 const NAME_TIMEOUT: Duration = Duration::from_secs(20);
 /// Where nobody is.
-const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 254, 254, 254));
+const NOWHERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(10, 254, 254, 254)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0xfffe, 0, 1))];
 
 impl NameFault {
     /// What a name server makes of a name that stands for `truth`, and how long that takes.
-    pub(crate) fn resolve(fault: Option<NameFault>, truth: Option<IpAddr>) -> (Duration, Result<IpAddr, &'static str>) {
+    pub(crate) fn resolve(fault: Option<NameFault>, truth: Option<[IpAddr; 2]>) -> (Duration, Result<[IpAddr; 2], &'static str>) {
         let known = truth.ok_or("there is no such name in this world");
         match fault {
             None => (ROUND_TRIP / 2, known),

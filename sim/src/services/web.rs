@@ -14,7 +14,7 @@ use rustor_core::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU64,
 };
 
@@ -77,7 +77,7 @@ pub enum WebFault {
 #[derive(Debug)]
 pub(crate) struct WebServer {
     pub(crate) host: String,
-    pub(crate) address: IpAddr,
+    pub(crate) addresses: [IpAddr; 2],
     pub(crate) fault: Option<WebFault>,
     /// It has sent wrong bytes.
     pub(crate) lied: bool,
@@ -114,7 +114,7 @@ impl World {
         let number = self.web_servers.len() as u8;
         self.web_servers.push(WebServer {
             host: seed.host(),
-            address: Ipv4Addr::new(10, 255, 254, number).into(),
+            addresses: [Ipv4Addr::new(10, 255, 254, number).into(), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0xffff, 1, number.into()).into()],
             fault: None,
             lied: false,
             settings: seed.clone(),
@@ -137,14 +137,14 @@ impl World {
         let failed = |message: &str| Some(Err(HttpError::Failed(message.to_owned())));
         let (delay, result) = match found {
             Err(message) => (looked_up, failed(message)),
-            Ok(ip) if !self.network.is_dark(node) => match self.web_servers.iter_mut().find(|server| server.address == ip) {
-                Some(server) => {
-                    let (delay, result) = server.answer(node, fetch, target, range);
+            Ok(addresses) => match self.web_servers.iter().position(|server| server.addresses == addresses) {
+                Some(server) if self.reaches_web(node, server) => {
+                    let (delay, result) = self.web_servers[server].answer(node, fetch, target, range);
                     (looked_up + delay, result)
                 }
-                None => (Duration::from_secs(10), failed("timed out")),
+                None if !self.network.is_dark(node) => (Duration::from_secs(10), failed("timed out")),
+                _ => (Duration::from_secs(100), failed("timed out")),
             },
-            Ok(_) => (Duration::from_secs(100), failed("timed out")),
         };
         if let Some(result) = result {
             let life = self.nodes[node].life;
@@ -170,8 +170,10 @@ impl World {
     /// What a node wanted to read is there.
     pub(crate) fn fetched(&mut self, node: usize, fetch: FetchId) {
         let key = (node, fetch);
-        let Some(server) = self.web_servers.iter_mut().find(|server| server.downloads.contains_key(&key)) else { return };
-        if self.network.is_dark(node) || server.fault == Some(WebFault::Silent) {
+        let Some(index) = self.web_servers.iter().position(|server| server.downloads.contains_key(&key)) else { return };
+        let reached = self.reaches_web(node, index);
+        let server = &mut self.web_servers[index];
+        if !reached || server.fault == Some(WebFault::Silent) {
             let life = self.nodes[node].life;
             return self.agenda.after(RETRY, node, Happening::Fetched(node, life, fetch));
         }
@@ -205,6 +207,10 @@ impl World {
 }
 
 impl WebServer {
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.settings.name == name
+    }
+
     /// The head of the answer, and when it is there; `None` if it never comes.
     fn answer(&mut self, node: usize, fetch: FetchId, target: &str, range: ByteRange) -> (Duration, Option<Result<FetchHead, HttpError>>) {
         let delay = ROUND_TRIP + self.settings.delay.duration().saturating_mul(2);

@@ -287,3 +287,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_answer_to_something_else_is_none() {
+    assert_eq!(decode_announce(200, b"d5:filesdee", MAX), Err(TrackerFailure::Garbled(GarbledResponse::NoAnnounce)));
+    assert!(decode_announce(200, b"de", MAX).is_ok(), "which is what some say to who leaves");
+}

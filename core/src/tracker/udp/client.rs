@@ -81,6 +81,10 @@ pub enum UdpAnswer {
 
 type ExchangeKey = Key<Exchange>;
 
+/// So many peers are asked for once an announce was not answered: the answer may have been too long for a link on its way. With so many
+/// addresses of IPv6 it has 560 bytes, which pass wherever IPv4 does (RFC 791).
+const FEW_PEERS: u32 = 30;
+
 #[derive(Debug)]
 struct Exchange {
     tracker: SocketAddr,
@@ -88,6 +92,8 @@ struct Exchange {
     request: Request,
     transaction: u32,
     retransmissions: u32,
+    /// The request itself has been sent, not only one for a connection id.
+    asked: bool,
     /// Zero while it waits for another's connection.
     deadline: Option<Instant>,
 }
@@ -202,7 +208,7 @@ impl UdpTrackerClient {
         self.trackers.retain(|_, tracker| tracker.exchanges > 0 || tracker.connection(now).is_some());
         self.trackers.entry(address).or_default().exchanges += 1;
         let transaction = self.new_transaction();
-        let exchange = Exchange { tracker: address, request, transaction, retransmissions: 0, deadline: None };
+        let exchange = Exchange { tracker: address, request, transaction, retransmissions: 0, asked: false, deadline: None };
         let key = self.exchanges.insert(exchange);
         self.transactions.insert(transaction, key);
         self.transmit(now, key);
@@ -220,9 +226,16 @@ impl UdpTrackerClient {
         let payload = match (tracker.connection(now), tracker.leader) {
             (Some(id), _) => {
                 match &mut exchange.request {
-                    Request::Announce { connection, .. } | Request::Scrape { connection, .. } => *connection = id,
+                    Request::Announce { connection, announce, .. } => {
+                        *connection = id;
+                        if exchange.asked {
+                            announce.peers_wanted = Some(announce.peers_wanted.map_or(FEW_PEERS, |wanted| wanted.min(FEW_PEERS)));
+                        }
+                    }
+                    Request::Scrape { connection, .. } => *connection = id,
                     Request::Connect => {}
                 }
+                exchange.asked = true;
                 exchange.request.encode(exchange.transaction)
             }
             (None, Some((leader, _))) if leader != key => {

@@ -250,6 +250,32 @@ fn an_announce_that_times_out_connects_again_once_the_connection_id_expired() {
 }
 
 #[test]
+fn what_was_not_answered_is_asked_again_for_few_peers() {
+    let mut scene = Scene::new();
+    let wanted = |request: &Request| match request {
+        Request::Announce { announce, .. } => announce.peers_wanted,
+        other => panic!("{other:?}"),
+    };
+    scene.client.announce(scene.now, address(TRACKER), URL, AnnounceRequest { peers_wanted: Some(200), ..announce() });
+    let (_, transaction) = scene.only();
+    scene.at(15);
+    scene.client.handle_timeout(scene.now);
+    assert_eq!(name(&scene.only().0), "connect");
+    scene.answer(&Response::Connect(77), transaction);
+    assert_eq!(wanted(&scene.only().0), Some(200), "only the connect was lost");
+    scene.at(45);
+    scene.client.handle_timeout(scene.now);
+    let (request, _) = scene.only();
+    assert_eq!(wanted(&request), Some(30));
+    // Whoever wants none, or fewer, gets no more.
+    scene.client.announce(scene.now, address(TRACKER), URL, AnnounceRequest { peers_wanted: Some(0), ..announce() });
+    assert_eq!(wanted(&scene.only().0), Some(0));
+    scene.at(60);
+    scene.client.handle_timeout(scene.now);
+    assert_eq!(wanted(&scene.only().0), Some(0));
+}
+
+#[test]
 fn many_requests_share_a_connection_id_for_a_minute() {
     let mut scene = Scene::new();
     scene.announce();
