@@ -402,23 +402,6 @@ fn a_choke_does_not_wait_for_the_limit() {
 }
 
 #[test]
-fn what_there_is_to_say_in_the_midst_of_a_block_is_said_behind_it() {
-    let (world, content) = (limited(up(1_000)), content());
-    world.has(&content, 0..50);
-    world.leeches(&content);
-    let peer = world.joins(&content, "10.0.0.1:5000");
-    peer.says_all([content.bitfield(90..100), Message::Interested]);
-    peer.says(Message::Request(content.blocks(0)[0]));
-    world.seconds(5);
-    assert!(peer.hears_requests().is_empty() && peer.heard_bytes() > 1_000, "a block is on its way");
-    peer.says(Message::Unchoke);
-    assert!(peer.hears_requests().is_empty());
-    world.seconds(20);
-    assert_eq!(peer.hears_blocks().len(), 1);
-    assert!(!peer.hears_requests().is_empty(), "nothing else happens that would remind us");
-}
-
-#[test]
 fn limits_wake_the_engine_seldom_and_not_at_all_where_nothing_goes_on() {
     let (world, content) = (limited(RateLimits { download: Some(200_000), upload: Some(200_000) }), content());
     world.leeches(&content);
