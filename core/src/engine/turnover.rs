@@ -80,8 +80,8 @@ impl Engine {
         true
     }
 
-    /// Of those who came to us and have not said for which torrent, the one that has been silent longest goes once they are too many: without
-    /// knowing any torrent, one host could otherwise take all connections there are.
+    /// Of those who came to us and have not said for which torrent, the one that has been silent longest goes once they are too many and it
+    /// had some time: without knowing any torrent, one host could otherwise take all connections there are.
     pub(super) fn limit_strangers(&mut self) {
         let most = (self.config.limits.connections as usize / 4).max(STRANGERS);
         if self.connections.len() < most {
@@ -89,8 +89,10 @@ impl Engine {
         }
         let stranger = |id: &ConnectionId| self.connections.get(*id).is_some_and(|open| open.torrent.is_none());
         let strangers: Vec<ConnectionId> = self.connections.keys().filter(stranger).collect();
-        let oldest = strangers.iter().min_by_key(|id| self.connections.get(**id).map(|open| open.since));
-        if let Some(oldest) = oldest.filter(|_| strangers.len() >= most) {
+        let since = |id: &ConnectionId| self.connections.get(*id).map(|open| open.since);
+        let oldest = strangers.iter().min_by_key(|id| since(id)).filter(|_| strangers.len() >= most);
+        let late = |id: &&ConnectionId| since(id).is_some_and(|since| self.now.since(since) >= self.config.handshake_timeout / 4);
+        if let Some(oldest) = oldest.filter(late) {
             self.close(*oldest, CloseReason::Limit);
         }
     }

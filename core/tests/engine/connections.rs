@@ -209,7 +209,7 @@ fn who_connects_and_says_nothing_leaves_room_for_others() {
     let (world, content) = (World::with(|config| config.limits.connections = 200), content());
     world.seeds(&content);
     let comes = |number: u32| {
-        world.passes(Duration::from_millis(10));
+        world.passes(Duration::from_millis(100));
         world.stranger(&format!("10.0.1.{number}:5000"))
     };
     let silent: Vec<Peer> = (0..60).map(comes).collect();
