@@ -7,6 +7,7 @@ use rustor_tokio::core::{
     record::{Replay as Recording, ReplayError, Rerun},
     status::{PeerStatus, TorrentStatus},
     time::Instant,
+    torrent::{choker::Stance, picker::Priority},
 };
 use serde_json::{Value, json};
 
@@ -105,7 +106,7 @@ impl Replay {
             for (peer, status) in why.peers.iter().zip(&peers) {
                 if self.is_meant(peer.remote) {
                     found = true;
-                    tell_peer(peer, status, &why, &peers, output)?;
+                    tell_peer(peer, status, &why, output)?;
                 } else if self.peer.is_none() && self.piece.is_none() {
                     let (down, up) = (Rate(status.download_rate), Rate(status.upload_rate));
                     output.result(format_args!("  {}: {}, {down}; {}, {up}", peer.remote, peer.download, peer.upload))?;
@@ -175,7 +176,7 @@ fn tell_torrent(status: &TorrentStatus, why: &Explanation, output: &Output) -> R
     why.torrent.iter().try_for_each(|reason| output.result(format_args!("  {reason}")))
 }
 
-fn tell_peer(peer: &PeerExplanation, status: &PeerStatus, why: &Explanation, peers: &[PeerStatus], output: &Output) -> Result<(), Failure> {
+fn tell_peer(peer: &PeerExplanation, status: &PeerStatus, why: &Explanation, output: &Output) -> Result<(), Failure> {
     let (down, up) = (Rate(status.download_rate), Rate(status.upload_rate));
     let client = status.client.as_deref().unwrap_or("an unknown client");
     let (has, interesting) = (Count(status.pieces.into()), Count(peer.interesting.into()));
@@ -187,11 +188,12 @@ fn tell_peer(peer: &PeerExplanation, status: &PeerStatus, why: &Explanation, pee
         output.result(format_args!("      blocks: {}", owes.collect::<Vec<_>>().join(", ")))?;
     }
     output.result(format_args!("    to it: {}; {} so far, {up}", peer.upload, Bytes(status.uploaded)))?;
-    if matches!(peer.upload, UploadReason::NoSlot { .. }) {
-        for (other, status) in why.peers.iter().zip(peers) {
+    if matches!(peer.upload, UploadReason::NoSlot { .. } | UploadReason::GivesNothing | UploadReason::Snubs) {
+        output.result(format_args!("      slots: {}; it: {}", slots_go(why.stance), merit(why.stance, peer.merit)))?;
+        for other in &why.peers {
             if matches!(other.upload, UploadReason::HasSlot | UploadReason::Optimistic) {
                 let trial = if other.upload == UploadReason::Optimistic { ", on trial" } else { "" };
-                output.result(format_args!("      a slot has {}, which sends {}{trial}", other.remote, Rate(status.download_rate)))?;
+                output.result(format_args!("      a slot has {}: {}{trial}", other.remote, merit(why.stance, other.merit)))?;
             }
         }
     }
@@ -199,6 +201,24 @@ fn tell_peer(peer: &PeerExplanation, status: &PeerStatus, why: &Explanation, pee
         output.result(format_args!("    slots are given anew in {:.1} s", wait.as_secs_f64()))?;
     }
     Ok(())
+}
+
+/// What slots are given for.
+fn slots_go(stance: Stance) -> &'static str {
+    match stance {
+        Stance::Leeching => "to those that send us most, the last one round all",
+        Stance::Seeding => "round, first among those that gave us something before we had finished",
+        Stance::First => "to those that pass on what nobody else has, the last one round all",
+    }
+}
+
+/// What a peer did for a slot.
+fn merit(stance: Stance, merit: u64) -> String {
+    match stance {
+        Stance::Leeching => format!("sent {} in the last two rounds", Bytes(merit)),
+        Stance::Seeding => format!("gave {} in all", Bytes(merit)),
+        Stance::First => format!("passed on {merit} piece{} in the last two rounds", plural(merit)),
+    }
 }
 
 fn tell_piece(why: &PieceExplanation, peers: usize, output: &Output) -> Result<(), Failure> {
@@ -209,7 +229,12 @@ fn tell_piece(why: &PieceExplanation, peers: usize, output: &Output) -> Result<(
     let (with, rarest) = (why.rarest.availability, Count(why.rarest.pieces.into()));
     output
         .result(format_args!("    held by {} of {peers} connected; the rarest are held by {with} ({rarest} of them)", why.availability))?;
-    output.result(format_args!("    {}", why.order))?;
+    let priority = match why.priority {
+        Priority::High => "before all others, as its owner wants; ",
+        Priority::Low => "after all others, as its owner wants; ",
+        Priority::Normal | Priority::Skip => "",
+    };
+    output.result(format_args!("    {priority}{}", why.order))?;
     why.asked.iter().try_for_each(|(remote, blocks)| output.result(format_args!("    {remote} owes us {blocks} of its blocks")))
 }
 
@@ -234,6 +259,7 @@ fn piece_to_json(why: &PieceExplanation) -> Value {
         "piece": why.piece,
         "state": why.state.to_string(),
         "order": why.order.to_string(),
+        "priority": format!("{:?}", why.priority).to_lowercase(),
         "availability": why.availability,
         "rarest": { "availability": why.rarest.availability, "pieces": why.rarest.pieces },
         "asked": why.asked.iter().map(|(remote, blocks)| json!({ "peer": remote.to_string(), "blocks": blocks })).collect::<Vec<_>>(),

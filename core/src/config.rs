@@ -106,8 +106,8 @@ pub struct Config {
     pub endgame_requests: u32,
     /// Pieces begun and not yet complete, in bytes, over which no further piece is begun. Default 64 MiB.
     pub begun_limit: u64,
-    /// Memory held by blocks that came and are not yet on disk, counted in allocations. While the disk has work to do
-    /// and more than this is held, nothing is read from peers. Default 64 MiB.
+    /// Memory held by blocks that came and are not yet on disk, each counted with its share of the buffer that it was read into. While
+    /// the disk has work to do and more than this is held, nothing is read from peers. Default 64 MiB.
     pub block_budget: u64,
     /// Have messages are gathered for so long and then sent together. Default 50 ms.
     pub have_delay: Duration,

@@ -56,7 +56,7 @@ pub enum DiskErrorKind {
     Full,
     /// A file or folder may not be read or written.
     PermissionDenied,
-    /// A file is missing or shorter than it must be.
+    /// A file is missing, shorter than it must be, or not the one that was there before.
     Missing,
     /// A file stands where a folder must be, or the other way round.
     WrongKind,
@@ -69,7 +69,7 @@ impl fmt::Display for DiskError {
         match self.kind {
             DiskErrorKind::Full => write!(f, "no space left for {}", self.path),
             DiskErrorKind::PermissionDenied => write!(f, "permission denied: {}", self.path),
-            DiskErrorKind::Missing => write!(f, "missing or too short: {}", self.path),
+            DiskErrorKind::Missing => write!(f, "missing, too short or replaced: {}", self.path),
             DiskErrorKind::WrongKind => write!(f, "{}: {}", self.path, self.message),
             DiskErrorKind::Other => write!(f, "{}: {}", self.path, self.message),
         }

@@ -14,7 +14,8 @@
 //! 3. do everything that [`Engine::poll_action`](engine::Engine::poll_action) says until it says `None`, in that order,
 //! 4. look at [`Engine::poll_event`](engine::Engine::poll_event), and go on with 1.
 //!
-//! Every action that starts something carries an id and is answered by exactly one input, in any order and after any delay. A
+//! Every action that starts something carries an id and is answered by exactly one input, in any order and after any delay; what was
+//! under way when a connection is closed or a fetch cancelled by one at most. A
 //! connection has at most one read and one write under way: back-pressure and rate limits are the engine withholding the next one.
 //!
 //! Here is a whole host, of a world in which nobody answers and the disk is always empty. Real ones are in `rustor-tokio` and

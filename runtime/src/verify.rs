@@ -4,7 +4,7 @@ use crate::disk::{
     fault::{DiskResult, fault},
     hash::{Source, hash_all},
     plain::open_if_there,
-    storage::path_below,
+    torrent::path_below,
 };
 use rustor_core::{error::DiskError, storage::Layout};
 use std::{

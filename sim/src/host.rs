@@ -5,9 +5,10 @@ use crate::{
         Invariant, check,
         limits::{DOWN, UP},
     },
+    difference,
     network::Notice,
     node::{Brain, Node},
-    world::{Happening, World},
+    world::{FOLDER, Happening, World},
 };
 use rustor_core::{
     action::Action,
@@ -16,7 +17,7 @@ use rustor_core::{
     id::{ConnectionId, DiskJobId, IncomingId, TorrentId},
     input::{Input, ReadBuffer},
     status::TorrentState,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How many actions one input may lead to, and how many more for each connection.
@@ -59,6 +60,7 @@ impl World {
         let Brain::Engine(host) = &mut state.brain else { return };
         self.statistics.inputs += 1;
         host.transcript.input(now, &input);
+        overhear(&mut self.overheard, now, &state.name, "is told", &input);
         if let Some((recorder, recording)) = host.recording.as_deref_mut() {
             recorder.input(now, &input, recording);
         }
@@ -90,8 +92,9 @@ impl World {
     /// Gives an engine a command. What follows from it waits for [`World::settle`].
     pub(crate) fn say(&mut self, node: usize, command: Command) -> Reply {
         let now = self.now();
-        let host = self.nodes[node].host_mut().expect("the node has an engine");
+        let Node { name, brain: Brain::Engine(host), .. } = &mut self.nodes[node] else { panic!("the node has no engine") };
         host.transcript.command(now, &command);
+        overhear(&mut self.overheard, now, name, "is to", &command);
         if let Some((recorder, recording)) = host.recording.as_deref_mut() {
             recorder.command(now, &command, recording);
         }
@@ -150,6 +153,7 @@ impl World {
         // Of a magnet link nobody knows before its metadata is there.
         let private = *private && torrents.first().is_some_and(|(id, _)| host.engine.metainfo(*id).is_some());
         host.transcript.action(now, &action);
+        overhear(&mut self.overheard, now, name, "wants", &action);
         let finding = host.contract.action(&action);
         let allowed = finding.is_ok();
         let kind = if matches!(action, Action::Read { .. } | Action::Write { .. } | Action::Close { .. }) {
@@ -266,6 +270,7 @@ impl World {
         let life = self.nodes[node].life;
         let Node { name, brain: Brain::Engine(host), .. } = &mut self.nodes[node] else { return };
         host.transcript.event(now, &event);
+        overhear(&mut self.overheard, now, name, "tells", &event);
         let finding = host.contract.event(&event);
         self.checks.take(now, name, Invariant::Contract, finding);
         if self.options.keep_events {
@@ -274,14 +279,19 @@ impl World {
         match event {
             Event::PieceVerified { torrent, piece } => self.check_pieces(node, torrent, Invariant::TruePieces, [piece]),
             Event::Checked { torrent, verified, pieces } => {
-                let claimed: Vec<u32> = host.engine.verified(torrent).map(|verified| verified.iter().collect()).unwrap_or_default();
+                let claimed = host.verified(torrent).unwrap_or_default();
                 let invariant = if life > 0 { Invariant::CrashConsistency } else { Invariant::TruePieces };
                 self.check_pieces(node, torrent, invariant, claimed);
+                // What is there is whole once its files are ready, too: then the engine says that it has finished.
+                self.nodes[node].whole = false;
                 if verified == pieces {
                     self.nodes[node].finished.get_or_insert(now);
                 }
             }
-            Event::Finished { .. } => drop(self.nodes[node].finished.get_or_insert(now)),
+            Event::Finished { .. } => {
+                self.nodes[node].whole = true;
+                self.nodes[node].finished.get_or_insert(now);
+            }
             Event::Failed { torrent, .. } => self.agenda.after(Duration::from_secs(10), node, Happening::Resume(node, life, torrent)),
             Event::PeerBanned { remote, .. } => {
                 let banned = self
@@ -301,13 +311,37 @@ impl World {
     fn check_pieces(&mut self, node: usize, torrent: TorrentId, invariant: Invariant, pieces: impl IntoIterator<Item = u32>) {
         let now = self.now();
         let Some(payload) = self.payload_of(node, torrent) else { return };
-        let (payload, state) = (&self.payloads[payload], &self.nodes[node]);
-        if state.disk.rotten {
-            return;
-        }
+        let (payload, Node { name, disk, .. }) = (&self.payloads[payload], &self.nodes[node]);
         for piece in pieces {
-            let holds = state.disk.holds_piece(torrent, piece, payload);
-            self.checks.hold(now, &state.name, invariant, holds, || format!("piece {piece} is not what it should be"));
+            // What was changed behind an engine's back it cannot know, and nothing else is forgiven.
+            let holds = disk.holds_piece(FOLDER, piece, payload) || !disk.is_unchanged(FOLDER, piece, payload);
+            self.checks.hold(now, name, invariant, holds, || format!("piece {piece} is not what it should be"));
+        }
+    }
+
+    /// What an engine counts as verified is on its disk, and whoever says that it has everything has each file, byte for byte.
+    pub(crate) fn check_claims(&mut self, node: usize) {
+        let now = self.now();
+        let Node { name, brain: Brain::Engine(host), torrents, disk, alive: true, .. } = &self.nodes[node] else { return };
+        for (torrent, payload) in torrents {
+            let (payload, Some(claimed)) = (&self.payloads[*payload], host.verified(*torrent)) else { continue };
+            // That no file is missing, too long or too short can be said of those who have made them ready.
+            let seeds = host.engine.torrent(*torrent).is_some_and(|status| status.state == TorrentState::Seeding)
+                && disk.has_nothing_changed()
+                && !disk.is_making_ready(*torrent);
+            if seeds || claimed.len() == payload.pieces() as usize {
+                let holds = disk.holds(FOLDER, payload);
+                self.checks.hold(now, name, Invariant::TruePieces, holds || !seeds, || {
+                    "it says it has all, and its files are not the torrent's".to_owned()
+                });
+                if holds {
+                    continue;
+                }
+            }
+            let wrong = |piece: &u32| !disk.holds_piece(FOLDER, *piece, payload) && disk.is_unchanged(FOLDER, *piece, payload);
+            let wrong: Vec<u32> = claimed.into_iter().filter(wrong).collect();
+            self.checks
+                .hold(now, name, Invariant::TruePieces, wrong.is_empty(), || format!("pieces {wrong:?} are not what they should be"));
         }
     }
 
@@ -356,6 +390,14 @@ impl World {
 
     fn payload_of(&self, node: usize, torrent: TorrentId) -> Option<usize> {
         self.nodes[node].torrents.iter().find(|(known, _)| *known == torrent).map(|(_, payload)| *payload)
+    }
+}
+
+/// Writes down what an engine is told or says, if somebody wants to read it.
+pub(crate) fn overhear(overheard: &mut Option<Vec<String>>, now: Instant, node: &str, how: &str, what: &dyn std::fmt::Debug) {
+    if let Some(lines) = overheard {
+        let micros = now.as_micros();
+        lines.push(format!("{}.{:06} s, {node} {how}: {}", micros / 1_000_000, micros % 1_000_000, difference::shorten(what)));
     }
 }
 

@@ -22,6 +22,24 @@
 //! - [Adversaries](Mischief) speak to engines in raw bytes.
 //! - [Invariants](Invariant) are checked as it runs; the [`Report`] says how often, and which did not hold.
 //!
+//! # Where two runs part
+//!
+//! The same scenario comes out the same, byte for byte, here and elsewhere. Where it does not, [`first_difference`] bisects two runs to the
+//! first thing that engines were told or said in one and not in the other, and shows it: two builds with `rustor sim compare`, a run and
+//! its repetition in the tests.
+//!
+//! ```
+//! use rustor_sim::{Scenario, first_difference};
+//!
+//! let scenario = Scenario::draw(5);
+//! // As another build would do it, whose engines begin with more requests.
+//! let mut other = scenario.clone();
+//! other.groups.iter_mut().for_each(|group| group.policy.request_initial = Some(31));
+//! let difference = first_difference::<String>(u64::MAX, |at| Ok(scenario.until(at)), |at| Ok(other.until(at)))?;
+//! println!("{}", difference.expect("they differ"));
+//! # Ok::<(), String>(())
+//! ```
+//!
 //! # By hand
 //!
 //! Tests that want one particular thing build their world step by step:
@@ -63,7 +81,7 @@ mod world;
 pub use adversary::Mischief;
 pub use agenda::Agenda;
 pub use checks::{Checks, Invariant, Violation};
-pub use difference::{Moment, first_difference};
+pub use difference::{Difference, Moment, first_difference, until_in};
 pub use disk::{Disk, DiskFault};
 pub use network::Link;
 pub use payload::Payload;

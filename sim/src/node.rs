@@ -45,6 +45,8 @@ pub(crate) struct Node {
     /// When it was first told of a torrent, and when it first had all of it.
     pub(crate) started: Option<Instant>,
     pub(crate) finished: Option<Instant>,
+    /// It has all of it now, by its own count. A disk may lose what was there.
+    pub(crate) whole: bool,
     /// Of a thousand writes of an honest engine, so many go out with something changed.
     pub(crate) mutations: u64,
     /// It knows its torrents by their magnet links only.
@@ -96,6 +98,16 @@ impl Host {
         self.tamper.iter().for_each(|tamper| tamper.availability(&mut availability));
         Some(availability)
     }
+
+    /// The pieces that the engine counts as verified.
+    pub(crate) fn verified(&self, torrent: TorrentId) -> Option<Vec<u32>> {
+        let verified = self.engine.verified(torrent)?;
+        #[allow(unused_mut, reason = "only a planted bug changes it")]
+        let mut pieces: Vec<u32> = verified.iter().collect();
+        #[cfg(feature = "planted-bugs")]
+        self.tamper.iter().for_each(|tamper| tamper.verified(verified.len(), &mut pieces));
+        Some(pieces)
+    }
 }
 
 impl Node {
@@ -121,8 +133,8 @@ impl Node {
         (self.sent + sent, self.received + received)
     }
 
-    /// It does what the protocol says and its disk holds what it wrote: nobody has a reason to ban it.
+    /// It does what the protocol says, its disk holds what it wrote, and it never read anything else: nobody has a reason to ban it.
     pub(crate) fn is_blameless(&self) -> bool {
-        self.honest && self.mutations == 0 && !self.disk.rotten
+        self.honest && self.mutations == 0 && self.disk.is_sound()
     }
 }

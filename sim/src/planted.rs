@@ -53,6 +53,8 @@ pub enum PlantedBug {
     IgnoresLimits,
     /// Overhears that it may ask.
     MissesUnchokes,
+    /// Counts a piece that nobody has sent.
+    CountsUnfetched,
 }
 
 impl PlantedBug {
@@ -77,6 +79,7 @@ impl PlantedBug {
         (PlantedBug::CountsTwice, Invariant::Availability),
         (PlantedBug::IgnoresLimits, Invariant::RateLimits),
         (PlantedBug::MissesUnchokes, Invariant::Liveness),
+        (PlantedBug::CountsUnfetched, Invariant::TruePieces),
     ];
 }
 
@@ -169,6 +172,13 @@ impl Tamper {
     pub(crate) fn availability(&self, availability: &mut [u32]) {
         if let (PlantedBug::CountsTwice, Some(first)) = (self.bug, availability.first_mut()) {
             *first += 1;
+        }
+    }
+
+    /// Which of so many pieces are verified in place of these. Nothing is said of it when it happens.
+    pub(crate) fn verified(&self, pieces: u32, verified: &mut Vec<u32>) {
+        if self.bug == PlantedBug::CountsUnfetched && !verified.is_empty() {
+            verified.extend((0..pieces).find(|piece| !verified.contains(piece)));
         }
     }
 

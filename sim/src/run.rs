@@ -91,10 +91,7 @@ impl Scenario {
     /// Runs it with engines that make a mistake.
     #[cfg(feature = "planted-bugs")]
     pub fn run_planted(&self, bug: crate::planted::PlantedBug) -> Report {
-        let mut run = Run::new(self);
-        run.bug = Some(bug);
-        run.world.network.leaks = u32::from(bug == crate::planted::PlantedBug::LosesBytes);
-        run.complete(|_| {})
+        Run::planted(self, bug).complete(|_| {})
     }
 }
 
@@ -110,9 +107,8 @@ impl Run<'_> {
             }
         }));
         if let Err(panic) = result {
-            let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             let now = run.world.now();
-            run.world.checks.hold(now, "", Invariant::NoPanic, false, || text.unwrap_or_default());
+            run.world.checks.hold(now, "", Invariant::NoPanic, false, || said(&*panic));
         } else {
             run.finish();
         }
@@ -179,6 +175,15 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A run at its beginning, with engines that make a mistake.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn planted(scenario: &'a Scenario, bug: crate::planted::PlantedBug) -> Run<'a> {
+        let mut run = Run::new(scenario);
+        run.bug = Some(bug);
+        run.world.network.leaks = u32::from(bug == crate::planted::PlantedBug::LosesBytes);
+        run
+    }
+
     /// Lets the next thing happen. `false` if nothing is left to wait for.
     pub fn advance(&mut self) -> bool {
         if !self.world.step(self.end) || !self.world.checks.violations().is_empty() {
@@ -190,6 +195,13 @@ impl<'a> Run<'a> {
             }
         }
         true
+    }
+
+    /// The same, and what engines are told and say as it happens, in the order of time.
+    pub(crate) fn overhear(&mut self) -> Vec<String> {
+        self.world.overheard = Some(Vec::new());
+        self.advance();
+        self.world.overheard.take().unwrap_or_default()
     }
 
     /// Everything as it is now.
@@ -412,10 +424,10 @@ impl<'a> Run<'a> {
         self.scenario.ends.is_none() && settled && self.leechers().all(|((_, _, node), _)| done(*node))
     }
 
-    /// It has finished, or it cannot any more.
+    /// It has everything, or it goes nowhere any more. Whoever had finished and has lost something must finish again.
     fn is_done(&self, node: usize) -> bool {
         let node = &self.world.nodes[node];
-        node.finished.is_some() || (!node.alive && !node.returns)
+        if node.alive { node.whole } else { !node.returns }
     }
 
     fn sample(&mut self) {
@@ -451,6 +463,7 @@ impl<'a> Run<'a> {
             for _ in 0..5 {
                 let node = self.world.rng.below(self.world.nodes.len() as u64) as usize;
                 self.world.recount(node);
+                self.world.check_claims(node);
             }
         }
     }
@@ -495,6 +508,12 @@ impl<'a> Run<'a> {
         let peers = world.nodes.len();
         Report::new(self.scenario, members, self.samples.clone(), world, peers, stopwatch)
     }
+}
+
+/// What somebody who panicked said.
+pub(crate) fn said(panic: &dyn std::any::Any) -> String {
+    let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_default()
 }
 
 impl From<NodeId> for usize {

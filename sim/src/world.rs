@@ -3,6 +3,7 @@ use crate::{
     agenda::Agenda,
     checks::{Checks, Invariant, contract::Contract, limits::Limits},
     disk::{self, Disk},
+    host::overhear,
     network::{self, End, Link, Network, Traffic},
     node::{Brain, Host, Node},
     payload::Payload,
@@ -57,6 +58,8 @@ pub struct World {
     pub(crate) tracker_delay: Span,
     /// Steps that the agenda has come to, for whoever runs the scenario.
     pub(crate) due: Vec<Step>,
+    /// What engines are told and say, once somebody wants to read it.
+    pub(crate) overheard: Option<Vec<String>>,
 }
 
 /// Of which families a node has an address.
@@ -170,6 +173,7 @@ impl World {
             tracker: None,
             tracker_delay: Span::ZERO,
             due: Vec::new(),
+            overheard: None,
         }
     }
 
@@ -277,6 +281,7 @@ impl World {
             had: 0,
             started: None,
             finished: None,
+            whole: false,
             mutations: 0,
             returns: false,
             magnet: false,
@@ -463,7 +468,7 @@ impl World {
         (state.alive, state.life) = (true, state.life + 1);
         state.torrents.clear();
         (state.pieces, state.private) = (0, false);
-        state.returns = false;
+        (state.returns, state.whole) = (false, false);
         match &mut state.brain {
             Brain::Engine(host) => {
                 #[cfg(feature = "planted-bugs")]
@@ -495,6 +500,7 @@ impl World {
 
     fn start(&mut self, name: &str, config: &Config) -> Host {
         let (seed, now) = (Seed::from_u64(self.rng.next_u64()), self.now());
+        overhear(&mut self.overheard, now, name, "begins with", config);
         let mut recording = Vec::new();
         let wanted = self.options.record || self.options.record_node.as_deref() == Some(name);
         let recorder = wanted.then(|| Recorder::new(seed, config, now, &mut recording));
@@ -595,6 +601,7 @@ impl World {
         });
         for node in 0..self.nodes.len() {
             self.recount(node);
+            self.check_claims(node);
         }
     }
 }

@@ -5,10 +5,17 @@
 //! ```text
 //! UPDATE_GOLDEN=1 cargo test -p rustor-sim --test golden
 //! ```
+//!
+//! If it was not meant, a build of the command from before tells where it began: the first thing that engines do otherwise is found by
+//! bisection, and shown.
+//!
+//! ```text
+//! RUSTOR_BEFORE=/path/to/rustor cargo test -p rustor-sim --test golden
+//! ```
 
 use bytes::Bytes;
-use rustor_sim::{Link, Payload, Scenario, World};
-use std::{env, fs};
+use rustor_sim::{Link, Payload, Scenario, World, first_difference, until_in};
+use std::{env, fs, path::Path};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/hashes.txt");
 
@@ -24,7 +31,26 @@ fn runs_are_the_same_everywhere() {
     }
     let golden = fs::read_to_string(FILE).expect("the hashes are there");
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(lines(&hashes), lines(&golden), "if this was meant: UPDATE_GOLDEN=1 cargo test -p rustor-sim --test golden");
+    let (hashes, golden) = (lines(&hashes), lines(&golden));
+    let moved = hashes.iter().find(|line| !golden.contains(line)).and_then(|line| line.split_once(" drawn ")?.1.parse().ok());
+    let difference = moved.map(where_it_began).unwrap_or_default();
+    assert_eq!(hashes, golden, "{difference}\nif this was meant: UPDATE_GOLDEN=1 cargo test -p rustor-sim --test golden");
+}
+
+/// Where the run of a drawn scenario leaves what a build from before does, or how to find out.
+fn where_it_began(seed: u64) -> String {
+    let scenario = Scenario::draw(seed);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("drawn-{seed}.toml"));
+    fs::write(&file, scenario.to_string()).expect("the file can be written");
+    let Some(before) = env::var_os("RUSTOR_BEFORE") else {
+        return format!("to see where it began, with a build from before: rustor sim compare {} RUSTOR-BEFORE", file.display());
+    };
+    let found = first_difference(u64::MAX, |at| Ok(scenario.until(at)), |at| until_in(before.as_ref(), &file, seed, at));
+    match found {
+        Ok(Some(found)) => format!("one is this build, the other {}\n{found}", before.display()),
+        Ok(None) => format!("{} does the same with this scenario: it draws another", before.display()),
+        Err(error) => error,
+    }
 }
 
 fn udp_tracker() -> World {

@@ -1,5 +1,6 @@
 //! Whole swarms in virtual time: scenarios from files, and scenarios drawn from seeds.
 
+mod compare;
 mod random;
 mod run;
 
@@ -21,6 +22,7 @@ pub(crate) struct Sim {
 enum Command {
     Run(run::Run),
     Random(random::Random),
+    Compare(compare::Compare),
 }
 
 impl Sim {
@@ -28,6 +30,7 @@ impl Sim {
         match &self.command {
             Command::Run(run) => run.run(output),
             Command::Random(random) => random.run(output),
+            Command::Compare(compare) => compare.run(output),
         }
     }
 }

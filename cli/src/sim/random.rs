@@ -1,7 +1,7 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use rustor_sim::{Report, Scenario};
+use rustor_sim::{Report, Scenario, units::Span};
 
 use super::run::tell;
 use crate::{
@@ -18,6 +18,9 @@ pub(crate) struct Random {
     /// The seed of the first; the others follow
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     first: u64,
+    /// Take it for a failure if an honest leecher needs longer than this, such as 10min: finds what is slow
+    #[arg(long, value_name = "TIME")]
+    finish_within: Option<Span>,
     /// Runs that may be spent on making a failing scenario smaller
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     tries: usize,
@@ -36,7 +39,7 @@ impl Random {
         bar.set_style(bar_style(output, "{msg} {bar} {pos} of {len}"));
         let (mut virtual_seconds, mut checks) = (0.0, 0u64);
         for seed in self.first..self.first.saturating_add(self.seeds) {
-            let scenario = Scenario::draw(seed);
+            let scenario = Scenario { finish_within: self.finish_within, ..Scenario::draw(seed) };
             let report = scenario.run();
             if !report.is_good() {
                 bar.finish_and_clear();
@@ -62,7 +65,8 @@ impl Random {
         if let Some(shrunk) = &shrunk {
             output.note(format_args!("After {} runs: {}", shrunk.tried, shrunk.violation));
         }
-        output.note(format_args!("Repeat it with:  rustor sim random --first {seed} --seeds 1"));
+        let within = self.finish_within.map(|within| format!(" --finish-within \"{within}\"")).unwrap_or_default();
+        output.note(format_args!("Repeat it with:  rustor sim random --first {seed} --seeds 1{within}"));
         output.note(format_args!("What is left of it:  rustor sim run {}", self.output.display()));
         Ok(Exit::Failed)
     }

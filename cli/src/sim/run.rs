@@ -1,4 +1,9 @@
-use std::{cell::Cell, fs, num::NonZeroUsize, path::PathBuf};
+use std::{
+    cell::Cell,
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use rustor_sim::{Report, Sample, Scenario};
@@ -25,8 +30,8 @@ pub(crate) struct Run {
     /// Write the report as JSON, for programs
     #[arg(long)]
     json: bool,
-    /// Stop after so much has happened, and tell the hash until then and what happens next: the first difference between two builds is
-    /// found by bisection
+    /// Stop after so much has happened, and tell the hash until then, what was told and said last, and what happens next: 'rustor sim
+    /// compare' finds the first difference between two builds with it
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["json", "plot", "seeds"])]
     until: Option<u64>,
     /// Write down what the engine of a node such as leechers/3 is told, for 'rustor replay'
@@ -39,9 +44,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(super) fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        let text = fs::read_to_string(&self.scenario).map_err(|error| Failure::about(self.scenario.display(), error))?;
-        let mut scenario: Scenario = text.parse().map_err(|error| Failure::about(self.scenario.display(), error))?;
-        scenario.seed = self.seed.unwrap_or(scenario.seed);
+        let scenario = read(&self.scenario, self.seed)?;
         if !scenario.about.is_empty() {
             output.detail(&scenario.about);
         }
@@ -91,6 +94,14 @@ impl Run {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Reads a scenario, and gives it another seed.
+pub(super) fn read(path: &Path, seed: Option<u64>) -> Result<Scenario, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::about(path.display(), error))?;
+    let mut scenario: Scenario = text.parse().map_err(|error| Failure::about(path.display(), error))?;
+    scenario.seed = seed.unwrap_or(scenario.seed);
+    Ok(scenario)
 }
 
 /// Runs a scenario with a bar that moves, where one can.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, Outcome};
 
 const SCENARIO: &str = r#"
 name = "small"
@@ -75,4 +75,52 @@ fn many_seeds_give_means_and_intervals_and_a_failure_its_seed() {
     let failed = lab.run(&["sim", "run", "late.toml", "--seeds", "3"]);
     assert_eq!(failed.code, Some(1), "{failed:?}");
     assert!(failed.stdout.contains("FAILED") && failed.stderr.contains("late.toml --seed 3"), "{failed:?}");
+}
+
+#[test]
+fn what_fails_is_made_smaller_and_fails_again_when_repeated() {
+    let lab = Lab::new();
+    let failed = lab.run(&["sim", "random", "--first", "11", "--finish-within", "1 ms", "--tries", "60", "-o", "left.toml"]);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.stdout.contains("FAILED        liveness"), "{failed:?}");
+    let behind = |text: &str| failed.stderr.lines().find_map(|line| line.strip_prefix(text)).expect("it is said").trim().to_owned();
+
+    // The command that is given finds the same, and so does what is left.
+    let again = behind("Repeat it with:  rustor sim random ");
+    assert_eq!(again, "--first 11 --seeds 1 --finish-within \"1 ms\"");
+    let again = lab.run(&["sim", "random", "--first", "11", "--seeds", "1", "--finish-within", "1 ms", "--tries", "1", "-o", "same.toml"]);
+    let hash = |outcome: &Outcome| outcome.stdout.lines().find(|line| line.contains("hash")).map(str::to_owned);
+    assert_eq!((again.code, hash(&again)), (Some(1), hash(&failed)), "{again:?}");
+    assert_eq!(behind("What is left of it:  "), "rustor sim run left.toml");
+    let [left, whole] = ["left.toml", "same.toml"].map(|name| std::fs::read_to_string(lab.path(name)).unwrap());
+    assert!(left.contains("finish-within = \"1 ms\"") && left.len() * 2 < whole.len(), "{left}");
+    let left = lab.run(&["sim", "run", "left.toml"]);
+    assert!(left.code == Some(1) && left.stdout.contains("FAILED        liveness"), "{left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn two_builds_are_compared_and_their_first_difference_is_shown() {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    let lab = Lab::new();
+    lab.file("small.toml", SCENARIO.as_bytes());
+    let this = env!("CARGO_BIN_EXE_rustor");
+    let same = lab.succeed(&["sim", "compare", "small.toml", this]);
+    assert!(same.starts_with("no difference in "), "{same}");
+
+    // As a build would say it whose network is slower.
+    let slower = SCENARIO.replace("up = \"256 KiB/s\"", "up = \"256 KiB/s\", delay = \"31 ms\"");
+    let (slower, other) = (lab.file("slower.toml", slower.as_bytes()), lab.path("other"));
+    lab.file("other", format!("#!/bin/sh\nshift 3\nexec '{this}' sim run '{}' \"$@\"\n", slower.display()).as_bytes());
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+    let differ = lab.run(&["sim", "compare", "small.toml", "other"]);
+    assert_eq!(differ.code, Some(1), "{differ:?}");
+    let (before, after) = differ.stdout.split_once("\none:").expect("it says where they part");
+    let (one, other) = after.split_once("\nother:").expect("it says what both do");
+    assert!(before.contains("the same for ") && one.contains(" is told: ") && other.contains(" is told: "), "{differ:?}");
+    assert_ne!(one, other);
+
+    lab.run(&["sim", "compare", "small.toml", "nobody"]).is_one_line(1, "nobody: ");
+    lab.run(&["sim", "compare", "small.toml", "/bin/echo"]).is_one_line(1, "expected \"after ");
 }

@@ -37,7 +37,7 @@ impl Engine {
         // whoever lacks one would call all the others in turn. So it is done slowly from here on.
         let many = (limit - limit / 4).max(limit.min(HANDFUL));
         let mut replaces = false;
-        while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.takes_peers()) {
+        while let Some(torrent) = self.torrents.get_mut(id).filter(|torrent| torrent.takes_peers() && !self.shutting_down) {
             if torrent.peers.next_deadline().is_none_or(|at| at > self.now) {
                 break;
             }
@@ -81,12 +81,25 @@ impl Engine {
         self.wanting.remove(&id);
     }
 
-    /// Room has become free: lets the torrents that found none try again, each in turn.
+    /// Room has become free: lets the torrents that found none try again, each in turn, until there is none.
     pub(super) fn connect_wanting(&mut self) {
-        for id in core::mem::take(&mut self.wanting) {
+        let mut waiting = core::mem::take(&mut self.wanting);
+        let after = waiting.split_off(&self.wanting_next);
+        let mut turns = after.into_iter().chain(waiting);
+        for id in turns.by_ref() {
             self.connect_peers(id);
             self.arm_torrent(id);
+            // With thousands of torrents it matters that the others are not asked in vain, and that they come first next time.
+            let full = self.half_open >= self.config.half_open_limit || self.connections.len() >= self.config.limits.connections as usize;
+            if full && self.wanting.contains(&id) {
+                break;
+            }
         }
+        if let Some(next) = turns.next() {
+            self.wanting_next = next;
+            self.wanting.insert(next);
+        }
+        self.wanting.extend(turns);
     }
 
     pub(super) fn on_connected(&mut self, id: ConnectionId, result: Result<(), StreamError>) {
@@ -108,6 +121,7 @@ impl Engine {
     }
 
     pub(super) fn on_incoming(&mut self, incoming: IncomingId, remote: SocketAddr) {
+        self.limit_strangers();
         let full = self.connections.len() >= self.config.limits.connections as usize;
         if self.shutting_down || (full && !self.make_room(None, remote.ip().to_canonical())) {
             self.actions.push_back(Action::Refuse { incoming });

@@ -1,7 +1,7 @@
 use super::Engine;
 use crate::{
     action::Action,
-    error::DiskError,
+    error::{DiskError, DiskErrorKind},
     event::Event,
     id::{ConnectionId, DiskJobId, TorrentId},
     storage::{DiskOperation, DiskOutput},
@@ -47,7 +47,11 @@ pub(super) enum DiskPurpose {
         offset: u32,
     },
     /// The files' stamps, for resume data that is otherwise known.
-    Stamp(Box<Resume>),
+    Stamp {
+        resume: Box<Resume>,
+        /// Files were missing when this was asked before.
+        again: bool,
+    },
     SaveResume,
     Close,
 }
@@ -76,9 +80,14 @@ impl Engine {
         }
         match (job.purpose, result) {
             (DiskPurpose::Close, _) => self.closed(job.torrent),
+            (DiskPurpose::Stamp { resume, again: false }, Err(error)) if current && error.kind == DiskErrorKind::Missing => {
+                // What was verified is not true any more. The other files keep their stamps.
+                self.disk(job.torrent, DiskPurpose::Stamp { resume, again: true }, DiskOperation::Stamp);
+                self.fail(job.torrent, error);
+            }
             // Resume data that cannot be saved costs time at the next start, nothing else.
-            (DiskPurpose::SaveResume, _) | (DiskPurpose::Stamp(_), Err(_)) => self.saved(job.torrent),
-            (DiskPurpose::Stamp(_), _) if !current => self.saved(job.torrent),
+            (DiskPurpose::SaveResume, _) | (DiskPurpose::Stamp { .. }, Err(_)) => self.saved(job.torrent),
+            (DiskPurpose::Stamp { .. }, _) if !current => self.saved(job.torrent),
             (DiskPurpose::Keep { piece, blocks, .. }, result) => self.kept(job.torrent, piece, &blocks, current && result.is_ok()),
             (_, _) if !current => {}
             (DiskPurpose::Restore { piece, offset }, Ok(DiskOutput::Read(data))) => self.restored(job.torrent, piece, offset, &data),
@@ -96,7 +105,7 @@ impl Engine {
                 self.hashed(job.torrent, first, &valid);
             }
             (DiskPurpose::Prepare, Ok(_)) => self.files_prepared(job.torrent),
-            (DiskPurpose::Stamp(resume), Ok(DiskOutput::Stamps(stamps))) => self.stamped(job.torrent, *resume, stamps),
+            (DiskPurpose::Stamp { resume, .. }, Ok(DiskOutput::Stamps(stamps))) => self.stamped(job.torrent, *resume, stamps),
             (DiskPurpose::Store { piece, .. }, Err(error)) => {
                 if let Some(torrent) = self.torrents.get_mut(job.torrent) {
                     torrent.picker.piece_failed(piece);

@@ -9,7 +9,10 @@ use crate::{
     id::TorrentId,
     peer::{Connection, Withheld},
     time::{Duration, Instant},
-    torrent::{Phase, Torrent},
+    torrent::{
+        Phase, Torrent,
+        choker::{Candidate, Stance},
+    },
 };
 use alloc::{format, string::String, vec::Vec};
 use core::{fmt, net::SocketAddr};
@@ -21,6 +24,8 @@ pub struct Explanation {
     pub torrent: Vec<TorrentReason>,
     /// Every peer that has shaken hands.
     pub peers: Vec<PeerExplanation>,
+    /// What slots are given for.
+    pub stance: Stance,
     /// Time to the next choke round, if one is planned.
     pub next_choke_round: Option<Duration>,
 }
@@ -90,6 +95,8 @@ pub struct PeerExplanation {
     pub remote: SocketAddr,
     /// Why it may, or may not, fetch from us.
     pub upload: UploadReason,
+    /// What it did that slots are given for, by [`Explanation::stance`]; 0 if it wants nothing.
+    pub merit: u64,
     /// Why we fetch from it, or do not.
     pub download: DownloadReason,
     /// Pieces that it has and we want.
@@ -107,15 +114,19 @@ pub enum UploadReason {
     HasSlot,
     /// It has the slot that goes round, to find out what it gives for it.
     Optimistic,
-    /// It wants something, and others that give more, or have waited longer, have all the slots.
+    /// It wants something and gets a slot with the next choke round, if nothing changes until then.
+    Waits,
+    /// It wants something, owes us blocks and sends none. Only the slot that goes round can still reach it.
+    Snubs,
+    /// It wants something and gives nothing, while others do. Such peers share the slot that goes round.
+    GivesNothing,
+    /// It wants something; others that did more for it, or whose turn it is, have the slots and keep them.
     NoSlot {
         /// Interested peers that have a slot.
         taken: u32,
         /// Slots that there are.
         slots: u32,
     },
-    /// It wants something, and gets a slot with the next choke round or earlier.
-    Waits,
 }
 
 /// Why we fetch from a peer, or do not.
@@ -143,25 +154,34 @@ impl Engine {
     /// Why a torrent and its peers are as they are now; `None` if there is no such torrent.
     pub fn explain(&self, torrent: TorrentId) -> Option<Explanation> {
         let torrent = self.torrents.get(torrent)?;
-        let connections = || torrent.connections.iter().filter_map(|id| Some((id, self.connections.get(*id)?)));
-        let open: Vec<&Connection> = connections().map(|(_, open)| open).filter(|open| open.is_open()).collect();
+        let open: Vec<&Connection> = self.open_peers(torrent).map(|(_, open)| open).collect();
+        let (candidates, stance) = self.candidates(torrent);
         let slots = self.config.limits.upload_slots;
-        let taken = open.iter().filter(|open| open.peer_interested && !open.am_choking).count() as u32;
-        let peers = connections().filter(|(_, open)| open.is_open()).map(|(id, open)| PeerExplanation {
-            remote: open.remote,
-            upload: match (open.peer_interested, open.am_choking) {
-                (false, _) => UploadReason::WantsNothing,
-                (true, false) if torrent.choker.optimistic() == Some(*id) => UploadReason::Optimistic,
-                (true, false) => UploadReason::HasSlot,
-                (true, true) if taken >= slots => UploadReason::NoSlot { taken, slots },
-                (true, true) => UploadReason::Waits,
-            },
-            download: download_reason(open),
-            interesting: open.interesting,
-            owes: open.download.as_ref().map(|download| download.owed()).unwrap_or_default(),
+        // The choker is a function of what it sees: what it would say now is what it will say if nothing changes.
+        let next = torrent.choker.clone().round(&candidates, slots as usize, self.config.optimistic_rounds, stance);
+        let taken = candidates.iter().filter(|candidate| candidate.unchoked).count() as u32;
+        let others_give = candidates.iter().any(|candidate| candidate.received > 0);
+        let upload = |candidate: &Candidate| match () {
+            () if candidate.unchoked && torrent.choker.optimistic() == Some(candidate.connection) => UploadReason::Optimistic,
+            () if candidate.unchoked => UploadReason::HasSlot,
+            () if next.contains(&candidate.connection) => UploadReason::Waits,
+            () if stance == Stance::Leeching && candidate.snubbed => UploadReason::Snubs,
+            () if stance == Stance::Leeching && candidate.received == 0 && others_give => UploadReason::GivesNothing,
+            () => UploadReason::NoSlot { taken, slots },
+        };
+        let peers = self.open_peers(torrent).map(|(id, open)| {
+            let candidate = candidates.iter().find(|candidate| candidate.connection == id);
+            PeerExplanation {
+                remote: open.remote,
+                upload: candidate.map_or(UploadReason::WantsNothing, upload),
+                merit: candidate.map_or(0, |candidate| candidate.received),
+                download: download_reason(open),
+                interesting: open.interesting,
+                owes: open.download.as_ref().map(|download| download.owed()).unwrap_or_default(),
+            }
         });
         let next_choke_round = torrent.choke_due.map(|at| at.since(self.now));
-        Some(Explanation { peers: peers.collect(), torrent: self.torrent_reasons(torrent, &open), next_choke_round })
+        Some(Explanation { peers: peers.collect(), torrent: self.torrent_reasons(torrent, &open), stance, next_choke_round })
     }
 
     fn torrent_reasons(&self, torrent: &Torrent, open: &[&Connection]) -> Vec<TorrentReason> {
@@ -269,8 +289,10 @@ impl fmt::Display for UploadReason {
             UploadReason::WantsNothing => f.write_str("wants nothing from us"),
             UploadReason::HasSlot => f.write_str("may fetch from us"),
             UploadReason::Optimistic => f.write_str("may fetch from us on trial"),
-            UploadReason::NoSlot { taken, slots } => write!(f, "choked: {taken} of {slots} slots are taken"),
             UploadReason::Waits => f.write_str("choked until the next round"),
+            UploadReason::Snubs => f.write_str("choked: it owes us blocks and sends none"),
+            UploadReason::GivesNothing => f.write_str("choked: it gives us nothing, and others do"),
+            UploadReason::NoSlot { taken, slots } => write!(f, "choked: {taken} of {slots} slots are taken"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The fast extension (BEP 6): on if both sides set its bit, which we always do.
 //!
 //! What it changes elsewhere: a choke does not end what we asked for (`messages`), and what we do not answer is rejected (`upload`).
-//! We suggest nothing: the disk has no favourites, and what is rare in the swarm the peers know better.
+//! What a first seed suggests is in `suggest`; nobody else suggests anything: the disk has no favourites, and what is rare the peers know better.
 
 use super::Engine;
 use crate::{

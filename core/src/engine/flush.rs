@@ -1,7 +1,7 @@
 //! What is written to a peer. Everything is encoded here, when the connection is free to write and not before: until then choke,
 //! cancel and changes of mind still act on it.
 
-use super::{Engine, extended::push_extended, upload::given_while_choked};
+use super::{Engine, extended::push_extended, rates::BLOCK_HEAD, upload::given_while_choked};
 use crate::{
     action::Action,
     config::Config,
@@ -35,7 +35,8 @@ impl Engine {
         self.flush_with(id, room);
     }
 
-    /// Lets a connection say what it has to say, and up to `room` bytes of blocks. Returns how many bytes that are in all.
+    /// Lets a connection say what it has to say, and blocks of up to `room` bytes: at least one, if that is not zero. Returns how many bytes
+    /// that are in all.
     pub(super) fn flush_with(&mut self, id: ConnectionId, room: u64) -> u64 {
         self.read_ahead(id);
         let keep_alive_interval = self.config.keep_alive_interval;
@@ -46,12 +47,6 @@ impl Engine {
             return 0;
         }
         let silent = now.since(connection.last_sent) >= keep_alive_interval;
-        if let Some(upload) = connection.upload.as_mut().filter(|upload| upload.is_cut()) {
-            // Nothing can be said in the midst of a block, not even that we are still there.
-            let slice = upload.take_unsent(if silent { room.max(SIGN_OF_LIFE) } else { room });
-            let length = slice.len() as u64;
-            return if slice.is_empty() { 0 } else { self.write(id, Vec::from([slice]), length) };
-        }
         // Interest comes before the requests that it allows.
         let was_interested = connection.am_interested;
         connection.am_interested = connection.is_open() && connection.interesting > 0 && !torrent.is_finished() && torrent.is_active();
@@ -109,17 +104,14 @@ impl Engine {
                 encoder.push(Message::KeepAlive);
             }
         }
-        let mut buffers = encoder.take();
-        if let (Some(upload), Some(more)) = (&mut connection.upload, sent.checked_sub(room)) {
-            upload.cut(&mut buffers, more as usize);
-        }
+        let buffers = encoder.take();
         let poses = torrent.super_seed.is_some();
         self.encoder = encoder;
         if poses {
             // What was sent may make it somebody's turn.
             self.pump_super_seed(id);
         }
-        self.write(id, buffers, sent.min(room))
+        self.write(id, buffers, sent)
     }
 
     /// Hands a write to the host, with so much payload in it; returns how many bytes it has in all.
@@ -141,7 +133,7 @@ impl Engine {
     pub(super) fn on_written(&mut self, id: ConnectionId, result: Result<(), StreamError>) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.writing = false;
-        let waits = connection.upload.as_ref().is_some_and(|upload| upload.pending() > 0 || upload.is_cut());
+        let waits = connection.upload.as_ref().is_some_and(|upload| upload.pending() > 0);
         match result {
             Ok(()) => {
                 if core::mem::take(&mut connection.unsaid) || waits {
@@ -154,8 +146,6 @@ impl Engine {
     }
 }
 
-/// Bytes of a block that go out against the rate limit where there has been silence for too long.
-const SIGN_OF_LIFE: u64 = 64;
 /// Pieces that are told of with one write: 72 KiB.
 const HAVE_BATCH: usize = 8192;
 
@@ -217,16 +207,19 @@ fn haves(connection: &mut Connection, torrent: &Torrent, poses: bool, encoder: &
     }
 }
 
-/// Blocks that the peer waits for, as many as go out at once; the last may be longer than `room`. Returns how many bytes of payload they
-/// are.
+/// Blocks that the peer waits for, as many as go out at once: with their heads no more than `room`, but for the first. Returns how many bytes
+/// of payload they are.
 fn blocks(connection: &mut Connection, now: crate::time::Instant, room: u64, encoder: &mut Encoder, mut note: impl FnMut(Block)) -> u64 {
     let Some(upload) = &mut connection.upload else { return 0 };
     let limit = upload.batch(now).min(room);
-    let mut sent = 0;
+    let (mut sent, mut left) = (0, room);
     while sent < limit
+        && let Some(length) = upload.next_ready()
+        && (sent == 0 || length + BLOCK_HEAD <= left)
         && let Some((block, data)) = upload.take_ready()
     {
         sent += data.len() as u64;
+        left = left.saturating_sub(length + BLOCK_HEAD);
         note(block);
         encoder.push(Message::Piece { piece: block.piece, offset: block.offset, data: data.into() });
     }

@@ -10,7 +10,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.goal.choose(torrent.choices.goal);
         if torrent.is_seeding() {
-            let (wanted, before) = (torrent.wanted_length(), torrent.resume.as_ref().map_or(0, |resume| resume.uploaded));
+            let (wanted, before) = (torrent.wanted_length(), torrent.earlier.uploaded);
             torrent.goal.start(now, wanted, before, torrent.uploaded);
         } else {
             torrent.goal.stop(now);

@@ -192,6 +192,10 @@ impl Engine {
         }
         torrent.resume = None;
         self.stand_still(id, Phase::Settling);
+        if let Some(torrent) = self.torrents.get_mut(id) {
+            // What was saved says more than is known now.
+            torrent.resume_changed = true;
+        }
         self.reopen(id);
         Ok(())
     }
@@ -339,7 +343,9 @@ impl Engine {
             .as_ref()
             .is_some_and(|resume| resume.verified == torrent.verified && resume.files == stamps && resume.choices == torrent.choices);
         let chosen = torrent.choices != Choices::default();
-        torrent.resume_changed = !kept && (!torrent.verified.is_empty() || torrent.from_magnet || chosen);
+        // What was claimed before must not be believed any longer, even if nothing of it is left.
+        let claimed = torrent.resume.as_ref().is_some_and(|resume| !resume.verified.is_empty());
+        torrent.resume_changed |= !kept && (!torrent.verified.is_empty() || torrent.from_magnet || chosen || claimed);
         let verified = torrent.verified.count();
         // Whoever has everything writes nothing: files may lie on a disk that cannot be written to.
         let lengths = torrent.layout.files().iter().zip(&stamps).filter(|(file, _)| !file.padding);
@@ -527,7 +533,7 @@ impl Engine {
                 .collect(),
             info: torrent.metainfo().filter(|_| torrent.from_magnet).map(|metainfo| metainfo.info.raw().clone()),
         };
-        self.disk(id, DiskPurpose::Stamp(resume.into()), DiskOperation::Stamp);
+        self.disk(id, DiskPurpose::Stamp { resume: resume.into(), again: false }, DiskOperation::Stamp);
     }
 
     /// Resume data was saved, or could not be.

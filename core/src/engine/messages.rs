@@ -157,8 +157,17 @@ impl Engine {
             return;
         }
         let Some((connection, torrent)) = self.pair(id) else { return };
-        if connection.holdings.is_seed() {
-            return;
+        match &connection.holdings {
+            Holdings::All => return,
+            // Who says that it has all, and not, and has all again, makes us count no more than what it lacked.
+            Holdings::Some(known) if !known.is_empty() => {
+                let news: Vec<u32> = known.missing().collect();
+                torrent.suggesting = Suggesting::Over;
+                return news.into_iter().for_each(|piece| {
+                    let _ = self.have(id, piece);
+                });
+            }
+            Holdings::Some(_) => {}
         }
         torrent.picker.peer_left(connection.holdings.view());
         connection.holdings = Holdings::All;

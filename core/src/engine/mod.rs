@@ -6,7 +6,7 @@
 //! - `connections`: opening, accepting, handshakes, closing; `turnover`: which are kept
 //! - `messages`: what a peer's message means
 //! - `extended`: the extension protocol; `metadata`: what a magnet link stands for; `peer_exchange`: peers that peers tell of
-//! - `fast`: the fast extension; `partial_seeds`: who wants nothing more; `super_seeding`: who shows little
+//! - `fast`: the fast extension; `suggest`: what a first seed suggests; `partial_seeds`: who wants nothing more; `super_seeding`: who shows little
 //! - `download`: requests, blocks, pieces, haves
 //! - `selection`: which files are wanted, and what follows when that changes
 //! - `unfinished`: pieces that are not complete when a torrent stands still
@@ -15,7 +15,8 @@
 //! - `rates`: rate limits; `goal`: when seeding ends
 //! - `trackers`: announces
 //! - `web_seeds`: files fetched from web servers
-//! - `local`: peers of the local network; `peer_exchange`: peers that peers name
+//! - `local`: peers of the local network
+//! - `disk`: answers of disk jobs; `timers`: what is due when
 //! - `query`: what the owner may ask; `explain`: why things are as they are
 
 mod connections;
@@ -98,6 +99,8 @@ pub struct Engine {
     half_open: u32,
     /// Torrents that know peers to try and found no room for another connection.
     wanting: BTreeSet<TorrentId>,
+    /// Whose turn among these it is, or that of the next one behind it.
+    wanting_next: TorrentId,
     turnover: Turnover,
     /// Connections with something to say.
     dirty: Vec<ConnectionId>,
@@ -153,6 +156,7 @@ impl Engine {
             connections: Slab::new(),
             half_open: 0,
             wanting: BTreeSet::new(),
+            wanting_next: TorrentId::from_bits(0),
             turnover: Turnover::default(),
             dirty: Vec::new(),
             withheld: VecDeque::new(),

@@ -7,7 +7,9 @@
 //! Reads are paid for before anyone knows whether the peer has something to say. So a read that may wait for long is a short one: it
 //! doubles each time that it comes back full.
 //!
-//! Messages of the protocol are counted but never wait; blocks do, and the last one of a write may be cut.
+//! Messages of the protocol are counted but never wait; blocks do, and each goes whole: nothing can be said in the midst of a message, and a
+//! peer that gives us something is to hear at once what we ask for. Where the limit is too low for a block to be saved up in a quarter of a
+//! second, it goes on credit, and nobody else has a turn until it is paid off.
 
 use super::{Engine, timers::Timer};
 use crate::{
@@ -35,6 +37,16 @@ pub(super) struct Lanes {
 
 /// Nobody's turn is shorter than a block and its head, as long as there is room for it.
 const SLICE: u64 = 16_397;
+/// What goes at once or not at all.
+const fn unit(direction: Direction) -> u32 {
+    match direction {
+        Direction::Download => 0,
+        Direction::Upload => SLICE as u32,
+    }
+}
+
+/// The head of a block's message, in bytes.
+pub(super) const BLOCK_HEAD: u64 = 13;
 /// The shortest read, in bytes; for less nobody has a turn.
 const LEAST_TURN: u64 = 64;
 /// What web seeds may fetch at once, in [quanta](crate::util::TokenBucket::quantum): half a second's worth.
@@ -43,9 +55,13 @@ const BATCH: u64 = 8;
 impl Lanes {
     pub(super) fn new(rates: RateLimits, now: Instant) -> Lanes {
         let mut lanes = Lanes { download: Lane::new(), upload: Lane::new() };
-        lanes.download.set_limit(rates.download, now);
-        lanes.upload.set_limit(rates.upload, now);
+        lanes.set_limits(rates, now);
         lanes
+    }
+
+    fn set_limits(&mut self, rates: RateLimits, now: Instant) {
+        self.download.set_limit(rates.download, unit(Direction::Download), now);
+        self.upload.set_limit(rates.upload, unit(Direction::Upload), now);
     }
 
     fn of(&mut self, direction: Direction) -> &mut Lane<TorrentId> {
@@ -68,9 +84,7 @@ impl Engine {
 
     /// The owner has changed the limits of the whole engine.
     pub(super) fn set_rates(&mut self, rates: RateLimits) {
-        let now = self.now;
-        self.lanes.download.set_limit(rates.download, now);
-        self.lanes.upload.set_limit(rates.upload, now);
+        self.lanes.set_limits(rates, self.now);
         self.pump_rates(Direction::Download);
         self.pump_rates(Direction::Upload);
     }
@@ -79,8 +93,8 @@ impl Engine {
     pub(super) fn set_torrent_rates(&mut self, id: TorrentId, rates: RateLimits) {
         let now = self.now;
         let Some(torrent) = self.torrents.get_mut(id) else { return };
-        torrent.download_lane.set_limit(rates.download, now);
-        torrent.upload_lane.set_limit(rates.upload, now);
+        torrent.download_lane.set_limit(rates.download, unit(Direction::Download), now);
+        torrent.upload_lane.set_limit(rates.upload, unit(Direction::Upload), now);
         for direction in [Direction::Download, Direction::Upload] {
             self.list(direction, id);
             self.pump_rates(direction);
@@ -173,7 +187,8 @@ impl Engine {
 
     // Writes
 
-    /// How many bytes of blocks a connection may write now: none if nothing waits, or if it has to wait for its turn.
+    /// How many bytes of blocks, their heads included, a connection may write now: none if nothing waits, or if it has to wait for its turn;
+    /// otherwise at least one block, however long.
     pub(super) fn write_allowance(&mut self, id: ConnectionId) -> u64 {
         let now = self.now;
         let Some((connection, torrent)) = self.pair(id) else { return 0 };
@@ -189,7 +204,7 @@ impl Engine {
         if !self.is_limited(Direction::Upload, torrent) {
             return u64::MAX;
         }
-        let allowance = self.allowance(Direction::Upload, torrent, want);
+        let allowance = self.allowance(Direction::Upload, torrent, want + BLOCK_HEAD);
         if allowance == 0 {
             if let Some(upload) = self.connections.get_mut(id).and_then(|connection| connection.upload.as_mut()) {
                 upload.waits = true;
@@ -199,7 +214,7 @@ impl Engine {
         allowance
     }
 
-    /// It is a connection's turn to write: up to `share` bytes of blocks. Returns how many bytes go out.
+    /// It is a connection's turn to write: blocks of up to `share` bytes, but at least one. Returns how many bytes go out.
     fn granted_write(&mut self, id: ConnectionId, share: u64) -> u64 {
         let Some(upload) = self.connections.get_mut(id).and_then(|connection| connection.upload.as_mut()) else { return 0 };
         upload.waits = false;
@@ -256,7 +271,7 @@ impl Engine {
         }
         if lane.is_ready(now) {
             let turn = (lane.available(now) / lane.waiting() as u64).max(SLICE);
-            while self.lanes.of(direction).available(now) >= LEAST_TURN
+            while self.has_room(direction, None)
                 && let Some(torrent) = self.lanes.of(direction).next()
             {
                 self.serve_torrent(direction, torrent, turn);
@@ -270,10 +285,12 @@ impl Engine {
         if let Some(torrent) = self.torrents.get_mut(id) {
             lane_of(torrent, direction).listed = false;
         }
+        // Of what remains of a turn there is no block.
+        let least = if direction == Direction::Upload { SLICE } else { LEAST_TURN };
         let mut left = turn;
         loop {
             let room = self.room(direction, id).min(left);
-            if room < LEAST_TURN {
+            if left < least || !self.has_room(direction, Some(id)) {
                 break;
             }
             let Some(torrent) = self.torrents.get_mut(id) else { return };
@@ -289,15 +306,30 @@ impl Engine {
         self.list(direction, id);
     }
 
+    /// Whether there is room for somebody's turn in the engine's lane, and in that of a torrent.
+    fn has_room(&mut self, direction: Direction, id: Option<TorrentId>) -> bool {
+        let now = self.now;
+        let all = self.lanes.of(direction);
+        let of_torrent = id.and_then(|id| self.torrents.get_mut(id)).map(|torrent| lane_of(torrent, direction));
+        match direction {
+            Direction::Download => all.available(now) >= LEAST_TURN && of_torrent.is_none_or(|lane| lane.available(now) >= LEAST_TURN),
+            Direction::Upload => all.is_ready(now) && of_torrent.is_none_or(|lane| lane.is_ready(now)),
+        }
+    }
+
     /// Up to `want` bytes, if they are there and nobody was here before.
     fn allowance(&mut self, direction: Direction, id: TorrentId, want: u64) -> u64 {
         let room = self.room(direction, id);
+        let now = self.now;
         let all = self.lanes.of(direction);
-        let (all_wait, all_quantum) = (all.waiting() > 0 && all.is_limited(), all.quantum());
+        let (all_wait, all_quantum, all_may) = (all.waiting() > 0 && all.is_limited(), all.quantum(), all.may_pass(want, now));
         let Some(torrent) = self.torrents.get_mut(id) else { return 0 };
         let lane = lane_of(torrent, direction);
-        let worth_it = want.min(lane.quantum()).min(all_quantum);
-        if all_wait || lane.waiting() > 0 || room < worth_it { 0 } else { room.min(want) }
+        let is_room = match direction {
+            Direction::Download => room >= want.min(lane.quantum()).min(all_quantum),
+            Direction::Upload => all_may && lane.may_pass(want, now),
+        };
+        if all_wait || lane.waiting() > 0 || !is_room { 0 } else { room.min(want) }
     }
 
     /// Bytes that both limits let pass.

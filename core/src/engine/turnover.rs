@@ -40,6 +40,8 @@ pub(super) enum Place {
 const PLACES: usize = 16;
 /// For each upload slot, so many leechers that give us something are not given up for seeds.
 const PARTNERS: usize = 2;
+/// So many may always come to us without having said for which torrent.
+const STRANGERS: usize = 48;
 /// Fewer connections than these are too few to leave room for others.
 pub(super) const HANDFUL: usize = 8;
 
@@ -76,6 +78,21 @@ impl Engine {
         self.close(id, CloseReason::NoUse);
         self.turnover.reserved = false;
         true
+    }
+
+    /// Of those who came to us and have not said for which torrent, the one that has been silent longest goes once they are too many: without
+    /// knowing any torrent, one host could otherwise take all connections there are.
+    pub(super) fn limit_strangers(&mut self) {
+        let most = (self.config.limits.connections as usize / 4).max(STRANGERS);
+        if self.connections.len() < most {
+            return;
+        }
+        let stranger = |id: &ConnectionId| self.connections.get(*id).is_some_and(|open| open.torrent.is_none());
+        let strangers: Vec<ConnectionId> = self.connections.keys().filter(stranger).collect();
+        let oldest = strangers.iter().min_by_key(|id| self.connections.get(**id).map(|open| open.since));
+        if let Some(oldest) = oldest.filter(|_| strangers.len() >= most) {
+            self.close(*oldest, CloseReason::Limit);
+        }
     }
 
     /// Finds room for a peer at `candidate` that comes to a torrent.

@@ -136,59 +136,74 @@ impl Engine {
 
     /// Decides anew who may ask, every ten seconds while anyone wants to (BEP 3).
     pub(super) fn choke_round(&mut self, id: TorrentId) {
-        let (now, config) = (self.now, &self.config);
         let Some(torrent) = self.torrents.get_mut(id) else { return };
         torrent.choke_due = None;
         if !torrent.is_active() {
             return;
         }
-        let trial = config.choke_interval * config.optimistic_rounds * 3;
-        let finished = torrent.is_finished();
-        let mut candidates = Vec::new();
-        let mut others = Vec::new();
-        for id in &torrent.connections {
-            let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) else { continue };
-            // While there are pieces that nobody else has, whoever passes them on gives us what we want.
-            let received = match &torrent.suggesting {
-                Suggesting::Now(suggestions) => suggestions.passed_on(*id).into(),
-                _ if finished => connection.downloaded(),
-                _ => connection.received_in_rounds(),
-            };
-            if connection.peer_interested {
-                candidates.push(Candidate {
-                    connection: *id,
-                    received,
-                    passes_on: matches!(&torrent.suggesting, Suggesting::Now(suggestions) if suggestions.passes_on(*id)),
-                    unchoked: !connection.am_choking,
-                    changed: connection.choke_changed,
-                    snubbed: connection.is_snubbed(),
-                    new: now.since(connection.since) < trial,
-                });
-            } else if !connection.am_choking {
-                others.push(*id);
+        let Some(torrent) = self.torrents.get(id) else { return };
+        let (candidates, stance) = self.candidates(torrent);
+        let others: Vec<ConnectionId> =
+            self.open_peers(torrent).filter(|(_, open)| !open.peer_interested && !open.am_choking).map(|(id, _)| id).collect();
+        if stance == Stance::Leeching {
+            for id in &torrent.connections {
+                if let Some(connection) = self.connections.get_mut(*id).filter(|connection| connection.is_open()) {
+                    connection.end_round();
+                }
             }
         }
         if candidates.is_empty() && others.is_empty() {
             return;
         }
-        torrent.choke_due = Some(now + config.choke_interval);
-        let stance = match &mut torrent.suggesting {
-            Suggesting::Now(suggestions) => {
-                suggestions.end_round();
-                Stance::First
-            }
-            _ if finished => Stance::Seeding,
-            _ => Stance::Leeching,
-        };
-        let unchoked = torrent.choker.round(&candidates, config.limits.upload_slots as usize, config.optimistic_rounds, stance);
+        let Some(torrent) = self.torrents.get_mut(id) else { return };
+        torrent.choke_due = Some(self.now + self.config.choke_interval);
+        if let Suggesting::Now(suggestions) = &mut torrent.suggesting {
+            suggestions.end_round();
+        }
+        let slots = self.config.limits.upload_slots as usize;
+        let unchoked = torrent.choker.round(&candidates, slots, self.config.optimistic_rounds, stance);
         for candidate in &candidates {
             self.set_choking(candidate.connection, !unchoked.contains(&candidate.connection));
         }
         // A peer that wants nothing now may keep its slot as long as nobody else needs it: it can go on at once when it does.
-        let spare = (self.config.limits.upload_slots as usize).saturating_sub(candidates.len());
+        let spare = slots.saturating_sub(candidates.len());
         for id in others.into_iter().skip(spare) {
             self.set_choking(id, true);
         }
+    }
+
+    /// Those who want something of a torrent, as its choker sees them now, and what is wanted of them.
+    pub(super) fn candidates(&self, torrent: &Torrent) -> (Vec<Candidate>, Stance) {
+        let trial = self.config.choke_interval * self.config.optimistic_rounds * 3;
+        let stance = match &torrent.suggesting {
+            // While there are pieces that nobody else has, whoever passes them on gives us what we want.
+            Suggesting::Now(_) => Stance::First,
+            _ if torrent.is_finished() => Stance::Seeding,
+            _ => Stance::Leeching,
+        };
+        let candidate = |(id, open): (ConnectionId, &Connection)| {
+            let (received, passes_on) = match &torrent.suggesting {
+                Suggesting::Now(suggestions) => (suggestions.passed_on(id).into(), suggestions.passes_on(id)),
+                _ if stance == Stance::Seeding => (open.downloaded(), false),
+                _ => (open.received_in_rounds(), false),
+            };
+            Candidate {
+                connection: id,
+                received,
+                passes_on,
+                unchoked: !open.am_choking,
+                changed: open.choke_changed,
+                snubbed: open.is_snubbed(),
+                new: self.now.since(open.since) < trial,
+            }
+        };
+        (self.open_peers(torrent).filter(|(_, open)| open.peer_interested).map(candidate).collect(), stance)
+    }
+
+    /// A torrent's peers that have shaken hands.
+    pub(super) fn open_peers<'a>(&'a self, torrent: &'a Torrent) -> impl Iterator<Item = (ConnectionId, &'a Connection)> {
+        let connections = torrent.connections.iter().filter_map(|id| Some((*id, self.connections.get(*id)?)));
+        connections.filter(|(_, connection)| connection.is_open())
     }
 
     fn set_choking(&mut self, id: ConnectionId, choking: bool) {

@@ -292,9 +292,16 @@ impl Connection {
         self.download.as_ref()?.refusal_deadline()
     }
 
-    /// Ends a choke round: what the peer has sent in this one and the one before.
-    pub(crate) fn received_in_rounds(&mut self) -> u64 {
-        self.download.as_mut().map_or(0, |download| download.end_round())
+    /// What the peer has sent in this choke round and the one before.
+    pub(crate) fn received_in_rounds(&self) -> u64 {
+        self.download.as_ref().map_or(0, |download| download.in_rounds())
+    }
+
+    /// Ends a choke round.
+    pub(crate) fn end_round(&mut self) {
+        if let Some(download) = &mut self.download {
+            download.end_round();
+        }
     }
 
     /// The earliest moment at which silence means something.

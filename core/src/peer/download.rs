@@ -177,11 +177,14 @@ impl Download {
         (!self.refused.is_empty()).then_some(self.refused_until)
     }
 
-    /// Ends a choke round: how many bytes came in this one and the one before.
-    pub(crate) fn end_round(&mut self) -> u64 {
-        let [last, before] = self.total_at_round;
-        self.total_at_round = [self.total, last];
-        self.total.saturating_sub(before)
+    /// How many bytes came in this choke round and the one before.
+    pub(crate) fn in_rounds(&self) -> u64 {
+        self.total.saturating_sub(self.total_at_round[1])
+    }
+
+    /// Ends a choke round.
+    pub(crate) fn end_round(&mut self) {
+        self.total_at_round = [self.total, self.total_at_round[0]];
     }
 
     /// Whether any byte came in this choke round or in the last one.

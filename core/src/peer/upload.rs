@@ -20,8 +20,6 @@ pub(crate) struct Upload {
     ready: VecDeque<Ready>,
     /// Blocks in all three.
     pending: usize,
-    /// The rest of a block whose beginning was handed out.
-    unsent: Bytes,
     /// It stands in its torrent's lane until a rate limit lets it write on.
     pub(crate) waits: bool,
     /// Requests that will not be answered by a block: peers with the fast extension are told (BEP 6).
@@ -198,9 +196,6 @@ impl Upload {
 
     /// Bytes that are worth writing now, heads of messages left aside.
     pub(crate) fn sendable(&self, now: Instant) -> u64 {
-        if !self.unsent.is_empty() {
-            return self.unsent.len() as u64;
-        }
         let limit = self.batch(now);
         let mut bytes = 0;
         for block in self.ready_blocks() {
@@ -212,22 +207,9 @@ impl Upload {
         bytes
     }
 
-    /// Cuts the last `more` bytes off a write; they go out before anything else.
-    pub(crate) fn cut(&mut self, buffers: &mut [Bytes], more: usize) {
-        if let Some(last) = buffers.last_mut().filter(|last| last.len() > more) {
-            self.unsent = last.split_off(last.len() - more);
-        }
-    }
-
-    /// Whether a block is written in part.
-    pub(crate) fn is_cut(&self) -> bool {
-        !self.unsent.is_empty()
-    }
-
-    /// Goes on with a block that was cut, for so many bytes at most.
-    pub(crate) fn take_unsent(&mut self, most: u64) -> Bytes {
-        let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.unsent.len());
-        self.unsent.split_to(length)
+    /// How long the next block is that can be written, in bytes.
+    pub(crate) fn next_ready(&self) -> Option<u64> {
+        self.ready_blocks().next().map(|block| u64::from(block.length))
     }
 
     /// Takes the next block out that can be written.
@@ -276,7 +258,7 @@ impl Upload {
     /// Whether the peer waits for nothing.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty() && self.rejects.is_empty() && self.unsent.is_empty()
+        self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty() && self.rejects.is_empty()
     }
 }
 

@@ -13,6 +13,10 @@ pub type Fingerprint = [u8; 8];
 /// What a disk worker is to do with one torrent's files.
 ///
 /// `Open` comes first and is answered before anything else is asked; `Close` comes last, after everything else was answered.
+///
+/// What was verified is true of the files that were there then. A file that was found by `Open`, or made since, and that somebody took away
+/// or replaced, is [missing](crate::error::DiskErrorKind::Missing), as far as the host can tell: it is not made anew, but `Prepare`, and
+/// `Store` or `Read` where they need it, fail, until it is looked at by the next `Open`.
 #[derive(Clone, Debug)]
 pub enum DiskOperation {
     /// Learn the layout, and look at what is there. Creates nothing. Answered by [`DiskOutput::Opened`]. What is missing is no
@@ -78,6 +82,9 @@ pub enum DiskOperation {
     },
     /// See to it that all writes answered so far outlive a failure of the power, then look at the files' sizes and times. Answered by
     /// [`DiskOutput::Stamps`].
+    ///
+    /// If files went away since they were opened, this fails as [missing](crate::error::DiskErrorKind::Missing), once; from then on they
+    /// have no stamps.
     ///
     /// What is saved with the stamps is believed at the next start. A file's time alone does not show that its content was lost: systems
     /// write the two back in any order.

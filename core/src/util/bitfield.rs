@@ -93,6 +93,13 @@ impl Bitfield {
             .flat_map(|(at, byte)| (0..8).filter(move |bit| byte & (0x80 >> bit) != 0).map(move |bit| at as u32 * 8 + bit))
     }
 
+    /// The pieces that are not held, in order.
+    pub fn missing(&self) -> impl Iterator<Item = u32> + '_ {
+        let lacking = self.bytes.iter().enumerate().filter(|(_, byte)| **byte != 0xff);
+        let bits = lacking.flat_map(|(at, byte)| (0..8).filter(move |bit| byte & (0x80 >> bit) == 0).map(move |bit| at as u32 * 8 + bit));
+        bits.take_while(|piece| *piece < self.length)
+    }
+
     /// The first piece held from `index` on.
     pub fn first_from(&self, index: u32) -> Option<u32> {
         let at = index as usize / 8;
@@ -158,6 +165,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(ours.iter().collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(ours.missing().collect::<Vec<_>>(), (0..length).filter(|index| !model.contains(index)).collect::<Vec<_>>());
             prop_assert_eq!(ours.count() as usize, model.len());
             prop_assert_eq!(Bitfield::from_bytes(length, ours.as_bytes()), Some(ours));
         }

@@ -18,11 +18,11 @@ impl<T: Copy + PartialEq> Lane<T> {
         Lane { bucket: None, waiting: VecDeque::new(), listed: false, armed: None }
     }
 
-    /// Limits to so many bytes a second from now on, or not any more.
-    pub(crate) fn set_limit(&mut self, limit: Option<u64>, now: Instant) {
+    /// Limits to so many bytes a second from now on, or not any more. If `unit` is not zero, so many go at once or not at all.
+    pub(crate) fn set_limit(&mut self, limit: Option<u64>, unit: u32, now: Instant) {
         match (limit, &mut self.bucket) {
             (Some(rate), Some(bucket)) => bucket.set_rate(rate, now),
-            (Some(rate), None) => self.bucket = Some(TokenBucket::new(rate, now)),
+            (Some(rate), None) => self.bucket = Some(TokenBucket::in_units(rate, unit, now)),
             (None, _) => self.bucket = None,
         }
     }
@@ -41,7 +41,12 @@ impl<T: Copy + PartialEq> Lane<T> {
         self.bucket.as_ref().map_or(u64::MAX, TokenBucket::quantum)
     }
 
-    /// When a quantum may pass.
+    /// Whether `want` bytes, or as many of them as are worth waiting for, may pass now.
+    pub(crate) fn may_pass(&mut self, want: u64, now: Instant) -> bool {
+        self.bucket.as_mut().is_none_or(|bucket| bucket.available(now) >= want.min(bucket.turn()))
+    }
+
+    /// When a turn may pass.
     pub(crate) fn ready_at(&mut self, now: Instant) -> Instant {
         self.bucket.as_mut().map_or(now, |bucket| {
             bucket.available(now);

@@ -4,10 +4,15 @@ use crate::time::{Duration, Instant};
 ///
 /// It fills at its rate and holds a quarter of a second's worth, so that a host that wakes a little late loses nothing, and a pause is
 /// not followed by a flood. What had to go although there was no room is a debt, of four seconds' worth at most.
+///
+/// What cannot be cut goes whole, as soon as there is room for it, or as much room as there can be: the rest is a debt, of eight such units
+/// at least.
 #[derive(Clone, Debug)]
 pub struct TokenBucket {
     /// Bytes a second.
     rate: u64,
+    /// Bytes that go at once or not at all; zero if any number does.
+    unit: u64,
     /// Millionths of bytes; below zero in debt.
     level: i128,
     /// When `level` was true.
@@ -23,7 +28,12 @@ const MILLIONTHS: i128 = 1_000_000;
 impl TokenBucket {
     /// A bucket for `rate` bytes a second, with one [quantum](TokenBucket::quantum) in it. A rate of zero lets nothing pass.
     pub fn new(rate: u64, now: Instant) -> TokenBucket {
-        let mut bucket = TokenBucket { rate: rate.min(FASTEST), level: 0, filled: now };
+        TokenBucket::in_units(rate, 0, now)
+    }
+
+    /// As [`TokenBucket::new`], for what goes in units of `unit` bytes.
+    pub fn in_units(rate: u64, unit: u32, now: Instant) -> TokenBucket {
+        let mut bucket = TokenBucket { rate: rate.min(FASTEST), unit: unit.into(), level: 0, filled: now };
         bucket.level = if rate > 0 { millionths(bucket.quantum()) } else { 0 };
         bucket
     }
@@ -63,9 +73,15 @@ impl TokenBucket {
         (self.rate / 16).max(LEAST_QUANTUM)
     }
 
-    /// When there will be room for a [quantum](TokenBucket::quantum).
+    /// Bytes for which there must be room before anything goes: a [quantum](TokenBucket::quantum), but enough for a unit, as far as there
+    /// can be.
+    pub fn turn(&self) -> u64 {
+        self.unit.min(self.most()).max(self.quantum())
+    }
+
+    /// When there will be room for a [turn](TokenBucket::turn).
     pub fn ready_at(&self) -> Instant {
-        let missing = millionths(self.quantum()).saturating_sub(self.level).max(0);
+        let missing = millionths(self.turn()).saturating_sub(self.level).max(0);
         if self.rate == 0 {
             return Instant::MAX;
         }
@@ -80,12 +96,17 @@ impl TokenBucket {
         self.level = self.level.saturating_add(passed.saturating_mul(i128::from(self.rate))).min(self.burst());
     }
 
+    /// Bytes that it holds.
+    fn most(&self) -> u64 {
+        if self.rate == 0 { 0 } else { self.quantum().saturating_mul(4) }
+    }
+
     fn burst(&self) -> i128 {
-        if self.rate == 0 { 0 } else { millionths(self.quantum().saturating_mul(4)) }
+        millionths(self.most())
     }
 
     fn floor(&self) -> i128 {
-        -millionths(self.rate.saturating_mul(4))
+        -millionths(self.rate.saturating_mul(4).max(self.unit.saturating_mul(8)))
     }
 }
 
@@ -124,6 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_cut_goes_whole_and_is_paid_off_before_the_next() {
+        let mut bucket = TokenBucket::in_units(1_000, 16_000, at(0));
+        assert_eq!((bucket.turn(), bucket.ready_at()), (250, at(187_500)), "as much as there can be");
+        assert_eq!(bucket.available(at(1_000_000)), 250);
+        bucket.take(16_000, at(1_000_000));
+        assert_eq!(bucket.ready_at(), at(17_000_000));
+        bucket.set_rate(100_000, at(17_000_000));
+        assert_eq!((bucket.turn(), bucket.ready_at()), (16_000, at(17_157_500)), "room for all of it");
+        bucket.set_rate(1_000_000, at(18_000_000));
+        assert_eq!(bucket.turn(), 62_500);
+    }
+
+    #[test]
     fn a_rate_of_zero_lets_nothing_pass_and_is_never_ready() {
         let mut bucket = TokenBucket::new(0, at(0));
         assert_eq!(bucket.available(at(u64::MAX)), 0);
@@ -152,14 +186,30 @@ mod tests {
         }
 
         #[test]
-        fn it_is_ready_when_it_says_and_not_before(rate in 1u64..1 << 40, taken in 0u64..1 << 40) {
-            let mut bucket = TokenBucket::new(rate, at(0));
+        fn it_is_ready_when_it_says_and_not_before(rate in 1u64..1 << 40, unit in 0u32..100_000, taken in 0u64..1 << 40) {
+            let mut bucket = TokenBucket::in_units(rate, unit, at(0));
             bucket.take(taken, at(0));
             let ready = bucket.ready_at();
-            prop_assert!(bucket.clone().available(ready) >= bucket.quantum());
+            prop_assert!(bucket.clone().available(ready) >= bucket.turn());
             if ready > at(0) {
-                prop_assert!(bucket.available(at(ready.as_micros() - 1)) < bucket.quantum());
+                prop_assert!(bucket.available(at(ready.as_micros() - 1)) < bucket.turn());
             }
+        }
+
+        /// The same for units that go whole: what passes is the rate's worth, give or take one of them and what the bucket holds.
+        #[test]
+        fn units_keep_the_rate(rate in 1u64..1 << 20, unit in 1u32..20_000) {
+            let mut bucket = TokenBucket::in_units(rate, unit, at(0));
+            let (mut now, mut passed) = (0, 0u128);
+            for _ in 0..100 {
+                now = bucket.ready_at().as_micros() as u64;
+                prop_assert!(bucket.available(at(now)) >= bucket.turn());
+                bucket.take(unit.into(), at(now));
+                passed += u128::from(unit);
+            }
+            let exact = u128::from(rate) * u128::from(now) / 1_000_000;
+            prop_assert!(passed <= exact + u128::from(rate / 4).max(256) + u128::from(unit));
+            prop_assert!(passed + u128::from(bucket.turn()) + 1 >= exact);
         }
     }
 }

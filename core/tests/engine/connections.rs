@@ -2,9 +2,9 @@
 
 use crate::{
     BLOCK,
-    support::{Content, World},
+    support::{Content, Peer, World},
 };
-use rustor_core::{command::Command, config::Limits, peer::CloseReason, wire::Message};
+use rustor_core::{command::Command, config::Limits, peer::CloseReason, time::Duration, wire::Message};
 use std::net::SocketAddr;
 
 const TRACKER: &str = "http://tracker.test/announce";
@@ -186,4 +186,37 @@ fn a_late_answer_for_a_connection_that_is_gone_does_nothing() {
     }
     world.input(Input::Read { connection, result: Err(rustor_core::error::StreamError::Reset) });
     assert!(!other.is_closed());
+}
+
+#[test]
+fn torrents_have_their_turns_though_everybody_refuses() {
+    let world = World::with(|config| config.half_open_limit = 1);
+    for number in 0..3u8 {
+        let content = Content::new(10 + usize::from(number), 10);
+        world.adds(&content, |add| add.peers = (1..6).map(|host| SocketAddr::from(([10, 0, number, host], 6881))).collect());
+    }
+    let mut turns = [0; 3];
+    for _ in 0..7 {
+        let dialed = world.dials()[0].to_string();
+        turns[dialed.split('.').nth(2).and_then(|number| number.parse::<usize>().ok()).unwrap()] += 1;
+        world.refuses(&dialed);
+    }
+    assert!(turns.iter().all(|turns| *turns >= 2), "{turns:?}");
+}
+
+#[test]
+fn who_connects_and_says_nothing_leaves_room_for_others() {
+    let (world, content) = (World::with(|config| config.limits.connections = 200), content());
+    world.seeds(&content);
+    let comes = |number: u32| {
+        world.passes(Duration::from_millis(10));
+        world.stranger(&format!("10.0.1.{number}:5000"))
+    };
+    let silent: Vec<Peer> = (0..60).map(comes).collect();
+    assert_eq!(silent.iter().position(|peer| !peer.is_closed()), Some(10), "a quarter of all connections, the oldest go");
+    assert!(silent[10..].iter().all(|peer| !peer.is_closed()));
+    let peer = world.joins(&content, "10.0.0.1:5000");
+    assert!(peer.heard_handshake().is_some());
+    (60..120).for_each(|number| drop(comes(number)));
+    assert!(!peer.is_closed(), "who has said what it wants is none of them");
 }

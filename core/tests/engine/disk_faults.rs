@@ -2,9 +2,12 @@
 
 use crate::{
     BLOCK,
-    support::{Content, Job, World},
+    support::{Content, Job, Peer, World},
 };
-use rustor_core::{command::Command, error::DiskErrorKind, event::Event, status::TorrentState, wire::Message};
+use rustor_core::{
+    choices::Choices, command::Command, error::DiskErrorKind, event::Event, id::TorrentId, status::TorrentState, torrent::Resume,
+    wire::Message,
+};
 
 fn content() -> Content {
     Content::new(16 * BLOCK as usize, 4 * BLOCK)
@@ -141,4 +144,98 @@ fn one_torrents_failure_is_no_other_torrents() {
     seed.says(Message::Unchoke);
     seed.serves(&other_content);
     assert!(world.disk(|disk| disk.holds("other", &other_content)));
+}
+
+/// Files of which each two share a piece: `a` is in 0 to 2, `b` in 2 to 4, `c` in 4 and 5.
+fn files() -> Content {
+    Content::files(&[("a", 5 * BLOCK as usize), ("b", 4 * BLOCK as usize), ("c", 3 * BLOCK as usize)], 2 * BLOCK)
+}
+
+/// A seed that has these pieces only, and sends what is asked of it.
+fn gives(world: &World, content: &Content, address: &str, pieces: &[u32]) -> Peer {
+    let seed = world.joins(content, address);
+    seed.says_all([content.bitfield(pieces.iter().copied()), Message::Unchoke]);
+    seed.serves(content);
+    seed
+}
+
+fn somebody_deletes(world: &World, name: &str) {
+    assert!(world.disk(|disk| disk.files.remove(&format!("folder/folder/{name}"))).is_some());
+}
+
+/// The torrent has failed, once, for a file of this name is missing.
+fn misses(world: &World, torrent: TorrentId, name: &str) -> bool {
+    let error = world.status(torrent).error.expect("nothing failed");
+    assert_eq!((world.state(torrent), failures(world), error.kind), (TorrentState::Failed, 1, DiskErrorKind::Missing));
+    error.path.ends_with(name)
+}
+
+#[test]
+fn a_file_that_was_deleted_and_is_wanted_no_more_takes_its_pieces_along() {
+    let (world, content) = (World::new(), files());
+    let torrent = world.leeches(&content);
+    gives(&world, &content, "10.0.0.1:5000", &[0, 1, 2, 3, 4, 5]);
+    assert_eq!(world.state(torrent), TorrentState::Seeding);
+    somebody_deletes(&world, "a");
+    world.wants(torrent, &[1, 2]);
+    assert!(misses(&world, torrent, "/a"));
+    world.does(Command::Resume(torrent));
+    assert_eq!((world.state(torrent), world.status(torrent).pieces_verified), (TorrentState::Downloading, 3));
+    gives(&world, &content, "10.0.0.2:5000", &[0, 1, 2, 3, 4, 5]);
+    assert_eq!((world.state(torrent), world.status(torrent).pieces_verified), (TorrentState::Seeding, 4));
+    world.chooses(torrent, |choices| *choices = Choices::default());
+    gives(&world, &content, "10.0.0.3:5000", &[0, 1, 2, 3, 4, 5]);
+    assert_eq!(world.state(torrent), TorrentState::Seeding);
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+}
+
+#[test]
+fn a_download_whose_file_went_away_fails_and_what_is_saved_does_not_vouch_for_it() {
+    let (world, content) = (World::new(), files());
+    let torrent = world.leeches(&content);
+    gives(&world, &content, "10.0.0.1:5000", &[0, 1, 2, 3]);
+    somebody_deletes(&world, "a");
+    gives(&world, &content, "10.0.0.2:5000", &[4, 5]);
+    assert!(misses(&world, torrent, "/a"));
+    let resume = world.disk(|disk| disk.resume["folder"].clone());
+    let resume = Resume::decode(&resume, content.info_hash(), &content.layout).unwrap();
+    assert_eq!(resume.files.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
+    world.does(Command::Resume(torrent));
+    assert_eq!((world.state(torrent), world.status(torrent).pieces_verified), (TorrentState::Downloading, 3));
+    gives(&world, &content, "10.0.0.3:5000", &[0, 1, 2]);
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+}
+
+#[test]
+fn a_missing_file_is_told_even_while_the_torrent_is_paused() {
+    let (world, content) = (World::new(), files());
+    let torrent = world.leeches(&content);
+    gives(&world, &content, "10.0.0.1:5000", &[0, 1, 2, 3, 4, 5]);
+    world.seconds(60);
+    somebody_deletes(&world, "b");
+    world.does(Command::Pause(torrent));
+    assert!(misses(&world, torrent, "/b"));
+    world.does(Command::Resume(torrent));
+    assert_eq!((world.state(torrent), world.status(torrent).pieces_verified), (TorrentState::Downloading, 3));
+}
+
+#[test]
+fn a_missing_file_does_not_hold_up_the_end() {
+    let (world, content) = (World::new(), files());
+    world.leeches(&content);
+    gives(&world, &content, "10.0.0.1:5000", &[0, 1, 2]);
+    somebody_deletes(&world, "a");
+    world.does(Command::ShutDown);
+    assert_eq!((world.count_events(|event| *event == Event::ShutDown), failures(&world)), (1, 0));
+    assert_eq!(world.disk(|disk| disk.count(Job::SaveResume)), 1);
+}
+
+#[test]
+fn a_disk_that_keeps_missing_files_is_asked_no_third_time() {
+    let (world, content) = (World::new(), files());
+    world.leeches(&content);
+    world.disk(|disk| disk.fault = Some((Job::Stamp, DiskErrorKind::Missing)));
+    gives(&world, &content, "10.0.0.1:5000", &[0, 1, 2]);
+    world.does(Command::ShutDown);
+    assert_eq!((world.count_events(|event| *event == Event::ShutDown), world.disk(|disk| disk.count(Job::Stamp))), (1, 2));
 }

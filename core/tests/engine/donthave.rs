@@ -131,3 +131,21 @@ fn a_piece_that_comes_and_goes_for_ever_costs_little() {
     peer.serves(&content);
     assert!(world.status(torrent).pieces_verified >= 9);
 }
+
+#[test]
+fn who_has_all_and_not_and_all_again_is_a_seed_like_any_other() {
+    let (world, content) = (World::new(), content());
+    let torrent = world.leeches(&content);
+    let (peer, other) = (world.stranger("10.0.0.1:5000"), world.joins(&content, "10.0.0.2:5000"));
+    peer.shakes_hands_with(&content, rustor_core::wire::Reserved::default().with_extension().with_fast());
+    other.says(content.bitfield([5, 7]));
+    peer.says(Message::HaveAll);
+    for _ in 0..10 {
+        peer.says_all([dont_have(5), dont_have(9), Message::HaveAll]);
+        assert_eq!(world.status(torrent).seeds, 1);
+        assert_eq!(world.availability(torrent), Some(vec![1, 1, 1, 1, 1, 2, 1, 2, 1, 1]));
+    }
+    peer.says(Message::Unchoke);
+    peer.serves(&content);
+    assert_eq!(world.status(torrent).pieces_verified, 10);
+}

@@ -6,7 +6,8 @@ use crate::{
 };
 use rustor_core::{
     command::Command,
-    engine::{DownloadReason, PickOrder, PieceState, TorrentReason, UploadReason},
+    engine::{DownloadReason, Explanation, PickOrder, PieceState, TorrentReason, UploadReason},
+    torrent::choker::Stance,
     wire::Message,
 };
 
@@ -56,12 +57,40 @@ fn a_seeder_says_why_a_peer_is_choked() {
     let peers = ["10.0.0.1:5000", "10.0.0.2:5000", "10.0.0.3:5000"].map(|remote| world.joins(&content, remote));
     peers[0].says(Message::Interested);
     peers[1].says(Message::Interested);
+    let upload = |why: &Explanation| {
+        peers.each_ref().map(|peer| why.peers.iter().find(|known| known.remote == peer.remote()).map(|known| known.upload))
+    };
     let why = world.explains(torrent);
-    let upload = |peer: usize| why.peers.iter().find(|known| known.remote == peers[peer].remote()).map(|known| known.upload);
-    assert_eq!(upload(0), Some(UploadReason::HasSlot));
-    assert_eq!(upload(1), Some(UploadReason::NoSlot { taken: 1, slots: 1 }));
-    assert_eq!(upload(2), Some(UploadReason::WantsNothing));
+    let (taken, has, waits) = (UploadReason::NoSlot { taken: 1, slots: 1 }, UploadReason::HasSlot, UploadReason::Waits);
+    assert_eq!(upload(&why), [Some(has), Some(waits), Some(UploadReason::WantsNothing)]);
+    assert_eq!(why.stance, Stance::Seeding);
     assert!(why.next_choke_round.is_some_and(|wait| wait.as_secs() == 10), "{why:?}");
+    peers[2].says(Message::Interested);
+    assert_eq!(upload(&world.explains(torrent)), [Some(has), Some(waits), Some(taken)]);
+    // What was said of the next round comes true.
+    world.seconds(10);
+    assert_eq!(upload(&world.explains(torrent)), [Some(taken), Some(has), Some(taken)], "it keeps the slot for three rounds");
+    world.seconds(20);
+    assert_eq!(upload(&world.explains(torrent)), [Some(taken), Some(has), Some(waits)]);
+}
+
+#[test]
+fn a_leecher_says_that_who_gives_nothing_is_choked_though_slots_are_free() {
+    let (world, content) = (World::with(|config| config.limits.upload_slots = 4), content());
+    let torrent = world.leeches(&content);
+    let giver = world.joins(&content, "10.0.0.1:5000");
+    giver.says(content.bitfield([0, 1]));
+    giver.says(Message::Unchoke);
+    giver.sends(&content, &[content.blocks(0), content.blocks(1)].concat());
+    let takers = ["10.0.0.2:5000", "10.0.0.3:5000", "10.0.0.4:5000"].map(|remote| world.joins(&content, remote));
+    giver.says(Message::Interested);
+    takers.iter().for_each(|taker| taker.says(Message::Interested));
+    world.seconds(10);
+    let why = world.explains(torrent);
+    assert_eq!(why.stance, Stance::Leeching);
+    let of = |reason: UploadReason| why.peers.iter().filter(|peer| peer.upload == reason).count();
+    assert_eq!((of(UploadReason::HasSlot), of(UploadReason::Optimistic), of(UploadReason::GivesNothing)), (1, 1, 2), "{why:?}");
+    assert_eq!(why.peers[0].merit, content.blocks(0).len() as u64 * 2 * u64::from(BLOCK));
 }
 
 #[test]

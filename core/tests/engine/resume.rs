@@ -529,3 +529,51 @@ fn what_is_kept_aside_is_believed_as_long_as_the_part_file_is_the_same() {
         assert_eq!((next.status(torrent).pieces_verified, verified(&next) > 0), (left, hashed), "{change}");
     }
 }
+
+#[test]
+fn what_a_recheck_found_bad_is_not_claimed_again() {
+    let content = Content::new(2 * BLOCK as usize, 2 * BLOCK);
+    let (old, resume) = session(&content, &[0], |_| {});
+    // Bit rot: neither length nor time tell of it.
+    old.disk(|disk| disk.files.values_mut().for_each(|file| file.data[0] ^= 1));
+    let (world, torrent) = next(&old, &content, resume);
+    assert_eq!(world.status(torrent).pieces_verified, 1, "it is believed");
+    world.does(Command::Recheck(torrent));
+    assert_eq!(world.status(torrent).pieces_verified, 0);
+    world.does(Command::ShutDown);
+    let resume = world.disk(|disk| disk.resume["folder"].clone());
+    let (world, torrent) = next(&world, &content, resume);
+    assert_eq!(world.status(torrent).pieces_verified, 0);
+}
+
+#[test]
+fn a_pause_before_all_blocks_of_a_piece_are_read_back_loses_nothing() {
+    let (world, content) = (World::with(|config| config.block_budget = BLOCK.into()), content());
+    let torrent = world.leeches(&content);
+    let sends = |remote: &str, wanted: fn(&Block) -> bool| {
+        let seed = world.seed_joins(&content, remote);
+        seed.says(Message::Unchoke);
+        let blocks: Vec<Block> = seed.hears_requests().into_iter().filter(wanted).collect();
+        blocks.iter().for_each(|block| seed.sends(&content, &[*block]));
+    };
+    // Of the second piece first one block is kept and then the other: it did not fit into the budget that things are read back with.
+    sends("10.0.0.1:5000", |block| block.piece < 2 && block.offset == 0);
+    world.does(Command::Pause(torrent));
+    world.does(Command::Resume(torrent));
+    sends("10.0.0.2:5000", |block| block.piece < 2 && block.offset > 0);
+    world.does(Command::Pause(torrent));
+    assert_eq!(world.status(torrent).pieces_verified, 1);
+    world.disk_holds();
+    world.does(Command::Resume(torrent));
+    while world.jobs().contains(&Job::Prepare) {
+        world.disk_does_next(Job::Prepare);
+    }
+    assert_eq!(world.jobs(), [Job::Read(2 * BLOCK)], "all of it");
+    world.does(Command::Pause(torrent));
+    world.disk_catches_up();
+    world.does(Command::Resume(torrent));
+    world.disk_catches_up();
+    asked_for(&world, &content, "10.0.0.3:5000");
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+    assert_eq!(world.status(torrent).wasted, 0);
+}

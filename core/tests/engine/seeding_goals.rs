@@ -165,3 +165,23 @@ fn without_a_goal_it_seeds_for_ever() {
     world.seconds(100_000);
     assert_eq!((reached(&world), world.state(torrent)), (0, TorrentState::Seeding));
 }
+
+#[test]
+fn a_recheck_does_not_forget_what_earlier_sessions_sent() {
+    let content = content();
+    let saved = {
+        let world = World::new();
+        let torrent = seeds(&world, &content, SeedingGoal::default());
+        asks(&leecher(&world, &content), &content, 0..9);
+        world.does(Command::Pause(torrent));
+        world.disk(|disk| disk.resume["folder"].clone())
+    };
+    let world = World::new();
+    world.has(&content, 0..content.pieces());
+    let torrent = world.adds(&content, |add| (add.resume, add.choices) = (Some(saved), choices(ratio(1000))));
+    world.does(Command::Recheck(torrent));
+    assert_eq!(world.state(torrent), TorrentState::Seeding);
+    asks(&leecher(&world, &content), &content, 0..1);
+    world.seconds(3);
+    assert_eq!((reached(&world), world.state(torrent)), (1, TorrentState::Paused));
+}

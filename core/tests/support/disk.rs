@@ -33,6 +33,16 @@ struct Open {
     parts: String,
     /// Places of the files that are kept aside.
     aside: BTreeSet<u32>,
+    /// Places of the files that were there at any time.
+    there: BTreeSet<u32>,
+    /// Those of them that the engine knows to be gone.
+    told: BTreeSet<u32>,
+}
+
+impl Open {
+    fn new(layout: Arc<Layout>, folder: String, parts: String, aside: BTreeSet<u32>) -> Open {
+        Open { layout, folder, parts, aside, there: BTreeSet::new(), told: BTreeSet::new() }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +98,7 @@ impl Disk {
     pub fn put_piece(&mut self, folder: &str, content: &Content, piece: u32) {
         let spans = content.layout.spans(piece, 0, content.layout.piece_size(piece));
         let layout = Arc::new(content.layout.clone());
-        let open = Open { layout, folder: folder.into(), parts: String::new(), aside: BTreeSet::new() };
+        let open = Open::new(layout, folder.into(), String::new(), BTreeSet::new());
         self.write(&open, &spans, &content.piece(piece));
         // Empty files hold no piece, but belong to whoever has everything.
         for file in content.layout.files().iter().filter(|file| file.length == 0 && !file.padding) {
@@ -124,7 +134,8 @@ impl Disk {
             let missing =
                 (0..).zip(layout.files()).filter(|(_, file)| !file.padding && !self.files.contains_key(&path(&folder, &file.path)));
             let aside = missing.filter(|_| self.files.contains_key(&parts)).map(|(place, _)| place).collect();
-            self.open.insert(torrent, Open { layout, folder, parts, aside });
+            self.open.insert(torrent, Open::new(layout, folder, parts, aside));
+            self.find(torrent);
             return Ok(DiskOutput::Opened(self.stamps(torrent)));
         }
         if matches!(job, Job::Close { .. }) && !self.open.contains_key(&torrent) {
@@ -133,7 +144,11 @@ impl Disk {
         }
         let open = self.open.get(&torrent).cloned().unwrap_or_else(|| panic!("{job:?}, but nothing is open"));
         let Open { layout, folder, .. } = open.clone();
-        Ok(match operation {
+        if let Some(place) = self.misses(torrent, &operation) {
+            let (path, message) = (path(&folder, &layout.files()[place as usize].path), "taken away".to_owned());
+            return Err(Box::new(DiskError { kind: DiskErrorKind::Missing, path, message }));
+        }
+        let output = match operation {
             DiskOperation::Open { .. } => unreachable!("handled above"),
             DiskOperation::Prepare { wanted } => {
                 self.prepare(torrent, &wanted);
@@ -188,7 +203,35 @@ impl Disk {
                 }
                 DiskOutput::Done
             }
-        })
+        };
+        self.find(torrent);
+        Ok(output)
+    }
+
+    /// Notes which files there are.
+    fn find(&mut self, torrent: TorrentId) {
+        let Some(open) = self.open.get_mut(&torrent) else { return };
+        let files = (0..).zip(open.layout.files()).filter(|(_, file)| self.files.contains_key(&path(&open.folder, &file.path)));
+        open.there.extend(files.map(|(place, _)| place));
+    }
+
+    /// A file that was there and is gone, if the operation is to tell of it.
+    fn misses(&mut self, torrent: TorrentId, operation: &DiskOperation) -> Option<u32> {
+        let open = self.open.get_mut(&torrent)?;
+        let is_gone = |place: &&u32| {
+            !open.aside.contains(place) && !self.files.contains_key(&path(&open.folder, &open.layout.files()[**place as usize].path))
+        };
+        let mut gone = open.there.iter().filter(is_gone).copied();
+        match operation {
+            DiskOperation::Prepare { .. } => gone.next(),
+            DiskOperation::Store { spans, .. } => gone.find(|place| spans.iter().any(|span| span.file == *place)),
+            DiskOperation::Stamp => {
+                let untold: Vec<u32> = gone.filter(|place| !open.told.contains(place)).collect();
+                open.told.extend(&untold);
+                untold.first().copied()
+            }
+            _ => None,
+        }
     }
 
     /// Brings wanted files out of the part file, and keeps the others aside.

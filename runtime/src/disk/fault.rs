@@ -28,6 +28,12 @@ pub(crate) fn wrong_kind(path: &Path, message: &str) -> Box<DiskError> {
     Box::new(DiskError { kind: DiskErrorKind::WrongKind, path: path.display().to_string(), message: message.into() })
 }
 
+/// The file that was at `path` is not there any more.
+pub(crate) fn gone(path: &Path) -> Box<DiskError> {
+    let message = "was taken away or replaced while it was in use".into();
+    Box::new(DiskError { kind: DiskErrorKind::Missing, path: path.display().to_string(), message })
+}
+
 /// A fault that is not the disk's: a job that does not fit its torrent.
 pub(crate) fn misuse(path: impl Into<String>, message: &str) -> Box<DiskError> {
     Box::new(DiskError { kind: DiskErrorKind::Other, path: path.into(), message: message.into() })

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// A file of a torrent: whose, and its place in the layout.
-type Name = (TorrentId, u32);
+pub(crate) type Name = (TorrentId, u32);
 
 /// The files that are open, of all torrents together: at most so many, the least recently used are closed first.
 ///
@@ -48,25 +48,29 @@ impl OpenFiles {
         Some(Arc::clone(&entry.file))
     }
 
-    /// Keeps `file`, in place of what there was under its name.
-    pub(crate) fn insert(&self, name: Name, file: File, writable: bool) -> Arc<File> {
+    /// The open files of one torrent.
+    pub(crate) fn of_torrent(&self, torrent: TorrentId) -> Vec<(u32, Arc<File>)> {
+        let open = self.lock();
+        let files = open.files.iter().filter(|(name, _)| name.0 == torrent);
+        files.map(|(name, entry)| (name.1, Arc::clone(&entry.file))).collect()
+    }
+
+    /// Keeps `file`, in place of what there was under its name. That, and what made room for it, is returned: it is no longer kept.
+    pub(crate) fn insert(&self, name: Name, file: File, writable: bool) -> (Arc<File>, Vec<(Name, Arc<File>)>) {
         let file = Arc::new(file);
         let mut closing = Vec::new();
         let mut guard = self.lock();
         let open = &mut *guard;
-        closing.extend(open.remove(name));
+        closing.extend(open.remove(name).map(|file| (name, file)));
         while open.files.len() >= self.most {
-            let Some((_, oldest)) = open.uses.first_key_value() else { break };
-            closing.extend(open.remove(*oldest));
+            let Some((_, oldest)) = open.uses.first_key_value().map(|(used, name)| (*used, *name)) else { break };
+            closing.extend(open.remove(oldest).map(|file| (oldest, file)));
         }
         let used = open.next_use;
         open.next_use += 1;
         open.uses.insert(used, name);
         open.files.insert(name, Entry { file: Arc::clone(&file), writable, used });
-        // Closing a file may wait for the disk.
-        drop(guard);
-        drop(closing);
-        file
+        (file, closing)
     }
 
     /// Closes one file.
@@ -84,10 +88,10 @@ impl OpenFiles {
         drop(closing);
     }
 
-    /// Closes everything.
-    pub(crate) fn close_all(&self) {
+    /// Keeps nothing any more; what it was is returned.
+    pub(crate) fn close_all(&self) -> Vec<(Name, Arc<File>)> {
         let closing = std::mem::take(&mut *self.lock());
-        drop(closing);
+        closing.files.into_iter().map(|(name, entry)| (name, entry.file)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -120,10 +124,12 @@ mod tests {
     fn the_least_recently_used_file_is_closed_first() {
         let files = OpenFiles::new(2);
         let names = [(torrent(1), 0), (torrent(1), 1), (torrent(2), 0)];
-        let first = files.insert(names[0], file(), true);
-        let second = files.insert(names[1], file(), false);
+        let (first, _) = files.insert(names[0], file(), true);
+        let (second, _) = files.insert(names[1], file(), false);
         assert!(Arc::ptr_eq(&first, &files.get(names[0], true).unwrap()));
-        files.insert(names[2], file(), false);
+        let (_, closed) = files.insert(names[2], file(), false);
+        assert!(closed.len() == 1 && closed[0].0 == names[1] && Arc::ptr_eq(&closed[0].1, &second));
+        drop(closed);
         assert!(files.get(names[1], false).is_none());
         assert_eq!(Arc::strong_count(&second), 1);
         assert!(files.get(names[0], false).is_some() && files.get(names[2], false).is_some());

@@ -17,6 +17,8 @@
 //! - Files that are not wanted are never created. What stored pieces hold of them is kept in a hidden part file in the download folder,
 //!   which goes when nothing needs it any more; if such a file is wanted after all, its bytes are brought from there.
 //!   A file that is there already is used, wanted or not.
+//! - A file that somebody takes away or replaces while the torrent is open is missed: no new one is made in its place, and what is there
+//!   instead is neither believed nor written to, until the torrent is opened again and looked at.
 //! - Symbolic links inside the download folder are followed, since people spread their data over disks with them. No link is
 //!   ever created, and names from a torrent cannot lead out of the folder.
 //! - Deleting removes what the torrent names and the folders that this leaves empty, nothing else.
@@ -46,11 +48,13 @@ mod files;
 pub(crate) mod hash;
 pub(crate) mod plain;
 mod position;
+mod presence;
 mod queue;
 mod segments;
 pub(crate) mod storage;
 #[cfg(test)]
 mod tests;
+pub(crate) mod torrent;
 
 use fault::{DiskResult, misuse};
 use hash::PieceHasher;

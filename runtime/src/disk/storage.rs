@@ -1,12 +1,14 @@
 use super::{
     DiskConfig,
-    durable::{self, Doubt, Doubtful, Sync, Synced},
-    fault::{DiskResult, fault, misuse},
-    files::OpenFiles,
+    durable::{self, Doubt, Sync, Synced},
+    fault::{DiskResult, fault, gone, misuse},
+    files::{Name, OpenFiles},
     hash::{self, PieceHasher, Source},
-    plain::{create_folder, is_out_of_handles, look_at, open_any, open_if_there, plain, read_all, remove_if_there, stamp_of},
+    plain::{create_folder, is_out_of_handles, look_at, open_any, open_if_there, plain, read_all, remove_if_there},
     position,
+    presence::{Place, place_of, seems_deleted},
     segments::Rest,
+    torrent::{Aside, PARTS, Torrent, coming},
 };
 use crate::{
     buffer::{Buffer, BufferPool},
@@ -16,7 +18,7 @@ use bytes::Bytes;
 use rustor_core::{
     error::{DiskError, DiskErrorKind},
     id::TorrentId,
-    storage::{Allocation, Digest, DiskOperation, DiskOutput, FileStamp, Kept, Layout, LayoutFile, Parts, Span},
+    storage::{Allocation, Digest, DiskOperation, DiskOutput, Kept, Layout, LayoutFile, Span},
     util::Bitfield,
 };
 use std::{
@@ -24,7 +26,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, IoSlice},
     path::{Component, Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// All torrents' files: does what workers are told to, from any thread.
@@ -35,19 +37,6 @@ pub(crate) struct Storage {
     /// From the smallest buffers to the largest.
     buffers: [BufferPool; 3],
     sync: Box<Sync>,
-}
-
-/// Where one torrent's files are.
-struct Torrent {
-    layout: Arc<Layout>,
-    folder: PathBuf,
-    allocation: Allocation,
-    /// What of it is in the part file. Held for writing while that changes, for reading by whatever reads or writes the files.
-    aside: RwLock<Aside>,
-    /// Held while a file is created or opened for writing; the files share these locks by their numbers.
-    opening: [Mutex<()>; 8],
-    saving: Mutex<()>,
-    doubtful: Doubtful,
 }
 
 impl Storage {
@@ -99,13 +88,15 @@ impl Storage {
         if let Some(unsafe_file) = layout.files().iter().find(|file| !stays_below(&file.path)) {
             return Err(misuse(unsafe_file.path.join("/"), "this path leads out of the download folder"));
         }
-        let aside = RwLock::new(Aside::new(folder.join(parts), &layout));
+        let (parts, aside) = (folder.join(parts), RwLock::new(Aside::new(&layout)));
         let before = lock(&self.torrents).get(&id).cloned();
         let doubtful = before.map(|before| before.doubtful.hand_over()).unwrap_or_default();
-        let (opening, saving) = Default::default();
-        let torrent = Torrent { layout, folder, allocation, aside, opening, saving, doubtful };
+        let (opening, saving, presence) = Default::default();
+        let torrent = Torrent { layout, folder, allocation, parts, aside, opening, saving, doubtful, presence };
         torrent.look_for_parts()?;
-        let stamps = torrent.stamps()?;
+        let stamps = torrent.stamps(&torrent.aside())?;
+        let there = (0..).zip(&stamps).filter(|(_, stamp)| stamp.is_some_and(|stamp| !stamp.aside));
+        there.for_each(|(number, _)| torrent.found(number));
         self.open_files.close_torrent(id);
         lock(&self.torrents).insert(id, Arc::new(torrent));
         Ok(DiskOutput::Opened(stamps))
@@ -119,9 +110,7 @@ impl Storage {
         for (number, file) in torrent.files() {
             let path = torrent.path(file);
             if !wanted.get(number) {
-                if !aside.holds(number) && look_at(&path)?.is_none() {
-                    // A handle that was open leads to a file that is gone.
-                    self.open_files.close((id, number));
+                if !aside.holds(number) && self.find(id, torrent, number, &path)?.is_none() {
                     aside.files.insert(number);
                 }
                 continue;
@@ -136,12 +125,13 @@ impl Storage {
                 self.bring(torrent, &aside, number, file)?;
                 aside.files.remove(&number);
             }
-            let found = look_at(&path)?.map(|found| found.len());
+            let found = self.find(id, torrent, number, &path)?;
             let reserve = torrent.allocation == Allocation::Full && file.length > 0;
             let empty_and_missing = file.length == 0 && found.is_none();
             if reserve || empty_and_missing || found.is_some_and(|found| found > file.length) {
                 let _opening = torrent.opening_lock(number);
                 let (opened, length) = self.create(&path)?;
+                torrent.found(number);
                 if length > file.length {
                     opened.set_len(file.length).map_err(|error| fault(&path, error))?;
                 }
@@ -152,23 +142,41 @@ impl Storage {
         }
         let needed = |number: &u32| torrent.file(*number).is_some_and(|file| file.length > 0);
         if !aside.files.iter().any(needed) {
+            torrent.presence.forget(PARTS);
             self.open_files.close((id, PARTS));
-            remove_if_there(&aside.path)?;
+            remove_if_there(&torrent.parts)?;
         }
         Ok(DiskOutput::Done)
+    }
+
+    /// How long the file at `path` is; `None` if nothing is there, nor ever was.
+    fn find(&self, id: TorrentId, torrent: &Torrent, number: u32, path: &Path) -> DiskResult<Option<u64>> {
+        let found = look_at(path)?.map(|found| found.len());
+        match found {
+            Some(_) => torrent.found(number),
+            None => torrent.presence.lost(number),
+        }
+        if torrent.presence.is_gone(number) {
+            self.open_files.close((id, number));
+            return Err(gone(path));
+        }
+        Ok(found)
     }
 
     /// Brings what the part file holds of a file to where it belongs: first under another name, so that after a crash either the part
     /// file or the file itself has it.
     fn bring(&self, torrent: &Torrent, aside: &Aside, number: u32, file: &LayoutFile) -> DiskResult<()> {
-        let Some(parts) = open_if_there(&aside.path)? else { return Ok(()) };
-        let length = parts.metadata().map_err(|error| fault(&aside.path, error))?.len();
+        let Some(parts) = open_if_there(&torrent.parts)? else {
+            torrent.presence.lost(PARTS);
+            return torrent.check_presence(PARTS, &torrent.parts);
+        };
+        let length = parts.metadata().map_err(|error| fault(&torrent.parts, error))?.len();
         let path = torrent.path(file);
         if look_at(&path)?.is_some() {
             // Somebody else has put it there meanwhile; it is theirs, and looked at before it is believed.
-            return Ok(());
+            return Err(gone(&path));
         }
-        let coming = coming(&path, &aside.path);
+        let coming = coming(&path, &torrent.parts);
         let mut target: Option<File> = None;
         let mut buffer = vec![0; 64 << 10];
         let mut offset = 0;
@@ -182,7 +190,7 @@ impl Storage {
                     continue;
                 }
                 let wanted = (end - at).min(buffer.len() as u64) as usize;
-                let count = position::read_at(&parts, &mut buffer[..wanted], at).map_err(|error| fault(&aside.path, error))?;
+                let count = position::read_at(&parts, &mut buffer[..wanted], at).map_err(|error| fault(&torrent.parts, error))?;
                 if count == 0 {
                     break;
                 }
@@ -234,13 +242,14 @@ impl Storage {
         for span in spans {
             let file = torrent.file(span.file).filter(|file| !file.padding);
             if file.is_some() && aside.holds(span.file) {
-                let parts = self.open_parts(id, torrent, &aside, true)?;
+                let parts = self.open_parts(id, torrent, true)?;
                 for (position, length) in aside.slots.locate(&torrent.layout, *span) {
                     slices.clear();
                     rest.take(length, &mut slices);
-                    position::write_at(&parts, &mut slices, position).map_err(|error| fault(&aside.path, error))?;
+                    position::write_at(&parts, &mut slices, position).map_err(|error| fault(&torrent.parts, error))?;
                 }
                 torrent.doubtful.add(PARTS, Doubt::Written);
+                self.check_written(id, torrent, PARTS, &parts)?;
                 continue;
             }
             slices.clear();
@@ -249,6 +258,7 @@ impl Storage {
             let opened = self.open_for_writing(id, torrent, span.file, file)?;
             position::write_at(&opened, &mut slices, span.offset).map_err(|error| fault(&torrent.path(file), error))?;
             torrent.doubtful.add(span.file, Doubt::Written);
+            self.check_written(id, torrent, span.file, &opened)?;
         }
         Ok(())
     }
@@ -267,12 +277,12 @@ impl Storage {
                 continue;
             }
             if aside.holds(span.file) {
-                let parts = self.open_parts(id, torrent, &aside, false)?;
+                let parts = self.open_parts(id, torrent, false)?;
                 let mut rest = now;
                 for (position, length) in aside.slots.locate(&torrent.layout, *span) {
                     let (now, later) = rest.split_at_mut(length as usize);
                     rest = later;
-                    read_all(&parts, now, position).map_err(|error| fault(&aside.path, error))?;
+                    read_all(&parts, now, position).map_err(|error| fault(&torrent.parts, error))?;
                 }
                 continue;
             }
@@ -304,21 +314,75 @@ impl Storage {
 
     /// What tells of each file whether it is as it was, once what it holds is durable.
     fn stamp(&self, id: TorrentId, torrent: &Torrent) -> DiskResult<DiskOutput> {
-        let left = torrent.doubtful.settle(|number, doubt| {
+        let mut left = torrent.doubtful.settle(|number, doubt| {
             // Some systems let only those sync a file who may write to it.
             match self.open_files.get((id, number), !cfg!(unix)) {
                 Some(opened) => synced((self.sync)(&opened), doubt),
                 None => self.sync_closed(torrent, number, doubt),
             }
         });
-        let mut stamps = torrent.stamps()?;
+        let aside = torrent.aside();
+        let mut stamps = torrent.stamps(&aside)?;
+        let missing = (0..).zip(&stamps).filter(|(number, stamp)| stamp.is_none() && !aside.holds(*number));
+        missing.for_each(|(number, _)| torrent.presence.lost(number));
+        // Written is what is open, while the time is of what the path leads to.
+        for (number, opened) in self.open_files.of_torrent(id) {
+            if self.compare(id, torrent, number, &opened)? == Place::Copy {
+                left.insert(number);
+            }
+        }
+        if let Some(path) = torrent.presence.tell().and_then(|number| torrent.path_of(number)) {
+            return Err(gone(&path));
+        }
         for (number, stamp) in (0..).zip(&mut stamps) {
             let number = if stamp.is_some_and(|stamp| stamp.aside) { PARTS } else { number };
-            if left.contains(&number) {
+            if left.contains(&number) || torrent.presence.is_gone(number) {
                 *stamp = None;
             }
         }
         Ok(DiskOutput::Stamps(stamps))
+    }
+
+    /// Compares a file that was opened with what is in its place now. If that is not the same file, it is no longer kept open.
+    fn compare(&self, id: TorrentId, torrent: &Torrent, number: u32, opened: &File) -> DiskResult<Place> {
+        let Some(path) = torrent.path_of(number) else { return Ok(Place::Same) };
+        let place = place_of(opened, look_at(&path)?.as_ref()).map_err(|error| fault(&path, error))?;
+        match place {
+            Place::Same => return Ok(place),
+            Place::Copy => torrent.doubtful.add(number, Doubt::Found),
+            Place::Other => torrent.presence.lost(number),
+        }
+        self.open_files.close((id, number));
+        Ok(place)
+    }
+
+    /// Makes sure that what was just written to a file is not gone already. That it was moved is found by the next stamp.
+    fn check_written(&self, id: TorrentId, torrent: &Torrent, number: u32, opened: &File) -> DiskResult<()> {
+        if seems_deleted(opened)
+            && self.compare(id, torrent, number, opened)? != Place::Same
+            && let Some(path) = torrent.path_of(number)
+        {
+            torrent.presence.lost(number);
+            return Err(gone(&path));
+        }
+        Ok(())
+    }
+
+    /// Keeps a file open, in place of others.
+    fn keep_open(&self, name: Name, file: File, writable: bool) -> Arc<File> {
+        let (file, closing) = self.open_files.insert(name, file, writable);
+        self.close_files(closing);
+        file
+    }
+
+    /// Closes files that others made room for: the last moment at which it shows that they were replaced.
+    fn close_files(&self, closing: Vec<(Name, Arc<File>)>) {
+        for ((id, number), opened) in closing {
+            if let Ok(torrent) = self.torrent(id) {
+                // What cannot be looked at now has no stamp later.
+                let _ = self.compare(id, &torrent, number, &opened);
+            }
+        }
     }
 
     fn sync_closed(&self, torrent: &Torrent, number: u32, doubt: Doubt) -> Synced {
@@ -348,7 +412,7 @@ impl Storage {
         let resume_file = lock(&self.resume_files).remove(&id);
         let deleted = torrent.as_ref().filter(|_| delete).map_or(Ok(()), |torrent| torrent.delete());
         if let Some(torrent) = torrent.filter(|_| forget || delete) {
-            remove_if_there(&torrent.aside().path)?;
+            remove_if_there(&torrent.parts)?;
         }
         if let Some(path) = resume_file.filter(|_| forget) {
             resume::remove(&path).map_err(|error| fault(&path, error))?;
@@ -361,12 +425,14 @@ impl Storage {
             return Ok(opened);
         }
         let path = torrent.path(file);
+        torrent.check_presence(number, &path)?;
         let opened = self.open_plain(OpenOptions::new().read(true), &path)?;
-        Ok(self.open_files.insert((id, number), opened, false))
+        torrent.found(number);
+        Ok(self.keep_open((id, number), opened, false))
     }
 
     /// The part file; created if it is to be written.
-    fn open_parts(&self, id: TorrentId, torrent: &Torrent, aside: &Aside, write: bool) -> DiskResult<Arc<File>> {
+    fn open_parts(&self, id: TorrentId, torrent: &Torrent, write: bool) -> DiskResult<Arc<File>> {
         if let Some(opened) = self.open_files.get((id, PARTS), write) {
             return Ok(opened);
         }
@@ -374,8 +440,14 @@ impl Storage {
         if let Some(opened) = self.open_files.get((id, PARTS), write) {
             return Ok(opened);
         }
-        let opened = if write { self.create(&aside.path)?.0 } else { self.open_plain(OpenOptions::new().read(true), &aside.path)? };
-        Ok(self.open_files.insert((id, PARTS), opened, write))
+        let opened = if write {
+            self.open_or_create(torrent, PARTS, &torrent.parts)?.0
+        } else {
+            torrent.check_presence(PARTS, &torrent.parts)?;
+            self.open_plain(OpenOptions::new().read(true), &torrent.parts)?
+        };
+        torrent.found(PARTS);
+        Ok(self.keep_open((id, PARTS), opened, write))
     }
 
     /// Opens a file that a piece is to be written to, and sees to its folder and its length.
@@ -388,11 +460,28 @@ impl Storage {
             return Ok(opened);
         }
         let path = torrent.path(file);
-        let (opened, length) = self.create(&path)?;
+        let (opened, length) = self.open_or_create(torrent, number, &path)?;
         if length != file.length {
             opened.set_len(file.length).map_err(|error| fault(&path, error))?;
         }
-        Ok(self.open_files.insert((id, number), opened, true))
+        torrent.found(number);
+        Ok(self.keep_open((id, number), opened, true))
+    }
+
+    /// A file of a torrent for reading and writing, and how long it is. Created if it was not there before: else it would be full of gaps.
+    fn open_or_create(&self, torrent: &Torrent, number: u32, path: &Path) -> DiskResult<(File, u64)> {
+        torrent.check_presence(number, path)?;
+        if !torrent.presence.was_there(number) {
+            return self.create(path);
+        }
+        let opened = self.open_plain(OpenOptions::new().read(true).write(true), path);
+        let opened = opened.inspect_err(|error| {
+            if error.kind == DiskErrorKind::Missing {
+                torrent.presence.lost(number);
+            }
+        })?;
+        let length = opened.metadata().map_err(|error| fault(path, error))?.len();
+        Ok((opened, length))
     }
 
     /// The file at `path` for reading and writing, created if need be together with its folders, and how long it is.
@@ -414,7 +503,7 @@ impl Storage {
     fn open_plain(&self, options: &mut OpenOptions, path: &Path) -> DiskResult<File> {
         match open_any(options, path) {
             Err(error) if is_out_of_handles(&error) => {
-                self.open_files.close_all();
+                self.close_files(self.open_files.close_all());
                 plain(open_any(options, path), path)
             }
             opened => plain(opened, path),
@@ -430,94 +519,6 @@ impl Storage {
     }
 }
 
-impl Torrent {
-    fn path(&self, file: &LayoutFile) -> PathBuf {
-        path_below(&self.folder, file)
-    }
-
-    /// Where a file is, or the part file.
-    fn path_of(&self, number: u32) -> Option<PathBuf> {
-        if number == PARTS { Some(self.aside().path.clone()) } else { self.file(number).map(|file| self.path(file)) }
-    }
-
-    fn file(&self, number: u32) -> Option<&LayoutFile> {
-        self.layout.files().get(number as usize)
-    }
-
-    /// The files that are there on disk.
-    fn files(&self) -> impl Iterator<Item = (u32, &LayoutFile)> {
-        (0..).zip(self.layout.files()).filter(|(_, file)| !file.padding)
-    }
-
-    fn opening_lock(&self, number: u32) -> MutexGuard<'_, ()> {
-        lock(&self.opening[number as usize % self.opening.len()])
-    }
-
-    /// Whether `spans` are `length` bytes, all of them in files of this torrent.
-    fn check(&self, spans: &[Span], length: u64) -> DiskResult<()> {
-        let inside = |span: &Span| {
-            self.file(span.file).is_some_and(|file| span.offset.checked_add(span.length).is_some_and(|end| end <= file.length))
-        };
-        if spans.iter().all(inside) && spans.iter().map(|span| span.length).sum::<u64>() == length {
-            return Ok(());
-        }
-        Err(misuse(self.folder.display().to_string(), "a job does not fit the torrent's files"))
-    }
-
-    fn stamps(&self) -> DiskResult<Vec<Option<FileStamp>>> {
-        let aside = self.aside();
-        let parts = look_at(&aside.path)?.map(|found| FileStamp { aside: true, ..stamp_of(&found) });
-        let stamp = |(number, file): (u32, &LayoutFile)| match file {
-            file if file.padding => Ok(None),
-            _ if aside.holds(number) => Ok(parts),
-            file => Ok(look_at(&self.path(file))?.as_ref().map(stamp_of)),
-        };
-        (0..).zip(self.layout.files()).map(stamp).collect()
-    }
-
-    fn aside(&self) -> RwLockReadGuard<'_, Aside> {
-        self.aside.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where an earlier session left a part file: what is missing may be in it.
-    fn look_for_parts(&self) -> DiskResult<()> {
-        let mut aside = self.aside.write().unwrap_or_else(PoisonError::into_inner);
-        if look_at(&aside.path)?.is_some() {
-            for (number, file) in self.files() {
-                if look_at(&self.path(file))?.is_none() {
-                    aside.files.insert(number);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes the files, then the folders that are empty now; the download folder itself stays. Goes on after an error, and
-    /// tells the first one.
-    fn delete(&self) -> DiskResult<()> {
-        let mut result = Ok(());
-        let mut folders = BTreeSet::new();
-        let parts = self.aside().path.clone();
-        for (_, file) in self.files() {
-            let path = self.path(file);
-            let _ = fs::remove_file(coming(&path, &parts));
-            match fs::remove_file(&path) {
-                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                    result = result.and(Err(fault(&path, error)));
-                }
-                _ => {}
-            }
-            folders.extend((1..file.path.len()).map(|depth| &file.path[..depth]));
-        }
-        // In reverse order, what is inside a folder comes before it.
-        for folder in folders.iter().rev() {
-            // Whatever else is in there is not ours, and keeps the folder.
-            let _ = fs::remove_dir(self.folder.join(folder.iter().collect::<PathBuf>()));
-        }
-        result
-    }
-}
-
 fn synced(answer: io::Result<()>, doubt: Doubt) -> Synced {
     match answer {
         Ok(()) => Synced::Yes,
@@ -525,36 +526,6 @@ fn synced(answer: io::Result<()>, doubt: Doubt) -> Synced {
         Err(error) if error.kind() == ErrorKind::PermissionDenied && doubt == Doubt::Found => Synced::Yes,
         Err(_) => Synced::Lost,
     }
-}
-
-/// What of a torrent is kept in its part file.
-struct Aside {
-    path: PathBuf,
-    slots: Parts,
-    /// Places of the files that are neither wanted nor there.
-    files: BTreeSet<u32>,
-}
-
-impl Aside {
-    fn new(path: PathBuf, layout: &Layout) -> Aside {
-        Aside { path, slots: Parts::new(layout), files: BTreeSet::new() }
-    }
-
-    fn holds(&self, number: u32) -> bool {
-        self.files.contains(&number)
-    }
-}
-
-/// The part file's number among the open files: no torrent has so many.
-const PARTS: u32 = u32::MAX;
-
-/// Where the file at `path` is put together from what the part file holds of it: beside it, since folders may lie on different disks;
-/// always the same, so that crashes do not pile up rubbish.
-fn coming(path: &Path, parts: &Path) -> PathBuf {
-    let mut name = parts.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(path.file_name().unwrap_or_default());
-    path.with_file_name(name)
 }
 
 /// A torrent's files, opened for one job.
@@ -579,20 +550,13 @@ impl<F: Fn(u32)> Source for OnDisk<'_, F> {
         }
         self.torrent.doubtful.add(PARTS, Doubt::Found);
         let runs = self.aside.slots.locate(&self.torrent.layout, span).collect();
-        Ok(Some(hash::Aside { file: open_if_there(&self.aside.path)?, runs }))
+        Ok(Some(hash::Aside { file: open_if_there(&self.torrent.parts)?, runs }))
     }
 
     fn failed(&mut self, number: u32, error: io::Error) -> Box<DiskError> {
         let path = self.torrent.file(number).map(|file| self.torrent.path(file));
         fault(path.as_deref().unwrap_or(&self.torrent.folder), error)
     }
-}
-
-/// Where `file` of a torrent is that was put into `folder`.
-pub(crate) fn path_below(folder: &Path, file: &LayoutFile) -> PathBuf {
-    let mut path = folder.to_path_buf();
-    path.extend(&file.path);
-    path
 }
 
 /// Whether a file of this name is below the folder that it is joined to. Names from torrents have been made safe long before;
@@ -605,6 +569,6 @@ fn stays_below(path: &[String]) -> bool {
     !path.is_empty() && path.iter().all(is_name)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

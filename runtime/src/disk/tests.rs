@@ -1,3 +1,4 @@
+mod gone;
 mod parts;
 
 use super::*;
@@ -312,6 +313,7 @@ fn after_verifying_a_moved_file_nothing_is_written_to_where_it_went() {
     let bench = Bench::new(&[("a", 8, false)], 8);
     assert_eq!(bench.store(0, b"11111111"), stored());
     fs::rename(bench.path("a"), bench.path("moved")).unwrap();
+    assert_eq!(bench.open(Allocation::Sparse), Ok(DiskOutput::Opened(vec![None])));
     assert_eq!(bench.verify(0, &[b"11111111"]), [false]);
     assert_eq!(bench.store(0, b"22222222"), stored());
     assert_eq!(fs::read(bench.path("moved")).unwrap(), b"11111111");

@@ -111,9 +111,26 @@ impl File {
         data.freeze()
     }
 
-    /// Whether a range holds what the payload has there.
+    /// Whether a range holds what the payload has there. Nothing is copied to find out.
     pub(super) fn is_true(&self, offset: u64, length: u64, payload: &Payload) -> bool {
-        offset + length <= self.length && payload.is_true(self.base + offset, [&self.read(offset, length, payload)[..]])
+        let end = offset + length;
+        let zeros = |from: u64, to: u64| from >= to || payload.slice(self.base + from, to - from).iter().all(|byte| *byte == 0);
+        let mut at = offset;
+        let first = self.runs.range(..offset).next_back().map_or(offset, |(start, _)| *start);
+        for (start, run) in self.runs.range(first..end) {
+            let (from, to) = (offset.max(*start), end.min(start + run.length()));
+            if from < to {
+                let same = match run {
+                    Run::True(_) => true,
+                    Run::Other(bytes) => payload.is_true(self.base + from, [&bytes[(from - start) as usize..(to - start) as usize]]),
+                };
+                if !same || !zeros(at, from) {
+                    return false;
+                }
+                at = to;
+            }
+        }
+        end <= self.length && zeros(at, end)
     }
 }
 

@@ -3,23 +3,34 @@
 //! A job takes effect when it is answered, after a delay of its own, so that jobs end in any order. When a node dies, jobs under way
 //! are cut off: of a write, the sectors that a draw decides are there. If its power fails, of all that was written within
 //! [`Settings::write_back`] draws decide what is there, sector by sector, and of the lengths and times of files apart from that. Only
-//! what came before a [`Stamp`](DiskOperation::Stamp) is there for certain.
+//! what came before a [`Stamp`](DiskOperation::Stamp) is there for certain; and resume data whose
+//! [`SaveResume`](DiskOperation::SaveResume) was answered, as hosts write it to another file, sync that, and give it the name. Of a save
+//! that was cut off, the old data are there, or the new, and never a mixture.
+//!
+//! What is written is what was given, wherever it goes. A disk also knows what was changed behind its owner's back: by bits that rot and by
+//! writes that go astray. So much of it, and nothing else, may be other than what an engine thinks, until it is written again or looked at.
 
 mod durable;
 mod file;
+mod open;
+mod ranges;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     payload::Payload,
     units::{Size, Span as Time},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use durable::{Content, Durable};
 use file::File;
+use open::{Given, Open, Part};
+use ranges::Ranges;
 use rustor_core::{
     error::{DiskError, DiskErrorKind},
     id::{DiskJobId, TorrentId},
     rng::Rng,
-    storage::{DiskOperation, DiskOutput, FileStamp, Fingerprint, Kept, Layout, Span},
+    storage::{DiskOperation, DiskOutput, FileStamp, Fingerprint, Kept},
     time::{Duration, Instant},
 };
 use serde::{Deserialize, Serialize};
@@ -39,7 +50,7 @@ pub struct Settings {
     pub sector: Size,
     /// How long after it was answered a write may still be lost when the power fails, unless it was asked for before.
     pub write_back: Time,
-    /// Of a thousand jobs that read or write content, so many fail.
+    /// Of a thousand jobs, so many fail: to open files, to make them ready, to read or write them or resume data, to make them durable.
     pub errors: u16,
     /// Of a thousand reads, so many bring less than was asked for; the host reads on, which takes as long again.
     pub short_reads: u16,
@@ -48,6 +59,9 @@ pub struct Settings {
     /// The node dies at its so-manieth job, counted from 1, and comes back after ten seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash_at: Option<u64>,
+    /// In so many further lives it dies again, in each one job later than in the one before: jobs are counted anew in each.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub crash_again: u32,
     /// It is the power that fails then: nobody is told, and what was not durable may be gone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub crash_takes_power: bool,
@@ -64,9 +78,14 @@ impl Default for Settings {
             short_reads: 0,
             misdirected: 0,
             crash_at: None,
+            crash_again: 0,
             crash_takes_power: false,
         }
     }
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How many times as long as another job a sync takes.
@@ -98,10 +117,12 @@ pub struct Disk {
     clock: i64,
     fault: Option<DiskFault>,
     jobs: u64,
+    /// What was changed behind its owner's back, and neither written nor verified since.
+    changed: Ranges,
+    /// Something of that was read.
+    misled: bool,
     /// Bytes of payload written.
     pub written: u64,
-    /// Its content was changed behind its owner's back.
-    pub rotten: bool,
 }
 
 #[derive(Debug)]
@@ -111,35 +132,6 @@ struct Job {
     operation: DiskOperation,
     /// How many writes were answered before it.
     writes: u64,
-}
-
-#[derive(Debug)]
-struct Open {
-    layout: Arc<Layout>,
-    folder: String,
-    /// Of each file its path, and where in the torrent it begins.
-    files: Vec<(String, u64)>,
-}
-
-impl Open {
-    fn new(layout: Arc<Layout>, folder: String) -> Open {
-        let mut end = 0;
-        let files = layout.files().iter().map(|file| {
-            let base = end;
-            end += file.length;
-            (format!("{folder}/{}", file.path.join("/")), base)
-        });
-        let files = files.collect();
-        Open { layout, folder, files }
-    }
-
-    fn path(&self, file: u32) -> &str {
-        &self.files[file as usize].0
-    }
-
-    fn base(&self, file: u32) -> u64 {
-        self.files[file as usize].1
-    }
 }
 
 impl Disk {
@@ -155,8 +147,9 @@ impl Disk {
             clock: 0,
             fault: None,
             jobs: 0,
+            changed: Ranges::default(),
+            misled: false,
             written: 0,
-            rotten: false,
         }
     }
 
@@ -198,16 +191,42 @@ impl Disk {
         })
     }
 
-    /// Whether a piece of an open torrent is there, and true.
-    pub fn holds_piece(&self, torrent: TorrentId, piece: u32, payload: &Payload) -> bool {
-        let Some(open) = self.open.get(&torrent) else { return false };
-        let spans = open.layout.spans(piece, 0, open.layout.piece_size(piece));
-        spans.iter().all(|span| self.files.get(open.path(span.file)).is_some_and(|file| file.is_true(span.offset, span.length, payload)))
+    /// Whether a piece of a torrent is there, and true. The engine that says so is not asked where it would be.
+    pub fn holds_piece(&self, folder: &str, piece: u32, payload: &Payload) -> bool {
+        places(folder, piece, payload).all(|(path, offset, length)| {
+            let file = self.files.get(&path);
+            file.is_some_and(|file| file.is_true(offset, length, payload))
+        })
     }
 
-    /// Changes bytes of a file, and its time with them.
+    /// Whether an engine has a reason to take this piece for what it was: nothing of it was changed behind its back.
+    pub fn is_unchanged(&self, folder: &str, piece: u32, payload: &Payload) -> bool {
+        self.changed.is_empty()
+            || places(folder, piece, payload).all(|(path, offset, length)| !self.changed.touch(&path, offset, offset + length))
+    }
+
+    /// Nothing on it was changed behind its owner's back that was not written again or verified since.
+    pub fn has_nothing_changed(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    /// Nothing on it is changed behind its owner's back, nor was anybody ever given what was.
+    pub fn is_sound(&self) -> bool {
+        !self.misled && self.changed.is_empty()
+    }
+
+    /// Whether the power may still fail at one of its jobs.
+    pub(crate) fn may_lose(&self) -> bool {
+        let to_come = self.settings.crash_at.is_some_and(|at| self.jobs < at) || self.settings.crash_again > 0;
+        self.settings.crash_takes_power && to_come
+    }
+
+    /// Changes bytes of a file, and its time with them: whoever opens it later can know.
     pub fn damage(&mut self, path: &str, offset: u64, data: Bytes) {
         self.clock += 1;
+        if !self.open.is_empty() {
+            self.changed.add(path, offset, offset + data.len() as u64);
+        }
         if let Some(file) = self.files.get_mut(path) {
             file.write(offset, data);
             file.modified = self.clock;
@@ -217,7 +236,6 @@ impl Disk {
 
     /// Flips bits of all files; their times stay, so that nobody notices.
     pub fn rot(&mut self, bits: u32, payload: &Payload, rng: &mut Rng) {
-        self.rotten = true;
         let lengths: Vec<(String, u64)> =
             self.files.iter().filter(|(_, file)| file.length > 0).map(|(path, file)| (path.clone(), file.length)).collect();
         let mut changed = BTreeSet::new();
@@ -227,6 +245,7 @@ impl Disk {
             let offset = rng.below(*length);
             let byte = file.read(offset, 1, payload)[0] ^ (1 << rng.below(8));
             file.write(offset, vec![byte].into());
+            self.changed.add(path, offset, offset + 1);
             changed.insert(path.as_str());
         }
         changed.into_iter().for_each(|path| self.settled(path));
@@ -234,7 +253,11 @@ impl Disk {
 
     /// Deletes a file.
     pub fn delete(&mut self, path: &str) {
-        self.files.remove(path);
+        if let Some(file) = self.files.remove(path)
+            && !self.open.is_empty()
+        {
+            self.changed.add(path, 0, file.length);
+        }
         self.settled(path);
     }
 
@@ -275,6 +298,11 @@ impl Disk {
         (Duration::from_micros(micros), self.settings.crash_at == Some(self.jobs))
     }
 
+    /// Whether a torrent's files are being made ready.
+    pub(crate) fn is_making_ready(&self, torrent: TorrentId) -> bool {
+        self.under_way.iter().any(|job| job.torrent == torrent && matches!(job.operation, DiskOperation::Prepare { .. }))
+    }
+
     /// Whose job it is, while it is under way.
     pub(crate) fn torrent_of(&self, job: DiskJobId) -> Option<TorrentId> {
         self.under_way.iter().find(|known| known.id == job).map(|known| known.torrent)
@@ -297,12 +325,21 @@ impl Disk {
             let (Some(open), Some(payload)) = (self.open.get(&torrent).cloned(), payload(torrent)) else { continue };
             match operation {
                 _ if self.fault.is_some() => {}
-                DiskOperation::Store { segments, spans, digest, .. } if is_good(&segments, &spans, &digest, &open, &payload) => {
-                    self.write_torn(now, &segments.concat(), &spans, &open, rng);
+                DiskOperation::Store { segments, spans, digest, .. } => {
+                    if let Some(given) = open.checked(&segments, &spans, &digest, &payload) {
+                        self.clock += 1;
+                        given.parts(&spans).for_each(|part| self.write_torn(now, part, &open, &payload, rng));
+                    }
                 }
                 DiskOperation::Keep { runs, .. } => {
-                    runs.iter().for_each(|Kept { spans, segments }| self.write_torn(now, &segments.concat(), spans, &open, rng));
+                    for Kept { spans, segments } in runs {
+                        self.clock += 1;
+                        let given = Given::unchecked(&segments);
+                        given.parts(&spans).for_each(|part| self.write_torn(now, part, &open, &payload, rng));
+                    }
                 }
+                // The name is given before the end, or it is not: there is nothing between.
+                DiskOperation::SaveResume { data } if rng.below(2) == 0 => drop(self.resume.insert(open.folder.clone(), data)),
                 _ => {}
             }
         }
@@ -310,6 +347,10 @@ impl Disk {
             self.files = durable.power_fails(self.settings.sector.0.max(1), rng);
         }
         self.open.clear();
+        if let Some(at) = self.settings.crash_at.filter(|_| self.settings.crash_again > 0) {
+            self.settings.crash_again -= 1;
+            (self.settings.crash_at, self.jobs) = (Some(at + 1), 0);
+        }
     }
 
     fn perform(
@@ -321,8 +362,13 @@ impl Disk {
         payload: &Payload,
         rng: &mut Rng,
     ) -> Result<DiskOutput, Box<DiskError>> {
+        let errors = u64::from(self.settings.errors);
+        let fails = move |rng: &mut Rng| errors > 0 && rng.below(1000) < errors;
         if let DiskOperation::Open { layout, folder, .. } = operation {
-            self.open.insert(torrent, Arc::new(Open::new(layout, folder)));
+            if fails(rng) {
+                return Err(fault(DiskErrorKind::Other, &folder));
+            }
+            self.open.insert(torrent, Arc::new(Open::new(layout, folder, payload)));
             return Ok(DiskOutput::Opened(self.stamps(torrent)));
         }
         let Some(open) = self.open.get(&torrent).cloned() else { return Err(fault(DiskErrorKind::Other, "nothing is open")) };
@@ -330,6 +376,9 @@ impl Disk {
         let touches_content = reads || matches!(operation, DiskOperation::Store { .. } | DiskOperation::Keep { .. });
         if touches_content && (self.fault == Some(DiskFault::Broken) || rng.below(1000) < u64::from(self.settings.errors)) {
             return Err(fault(DiskErrorKind::Other, open.path(0)));
+        }
+        if matches!(operation, DiskOperation::Prepare { .. } | DiskOperation::SaveResume { .. }) && fails(rng) {
+            return Err(fault(DiskErrorKind::Other, &open.folder));
         }
         if self.fault == Some(DiskFault::Short) && matches!(operation, DiskOperation::Read { .. }) {
             return Err(fault(DiskErrorKind::Missing, open.path(0)));
@@ -349,17 +398,15 @@ impl Disk {
                 DiskOutput::Done
             }
             DiskOperation::Store { segments, spans, digest, fingerprints, .. } => {
-                if !is_good(&segments, &spans, &digest, &open, payload) {
+                let Some(given) = open.checked(&segments, &spans, &digest, payload) else {
                     return Ok(DiskOutput::Mismatch(prints(&segments.concat())));
-                }
+                };
                 if self.fault == Some(DiskFault::Full) {
                     return Err(fault(DiskErrorKind::Full, open.path(spans[0].file)));
                 }
                 let astray = rng.below(1000) < u64::from(self.settings.misdirected);
                 self.clock += 1;
-                for span in spans {
-                    self.store(now, &span, &open, astray);
-                }
+                given.parts(&spans).for_each(|part| self.store(now, part, &open, payload, astray));
                 DiskOutput::Stored(if fingerprints { prints(&segments.concat()) } else { Vec::new() })
             }
             DiskOperation::Keep { runs, .. } => {
@@ -368,7 +415,8 @@ impl Disk {
                 }
                 self.clock += 1;
                 for Kept { spans, segments } in runs {
-                    self.keep(now, &spans, &segments.concat(), &open);
+                    // Nobody has checked these: blocks of a piece that is not complete.
+                    Given::unchecked(&segments).parts(&spans).for_each(|part| self.write(now, part, part.offset, &open, payload));
                 }
                 DiskOutput::Done
             }
@@ -376,7 +424,11 @@ impl Disk {
                 let parts = spans.iter().map(|span| {
                     let path = open.path(span.file);
                     match self.files.get(path) {
-                        Some(file) if file.length >= span.offset + span.length => Ok(file.read(span.offset, span.length, payload)),
+                        Some(file) if file.length >= span.offset + span.length => {
+                            let changed = self.changed.touch(path, span.offset, span.offset + span.length);
+                            self.misled |= changed && !file.is_true(span.offset, span.length, payload);
+                            Ok(file.read(span.offset, span.length, payload))
+                        }
                         _ => Err(fault(DiskErrorKind::Missing, path)),
                     }
                 });
@@ -384,18 +436,16 @@ impl Disk {
                 DiskOutput::Read(if parts.len() == 1 { parts.remove(0) } else { parts.concat().into() })
             }
             DiskOperation::Verify { first, digests } => {
-                let valid = |(piece, digest): (u32, &[u8])| {
-                    self.holds_piece(torrent, piece, payload) || self.digest(&open, piece, payload).is_some_and(|found| found == *digest)
-                };
-                DiskOutput::Verified((first..).zip(digests.chunks(20)).map(valid).collect())
+                let digests = (first..).zip(digests.as_chunks::<20>().0);
+                let valid = digests.map(|(piece, digest)| self.verify(&open, piece, digest, payload)).collect();
+                DiskOutput::Verified(valid)
             }
             DiskOperation::Stamp => {
-                let fails = self.settings.errors > 0 && rng.below(1000) < u64::from(self.settings.errors);
-                if fails || self.fault == Some(DiskFault::Broken) {
-                    return Ok(DiskOutput::Stamps(vec![None; open.files.len()]));
+                if fails(rng) || self.fault == Some(DiskFault::Broken) {
+                    return Ok(DiskOutput::Stamps(vec![None; open.layout.files().len()]));
                 }
                 if let Some(durable) = &mut self.durable {
-                    durable.synced(open.files.iter().map(|(path, _)| &**path), writes);
+                    durable.synced(open.paths(), writes);
                 }
                 DiskOutput::Stamps(self.stamps(torrent))
             }
@@ -409,24 +459,11 @@ impl Disk {
                     self.resume.remove(&open.folder);
                 }
                 if delete {
-                    open.files.iter().for_each(|(path, _)| self.delete(path));
+                    open.paths().for_each(|path| self.delete(path));
                 }
                 DiskOutput::Done
             }
         })
-    }
-
-    /// Writes bytes that nobody has checked: blocks of a piece that is not complete.
-    fn keep(&mut self, now: Instant, spans: &[Span], data: &[u8], open: &Open) {
-        let mut at = 0;
-        for span in spans {
-            let details = &open.layout.files()[span.file as usize];
-            let end = at + span.length as usize;
-            if !details.padding {
-                self.write(now, span.file, span.offset, Content::Other(Bytes::copy_from_slice(&data[at..end])), open);
-            }
-            at = end;
-        }
     }
 
     /// The file with this path, which is there from now on.
@@ -444,56 +481,71 @@ impl Disk {
         }
     }
 
-    /// Writes to a file of a torrent, which gets its length by that.
-    fn write(&mut self, now: Instant, number: u32, offset: u64, content: Content, open: &Open) {
-        let (clock, path) = (self.clock, open.path(number));
+    /// Writes to a file of a torrent, which gets its length by that, at `offset`.
+    fn write(&mut self, now: Instant, part: Part<'_>, offset: u64, open: &Open, payload: &Payload) {
+        let details = &open.layout.files()[part.file as usize];
+        if details.padding {
+            return;
+        }
+        let (clock, path) = (self.clock, open.path(part.file));
+        let content = open.content(offset, part, payload);
         let file = self.file(path);
-        (file.base, file.modified) = (open.base(number), clock);
+        (file.base, file.modified) = (open.base(part.file), clock);
         match &content {
             Content::True(length) => file.write_true(offset, *length),
             Content::Other(bytes) => file.write(offset, bytes.clone()),
         }
-        file.length = file.length.max(open.layout.files()[number as usize].length);
+        file.length = file.length.max(details.length);
         if let Some(durable) = &mut self.durable {
             durable.wrote(now, path, offset, content, &self.files[path]);
         }
+        if !self.changed.is_empty() {
+            self.changed.remove(path, offset, offset + part.length);
+        }
     }
 
-    /// Writes what is true at a span; elsewhere, if it goes astray.
-    fn store(&mut self, now: Instant, span: &Span, open: &Open, astray: bool) {
-        let details = &open.layout.files()[span.file as usize];
+    /// Writes part of a piece where it belongs; elsewhere, if it goes astray.
+    fn store(&mut self, now: Instant, part: Part<'_>, open: &Open, payload: &Payload, astray: bool) {
+        let details = &open.layout.files()[part.file as usize];
         if details.padding {
             return;
         }
-        self.rotten |= astray;
-        if astray {
-            let elsewhere = (span.offset + 4096) % details.length.saturating_sub(span.length).max(1);
-            self.write(now, span.file, elsewhere, Content::Other(BytesMut::zeroed(span.length as usize).freeze()), open);
-        } else {
-            self.write(now, span.file, span.offset, Content::True(span.length), open);
+        let elsewhere = (part.offset + 4096) % details.length.saturating_sub(part.length).max(1);
+        let at = if astray { elsewhere } else { part.offset };
+        self.write(now, part, at, open, payload);
+        if at != part.offset {
+            // Neither place holds what its owner thinks it does.
+            for start in [at, part.offset] {
+                self.changed.add(open.path(part.file), start, start + part.length);
+            }
         }
-        self.written += span.length;
+        self.written += part.length;
     }
 
     /// Of a write that was cut off, some sectors are there.
-    fn write_torn(&mut self, now: Instant, data: &[u8], spans: &[Span], open: &Open, rng: &mut Rng) {
-        self.clock += 1;
-        let sector = self.settings.sector.0.max(1);
-        let mut at = 0;
-        for span in spans {
-            let details = &open.layout.files()[span.file as usize];
-            let mut offset = span.offset;
-            while offset < span.offset + span.length && !details.padding {
-                let end = ((offset / sector + 1) * sector).min(span.offset + span.length);
-                if rng.below(2) == 0 {
-                    let from = at + (offset - span.offset) as usize;
-                    let bytes = Bytes::copy_from_slice(&data[from..from + (end - offset) as usize]);
-                    self.write(now, span.file, offset, Content::Other(bytes), open);
-                }
-                offset = end;
-            }
-            at += span.length as usize;
+    fn write_torn(&mut self, now: Instant, part: Part<'_>, open: &Open, payload: &Payload, rng: &mut Rng) {
+        if open.layout.files()[part.file as usize].padding {
+            return;
         }
+        for part in part.sectors(self.settings.sector.0.max(1)) {
+            if rng.below(2) == 0 {
+                self.write(now, part, part.offset, open, payload);
+            }
+        }
+    }
+
+    /// Whether what is there of a piece hashes to `digest`. Whoever asks knows from now on what is there.
+    fn verify(&mut self, open: &Open, piece: u32, digest: &[u8; 20], payload: &Payload) -> bool {
+        if !self.changed.is_empty() {
+            for span in open.layout.spans(piece, 0, open.layout.piece_size(piece)) {
+                self.changed.remove(open.path(span.file), span.offset, span.offset + span.length);
+            }
+        }
+        // The digest of the true piece stands in the torrent: only others are hashed.
+        if open.is_true() && self.holds_piece(&open.folder, piece, payload) {
+            return payload.metainfo.info.piece_hash(piece) == Some(digest);
+        }
+        self.digest(open, piece, payload).is_some_and(|found| found == *digest)
     }
 
     fn digest(&self, open: &Open, piece: u32, payload: &Payload) -> Option<[u8; 20]> {
@@ -512,15 +564,16 @@ impl Disk {
     }
 }
 
-/// Whether a piece hashes to what it must. What is byte for byte the payload's need not be hashed.
-fn is_good(segments: &[Bytes], spans: &[Span], digest: &[u8; 20], open: &Open, payload: &Payload) -> bool {
-    let Some(first) = spans.first() else { return false };
-    let start = open.base(first.file) + first.offset;
-    payload.is_true(start, segments.iter().map(|segment| &segment[..])) || {
-        let mut hash = Sha1::new();
-        segments.iter().for_each(|segment| hash.update(segment));
-        hash.finalize()[..] == digest[..]
-    }
+/// Where a piece lies by the payload's own account: files, offsets in them, and lengths.
+fn places<'a>(folder: &'a str, piece: u32, payload: &'a Payload) -> impl Iterator<Item = (String, u64, u64)> + 'a {
+    let start = u64::from(piece) * u64::from(payload.piece_length());
+    let end = start + u64::from(payload.piece_length());
+    let first = payload.files.partition_point(|(_, _, stop)| *stop <= start);
+    let files = payload.files[first..].iter().take_while(move |(_, begin, _)| *begin < end);
+    files.filter(|(_, begin, stop)| begin < stop).map(move |(path, begin, stop)| {
+        let (from, to) = (start.max(*begin), end.min(*stop));
+        (format!("{folder}/{path}"), from - begin, to - from)
+    })
 }
 
 fn prints(piece: &[u8]) -> Vec<Fingerprint> {

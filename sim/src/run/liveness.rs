@@ -29,6 +29,10 @@ pub(super) struct Core {
 const TRIES: usize = 8;
 /// How many times the time that links need by themselves it may take. Those who mean ill take their part of every link.
 const TIMES: u64 = 4;
+/// So long after all else has settled disks go on doing what they should not.
+const DISKS: Duration = Duration::from_secs(30);
+/// How long, on average, a node lives and is away that dies again and again.
+const LIFE: Duration = Duration::from_secs(12);
 /// Without anything to wait for, this much later nothing happens any more.
 const IN_VAIN: Duration = Duration::from_secs(600);
 
@@ -50,8 +54,13 @@ impl Run<'_> {
     pub(super) fn check_liveness(&mut self) {
         let now = self.world.now();
         let Some(core) = self.core.as_ref().filter(|core| core.is_whole) else { return };
-        let nodes = core.leechers.iter().map(|node| &self.world.nodes[*node]);
-        let late: Vec<&str> = nodes.filter(|node| node.finished.is_none() && node.is_blameless()).map(|node| node.name.as_str()).collect();
+        let node_of = |node: &usize| &self.world.nodes[*node];
+        let late: Vec<&str> = core
+            .leechers
+            .iter()
+            .filter(|node| !self.is_done(**node) && node_of(node).is_blameless())
+            .map(|node| node_of(node).name.as_str())
+            .collect();
         let what = || format!("{} did not finish", late.join(", "));
         self.world.checks.hold(now, "", Invariant::Liveness, late.is_empty(), what);
     }
@@ -141,7 +150,8 @@ impl Run<'_> {
         for index in nodes {
             let node = &self.world.nodes[*index];
             let verified = node.torrents.first().and_then(|(torrent, _)| node.host()?.engine.verified(*torrent));
-            if let Some(verified) = verified.filter(|_| self.passes_on(*index)) {
+            // Whoever loses its power may lose what it has.
+            if let Some(verified) = verified.filter(|_| self.passes_on(*index) && !node.disk.may_lose()) {
                 verified.iter().for_each(|piece| holders[piece as usize].push(*index));
             }
         }
@@ -202,6 +212,12 @@ impl Scenario {
 
     /// The latest that the run may be healed, for who wants to know beforehand.
     pub(super) fn healed_at(&self) -> Instant {
-        Instant::from_micros(self.settled().saturating_add(1))
+        // Disks that do wrong all the time do so for a while, and those whose nodes die again and again until that has come to its end.
+        let disks = self.groups.iter().map(|group| &group.disk);
+        let trouble = disks.map(|disk| {
+            let wrong = if disk.errors > 0 || disk.misdirected > 0 { DISKS.as_micros() as u64 } else { 0 };
+            wrong.max(u64::from(disk.crash_again) * LIFE.as_micros() as u64)
+        });
+        Instant::from_micros(self.settled().saturating_add(trouble.max().unwrap_or_default()).saturating_add(1))
     }
 }

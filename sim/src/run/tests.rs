@@ -139,3 +139,99 @@ fn what_comes_of_a_swarm_does_not_depend_on_whose_turn_comes_first() {
         assert_eq!((turns.checked, turns.inputs, turns.actions), (order.checked, order.inputs, order.actions));
     }
 }
+
+fn only_path(run: &Run<'_>) -> String {
+    format!("{FOLDER}/{}", run.payload.files[0].0)
+}
+
+#[test]
+fn who_has_lost_what_it_had_must_finish_again() {
+    let scenario = scenario(1, "");
+    let mut run = Run::new(&scenario);
+    let nodes = |run: &Run<'_>| run.nodes("leechers");
+    while !nodes(&run).iter().any(|node| run.is_done(*node)) {
+        assert!(run.advance());
+    }
+    let node = nodes(&run).into_iter().find(|node| run.is_done(*node)).expect("it was found");
+    run.world.crash(node, false);
+    let path = only_path(&run);
+    run.world.nodes[node].disk.delete(&path);
+    assert!(!run.world.nodes[node].disk.holds(FOLDER, &run.payload));
+    run.world.revive(node, &[]);
+    assert!(!run.is_done(node) && run.world.nodes[node].finished.is_some());
+    while run.advance() {}
+    run.finish();
+    assert_eq!(run.world.checks.violations(), []);
+    assert!(run.is_done(node) && run.world.nodes[node].disk.holds(FOLDER, &run.payload));
+}
+
+#[test]
+fn what_is_lost_behind_an_engines_back_is_no_mistake_and_what_it_should_know_is() {
+    for (open, violations) in [(true, 0), (false, 1)] {
+        let scenario = scenario(1, "");
+        let mut run = Run::new(&scenario);
+        let node = loop {
+            assert!(run.advance());
+            if let Some(node) = run.nodes("leechers").into_iter().find(|node| run.is_done(*node)) {
+                break node;
+            }
+        };
+        let path = only_path(&run);
+        if open {
+            run.world.nodes[node].disk.delete(&path);
+        } else {
+            // As if its engine had opened the files only now.
+            let disk = &mut run.world.nodes[node].disk;
+            disk.crash(Instant::ZERO, false, |_| None, &mut run.world.rng);
+            disk.delete(&path);
+        }
+        run.world.check_claims(node);
+        let found: Vec<Invariant> = run.world.checks.violations().iter().map(|violation| violation.invariant).collect();
+        assert_eq!(found.len().min(1), violations, "{found:?}");
+        assert!(found.iter().all(|found| *found == Invariant::TruePieces));
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_piece_that_is_counted_without_a_word_is_found_by_a_look_at_the_disk() {
+    use crate::planted::PlantedBug;
+    let report = scenario(1, "").run_planted(PlantedBug::CountsUnfetched);
+    assert_eq!(report.violations.first().map(|violation| violation.invariant), Some(Invariant::TruePieces));
+}
+
+#[test]
+fn the_power_fails_at_one_job_of_a_disk_after_the_other() {
+    let text = include_str!("../../scenarios/crash-at-every-disk-write.toml");
+    let scenario: Scenario = text.parse().expect("it makes sense");
+    let mut run = Run::new(&scenario);
+    while run.advance() {}
+    run.finish();
+    assert_eq!(run.world.checks.violations(), []);
+    for group in &scenario.groups[1..] {
+        for node in run.nodes(&group.name) {
+            let node = &run.world.nodes[node];
+            assert!(node.life > 40, "{} died {} times", node.name, node.life);
+            // It ended because there was nothing left to die of, not because it was spared.
+            assert!(node.life < group.disk.crash_again, "{} died {} times", node.name, node.life);
+            assert!(node.whole && node.disk.holds(FOLDER, &run.payload));
+        }
+    }
+}
+
+#[test]
+fn disks_that_fail_now_and_then_do_so_though_nothing_else_goes_wrong() {
+    let mut scenario = scenario(1, "");
+    scenario.groups[1].disk.errors = 50;
+    let mut run = Run::new(&scenario);
+    run.world.options.keep_events = true;
+    while run.advance() {}
+    run.finish();
+    assert_eq!(run.world.checks.violations(), []);
+    let failed = |node: &usize| {
+        let events = &run.world.nodes[*node].host().expect("it has an engine").events;
+        events.iter().filter(|event| matches!(event, rustor_core::event::Event::Failed { .. })).count()
+    };
+    let failures: Vec<usize> = run.nodes("leechers").iter().map(failed).collect();
+    assert!(failures.iter().all(|failures| *failures > 0), "{failures:?}");
+}

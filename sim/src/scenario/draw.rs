@@ -129,6 +129,7 @@ impl Draw {
             short_reads: self.one_of(&[0, 0, 100]),
             misdirected: if self.chance(5) { 20 } else { 0 },
             crash_at: self.maybe(15, |draw| draw.between(1, 60)),
+            crash_again: 0,
             crash_takes_power: self.chance(50),
         }
     }

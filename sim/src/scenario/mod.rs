@@ -227,6 +227,15 @@ macro_rules! policy {
                 })*
                 config
             }
+
+            /// All policies that differ in one field less from the default.
+            fn simpler(&self) -> Vec<Policy> {
+                let mut all = Vec::new();
+                $(if self.$field.is_some() {
+                    all.push(Policy { $field: None, ..self.clone() });
+                })*
+                all
+            }
         }
     };
 }

@@ -5,6 +5,7 @@ use crate::{
     checks::Violation,
     disk,
     network::{self, Link, Nat},
+    report::Report,
     services::WebSeed,
     units::{Size, Span},
 };
@@ -26,19 +27,24 @@ impl Scenario {
     /// If this scenario fails: the smallest that fails in the same way, as far as leaving out and simplifying one thing at a time leads.
     /// At most `tries` runs are spent on it.
     pub fn shrink(&self, tries: usize) -> Option<Shrunk> {
-        let violation = self.run().violations.into_iter().next()?;
+        self.shrink_by(tries, Scenario::run)
+    }
+
+    /// The same, with runs of another kind: in a world of one's own, or with a bug that was planted.
+    pub fn shrink_by(&self, tries: usize, mut run: impl FnMut(&Scenario) -> Report) -> Option<Shrunk> {
+        let violation = run(self).violations.into_iter().next()?;
         let mut shrunk = Shrunk { scenario: self.clone(), violation, tried: 1, steps: 0 };
         // What did not help is tried again only once all else was: most of the time it would not help now, either.
         let (mut at, mut in_vain) = (0, 0);
         while shrunk.tried < tries {
-            let mut smaller = shrunk.scenario.smaller();
+            let mut smaller = shrunk.scenario.smaller(shrunk.violation.at);
             if in_vain >= smaller.len() {
                 break;
             }
             at %= smaller.len();
             let smaller = smaller.swap_remove(at);
             shrunk.tried += 1;
-            let violation = smaller.run().violations.into_iter().next();
+            let violation = run(&smaller).violations.into_iter().next();
             if let Some(violation) = violation.filter(|violation| violation.invariant == shrunk.violation.invariant) {
                 shrunk = Shrunk { scenario: smaller, violation, steps: shrunk.steps + 1, ..shrunk };
                 in_vain = 0;
@@ -49,8 +55,8 @@ impl Scenario {
         Some(shrunk)
     }
 
-    /// Scenarios with a little less, those that save most first.
-    fn smaller(&self) -> Vec<Scenario> {
+    /// Scenarios with a little less, those that save most first. This one fails `at` a time in microseconds.
+    fn smaller(&self, at: u64) -> Vec<Scenario> {
         let mut all = Vec::new();
         let mut with = |change: &dyn Fn(&mut Scenario)| {
             let mut other = self.clone();
@@ -59,6 +65,11 @@ impl Scenario {
                 all.push(other);
             }
         };
+        // A run that ends right behind the failure also spares all others what comes after.
+        let shorter = |span: u64| Some(Span(span)).filter(|span| self.ends.is_none_or(|ends| *span < ends));
+        for span in [at / 2, at + 1].into_iter().filter_map(shorter) {
+            with(&|scenario| (scenario.ends, scenario.finish_within) = (Some(span), None));
+        }
         (0..self.faults.len()).for_each(|index| with(&|scenario| drop(scenario.faults.remove(index))));
         for index in 0..self.groups.len() {
             let name = &self.groups[index].name;
@@ -98,10 +109,11 @@ impl Scenario {
             let plain = Group::default();
             let mut group = |change: &dyn Fn(&mut Group)| with(&|scenario| change(&mut scenario.groups[index]));
             group(&|group| group.policy = Policy::default());
+            self.groups[index].policy.simpler().iter().for_each(|simpler| group(&|group| group.policy = simpler.clone()));
             group(&|group| group.disk = disk::Settings::default());
             group(&|group| {
-                let disk::Settings { crash_at, crash_takes_power, .. } = group.disk;
-                group.disk = disk::Settings { crash_at, crash_takes_power, ..disk::Settings::default() };
+                let disk::Settings { crash_at, crash_again, crash_takes_power, .. } = group.disk;
+                group.disk = disk::Settings { crash_at, crash_again, crash_takes_power, ..disk::Settings::default() };
             });
             group(&|group| group.disk.crash_takes_power = false);
             group(&|group| group.link = Link { nat: group.link.nat.clone(), ..Link::default() });
@@ -109,6 +121,7 @@ impl Scenario {
             group(&|group| group.link.nat = None);
             group(&|group| group.link.nat = group.link.nat.as_ref().map(|_| Nat::default()));
             group(&|group| (group.arrives, group.every) = (Span::ZERO, Span::ZERO));
+            group(&|group| group.leaves = None);
             group(&|group| group.magnet = false);
             group(&|group| group.v6 = false);
             group(&|group| group.mutations = 0);

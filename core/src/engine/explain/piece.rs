@@ -4,7 +4,10 @@ use super::super::Engine;
 use crate::{
     id::TorrentId,
     peer::Connection,
-    torrent::{Torrent, picker::Rarest},
+    torrent::{
+        Torrent,
+        picker::{Priority, Rarest},
+    },
 };
 use alloc::vec::Vec;
 use core::{fmt, net::SocketAddr};
@@ -16,7 +19,9 @@ pub struct PieceExplanation {
     pub piece: u32,
     /// How far it has come, and why no further.
     pub state: PieceState,
-    /// By what the next piece is chosen.
+    /// How much its owner wants it: all pieces of a better priority that can be had come first.
+    pub priority: Priority,
+    /// By what the next piece is chosen, of those with the same priority.
     pub order: PickOrder,
     /// Connected peers that hold it.
     pub availability: u32,
@@ -78,6 +83,7 @@ impl Engine {
         Some(PieceExplanation {
             piece,
             state: piece_state(torrent, piece, &holders),
+            priority: torrent.picker.priority(piece),
             order: self.pick_order(torrent),
             availability: holders.len() as u32,
             rarest: torrent.picker.rarest(),
