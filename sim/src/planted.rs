@@ -45,7 +45,7 @@ pub enum PlantedBug {
     LosesBytes,
     /// Loses bytes of a stream that goes on.
     LosesBlocks,
-    /// Rejects nothing of what was asked for before a choke.
+    /// Leaves out that it rejects what it was asked for, where it says something else with it.
     DropsRequests,
     /// Overhears requests.
     MissesRequests,
@@ -195,7 +195,12 @@ impl Tamper {
             PlantedBug::TellsOfPeers if first.len() >= 17 && first[..5] == REQUEST => {
                 buffers.insert(0, Bytes::from_static(b"\0\0\0\x12\x14\x63d5:added6:abcdefe"));
             }
-            PlantedBug::DropsRequests if first.starts_with(&[0, 0, 0, 1, 0]) => buffers[0] = without_rejects(first),
+            PlantedBug::DropsRequests => {
+                let left = without_rejects(first);
+                if !left.is_empty() {
+                    buffers[0] = left;
+                }
+            }
             PlantedBug::ImaginesRejects if first.len() >= 17 && first[..5] == REQUEST => {
                 self.request = Some((connection, first.slice(..17)));
             }

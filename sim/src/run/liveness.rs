@@ -290,7 +290,8 @@ impl Run<'_> {
             // If peers have it all, a server that is silent only keeps what it was asked for.
             patience.add("web seed's silence", longest(&|config| config.web_seed.silence_timeout));
             if holders.iter().any(Vec::is_empty) {
-                let missing = fault(&|trouble| matches!(trouble, Trouble::Web { fault: WebFault::Missing | WebFault::Busy { .. }, .. }));
+                let lacks = |fault| matches!(fault, WebFault::Missing | WebFault::WrongLength | WebFault::Busy { .. });
+                let missing = fault(&|trouble| matches!(trouble, Trouble::Web { fault, .. } if lacks(*fault)));
                 let most = if missing { Duration::MAX } else { settled };
                 patience.add("web seed's failures", longest(&|config| config.web_seed.retry_maximum.min(most)));
             }

@@ -262,9 +262,10 @@ impl Draw {
             let lie = self.one_of(&[TrackerFault::Boasting, TrackerFault::Unasked]);
             scenario.faults.push(Fault { at, lasts, trouble: Trouble::Tracker(lie) });
         }
-        if self.chance(15) {
+        if self.chance(15) && (scenario.torrent.tracker != TrackerKind::None || !scenario.web_seeds.is_empty()) {
             let names = scenario.web_seeds.iter().map(|server| server.name.clone());
-            let services: Vec<String> = names.chain([TRACKER_NAME.to_owned()]).collect();
+            let tracker = (scenario.torrent.tracker != TrackerKind::None).then(|| TRACKER_NAME.to_owned());
+            let services: Vec<String> = names.chain(tracker).collect();
             let groups: Vec<String> = scenario.groups.iter().map(|group| group.name.clone()).collect();
             let trouble = Trouble::Partition { from: self.one_of(&groups), to: self.one_of(&services), one_way: self.chance(50) };
             scenario.faults.push(Fault { at, lasts, trouble });
