@@ -113,7 +113,7 @@ impl Engine {
         let now = self.now;
         let Some(connection) = self.connections.get(id) else { return };
         let Some(torrent) = connection.torrent.and_then(|torrent| self.torrents.get(torrent)) else { return };
-        let Some(download) = &connection.download else { return };
+        let Some(download) = connection.download.as_ref().filter(|download| !download.snubbed) else { return };
         let speed = speed(download.rate(now), torrent.geometry.piece_length());
         let of_use = |block: &Block| connection.holdings.has(block.piece) && !download.refused().contains(&block.piece);
         let mut slowest = None;

@@ -269,9 +269,12 @@ impl Download {
     }
 
     /// How long it will take until the peer has sent what it owes us, and how many of the latest blocks others could have sent by then: half of
-    /// all, and none that is due within `soon`. `None` if it was asked just now and nobody can say.
+    /// all, and none that is due within `soon`; of who snubs us all. `None` if it was asked just now and nobody can say.
     pub(crate) fn backlog(&self, now: Instant, soon: Duration) -> Option<(Duration, usize)> {
         let blocks = self.outstanding.len() as u64;
+        if self.snubbed && blocks > 0 {
+            return Some((Duration::from_secs(3600), blocks as usize));
+        }
         let (wait, due) = match self.meter.rate(now) {
             0 if now.since(self.last_block) < RAMP_STEP * 2 => return None,
             0 => (Duration::from_secs(3600), 0),

@@ -316,3 +316,19 @@ fn no_more_is_asked_for_than_a_peer_queues() {
         waiting.extend(peer.hears_requests());
     }
 }
+
+#[test]
+fn who_comes_with_nothing_to_do_gets_all_that_one_who_snubs_us_still_owes() {
+    let (world, content) = (World::with(|config| config.endgame_requests = 1), Content::new(BLOCK as usize, BLOCK));
+    let torrent = world.leeches(&content);
+    let snubber = world.seed_joins(&content, "10.0.0.1:5000");
+    snubber.says(Message::Unchoke);
+    assert_eq!(snubber.hears_requests().len(), 1);
+    world.seconds(70);
+    assert!(world.peers(torrent)[0].snubbed);
+    assert_eq!(snubber.hears_requests().len(), 1, "there is nobody else");
+    let other = world.seed_joins(&content, "10.0.0.2:5000");
+    other.says(Message::Unchoke);
+    other.serves(&content);
+    assert!(world.disk(|disk| disk.holds("folder", &content)));
+}

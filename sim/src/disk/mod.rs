@@ -119,6 +119,8 @@ pub struct Disk {
     jobs: u64,
     /// What was changed behind its owner's back, and neither written nor verified since.
     changed: Ranges,
+    /// What of that its owner has verified since, and not yet saved: a crash lets it believe again what it believed before.
+    unsaved: Ranges,
     /// Something of that was read.
     misled: bool,
     /// Bytes of payload written.
@@ -148,6 +150,7 @@ impl Disk {
             fault: None,
             jobs: 0,
             changed: Ranges::default(),
+            unsaved: Ranges::default(),
             misled: false,
             written: 0,
         }
@@ -347,6 +350,7 @@ impl Disk {
             self.files = durable.power_fails(self.settings.sector.0.max(1), rng);
         }
         self.open.clear();
+        self.changed.append(&mut self.unsaved);
         if let Some(at) = self.settings.crash_at.filter(|_| self.settings.crash_again > 0) {
             self.settings.crash_again -= 1;
             (self.settings.crash_at, self.jobs) = (Some(at + 1), 0);
@@ -451,6 +455,7 @@ impl Disk {
             }
             DiskOperation::SaveResume { data } => {
                 self.resume.insert(open.folder.clone(), data);
+                self.unsaved = Ranges::default();
                 DiskOutput::Done
             }
             DiskOperation::Close { forget, delete } => {
@@ -499,8 +504,9 @@ impl Disk {
         if let Some(durable) = &mut self.durable {
             durable.wrote(now, path, offset, content, &self.files[path]);
         }
-        if !self.changed.is_empty() {
+        if !self.changed.is_empty() || !self.unsaved.is_empty() {
             self.changed.remove(path, offset, offset + part.length);
+            self.unsaved.remove(path, offset, offset + part.length);
         }
     }
 
@@ -538,7 +544,11 @@ impl Disk {
     fn verify(&mut self, open: &Open, piece: u32, digest: &[u8; 20], payload: &Payload) -> bool {
         if !self.changed.is_empty() {
             for span in open.layout.spans(piece, 0, open.layout.piece_size(piece)) {
-                self.changed.remove(open.path(span.file), span.offset, span.offset + span.length);
+                let (path, end) = (open.path(span.file), span.offset + span.length);
+                if self.changed.touch(path, span.offset, end) {
+                    self.unsaved.add(path, span.offset, end);
+                }
+                self.changed.remove(path, span.offset, end);
             }
         }
         // The digest of the true piece stands in the torrent: only others are hashed.

@@ -23,6 +23,13 @@ impl Ranges {
         ranges.insert(start, end);
     }
 
+    /// Takes over all of another, and leaves nothing there.
+    pub(super) fn append(&mut self, other: &mut Ranges) {
+        for (path, ranges) in std::mem::take(&mut other.0) {
+            ranges.into_iter().for_each(|(start, end)| self.add(&path, start, end));
+        }
+    }
+
     pub(super) fn remove(&mut self, path: &str, start: u64, end: u64) {
         let Some(ranges) = self.0.get_mut(path) else { return };
         while let Some((known, stop)) =

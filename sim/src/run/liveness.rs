@@ -271,14 +271,20 @@ impl Run<'_> {
         if nodes().any(|node| (node.config.limits.connections_per_torrent as usize) < most) {
             meeting.push(("turnover", longest(&|config| config.useless_time)));
         }
-        meeting.into_iter().max_by_key(|(_, span)| *span).into_iter().for_each(|(reason, span)| patience.add(reason, span));
+        if translated {
+            // Who is met at last may be silent for want of anything to say, until a router has forgotten it: then one follows the other.
+            meeting.into_iter().filter(|(_, span)| *span > Duration::ZERO).for_each(|(reason, span)| patience.add(reason, span));
+        } else {
+            meeting.into_iter().max_by_key(|(_, span)| *span).into_iter().for_each(|(reason, span)| patience.add(reason, span));
+        }
 
         // What the ill-willed owe others are asked for after this; who sends a little now and then has longer.
         let ill = (0..world.nodes.len()).filter(|node| !world.nodes[*node].is_blameless() && world.tracker != Some(*node));
         let trickles = |role| matches!(role, Role::Adversary(Mischief::HalfBlocks | Mischief::Dribble));
         let owed = ill.map(|node| {
             let trickles = group(&node).is_some_and(|group| trickles(group.role));
-            longest(&|config| if trickles { config.block_timeout } else { config.snub_timeout })
+            // Whoever trickles may be asked once more, just before somebody better is met.
+            longest(&|config| if trickles { config.block_timeout * 2 } else { config.snub_timeout })
         });
         owed.max().into_iter().for_each(|span| patience.add("snubbing", span));
         if core.leechers.iter().any(|node| !self.knows_metadata(*node)) {
