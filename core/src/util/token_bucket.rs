@@ -197,7 +197,7 @@ mod tests {
             let mut bucket = TokenBucket::in_units(rate, unit, at(0));
             let (mut now, mut passed) = (0, 0u128);
             for _ in 0..100 {
-                now = bucket.ready_at().as_micros() as u64;
+                now = bucket.ready_at().as_micros();
                 prop_assert!(bucket.available(at(now)) >= bucket.turn());
                 bucket.take(unit.into(), at(now));
                 passed += u128::from(unit);
