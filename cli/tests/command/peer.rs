@@ -46,7 +46,8 @@ fn serve(mut stream: TcpStream, data: &[u8], piece_length: usize, limit: u64, se
     let mut handshake = [0; 68];
     stream.read_exact(&mut handshake)?;
     handshake[20..28].fill(0);
-    handshake[48..].copy_from_slice(b"-XX0000-peeroftests!");
+    // Each of them is somebody else: of two connections with one peer id a client keeps one.
+    handshake[48..].copy_from_slice(format!("-XX0000-peer@{:07}", stream.local_addr()?.port()).as_bytes());
     stream.write_all(&handshake)?;
     let pieces = data.len().div_ceil(piece_length);
     let mut bitfield = vec![0u8; pieces.div_ceil(8)];

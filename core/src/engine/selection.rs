@@ -17,11 +17,14 @@ impl Engine {
         let was_finished = torrent.is_finished();
         let exchanged = torrent.exchanges_peers();
         let rates = choices.rates;
+        // The same choices again are no news to save.
+        if torrent.choices != choices {
+            torrent.resume_changed = true;
+            torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
+        }
         torrent.choices = choices;
         let switched = torrent.exchanges_peers() != exchanged;
         torrent.select();
-        torrent.resume_changed = true;
-        torrent.resume_due.get_or_insert(self.now + self.config.resume_interval);
         let active = torrent.is_active();
         let is_finished = torrent.is_finished();
         self.drop_unwanted(id);

@@ -172,6 +172,23 @@ fn resume_data_is_saved_every_half_minute_while_pieces_come() {
     assert_eq!(saved(), before, "nothing new, nothing saved");
 }
 
+#[test]
+fn who_has_nothing_and_chooses_nothing_saves_nothing() {
+    let content = content();
+    let world = World::new();
+    world.disk_holds();
+    let torrent = world.leeches(&content);
+    world.chooses(torrent, |_| ());
+    world.disk_catches_up();
+    assert_eq!(world.status(torrent).state, TorrentState::Downloading);
+    world.chooses(torrent, |_| ());
+    world.seconds(100);
+    assert_eq!(world.disk(|disk| disk.count(Job::SaveResume)), 0);
+    world.chooses(torrent, |choices| choices.sequential = true);
+    world.seconds(100);
+    assert_eq!(world.disk(|disk| disk.count(Job::SaveResume)), 1);
+}
+
 /// A session that has one piece, is about to be sent others, and waits for its files' stamps.
 fn stamping() -> (World, Content, TorrentId, Peer, Vec<Block>) {
     let content = Content::new(8 * BLOCK as usize, 2 * BLOCK);
