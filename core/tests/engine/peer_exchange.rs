@@ -354,7 +354,7 @@ fn resume_data_keeps_where_peers_listen() {
     let (world, content) = (World::new(), content());
     let torrent = world.seeds(&content);
     let peer = world.extended_joins(&content, "10.0.0.1:50000", Some(7000));
-    world.does(Command::Choose { torrent, choices: Box::default() });
+    world.chooses(torrent, |choices| choices.sequential = true);
     world.seconds(60);
     assert!(!peer.is_closed());
     let saved = world.disk(|disk| disk.resume.get("folder").cloned()).expect("it was saved");
