@@ -83,7 +83,7 @@ pub struct Buffers {
     pub budgeted: u64,
     /// Bytes of those of them that wait for others of their piece.
     pub gathered: u64,
-    /// Bytes that are read ahead or under way to a peer, of the one with the most.
+    /// Bytes that are being read or were read ahead for a peer, of the one with the most; all of a read until its last block has gone.
     pub read_ahead: u64,
     /// Requests of a peer that wait for an answer, of the one with the most.
     pub requests: usize,

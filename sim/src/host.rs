@@ -474,9 +474,9 @@ fn within_caps(host: &Host, known_peers: usize, lines: &[&Line]) -> Finding {
     cap(known_peers <= config.known_peers_limit, "too many peers are known")?;
     cap(buffers.blocks == buffers.budgeted && buffers.gathered <= buffers.blocks, "blocks are counted wrongly")?;
     cap(buffers.requests <= most_waiting(config), "too many requests are kept")?;
-    // The last read begins while there is room, and is not cut; nor is the block that goes out.
-    let last_read = config.upload_read_limit.max(config.upload_block_limit);
-    let most = u64::from(config.upload_buffer) + u64::from(last_read) + u64::from(config.upload_block_limit);
+    // The last read begins while there is room, and is not cut. Of the first, what has gone out is held until all of it has.
+    let read = config.upload_read_limit.max(config.upload_block_limit);
+    let most = u64::from(config.upload_buffer) + 2 * u64::from(read);
     cap(buffers.read_ahead <= most, "too much is read ahead")?;
     // Who is still being written to may not have been told of a choke.
     let unchoked = lines.iter().filter(|line| line.may_speak() && line.witness.unchokes()).count();

@@ -24,7 +24,7 @@ pub(crate) struct Upload {
     pub(crate) waits: bool,
     /// Requests that will not be answered by a block: peers with the fast extension are told (BEP 6).
     rejects: VecDeque<Block>,
-    /// Bytes being read or ready.
+    /// Bytes being read or ready, and what cancelled blocks still take up beside those that were read with them.
     buffered: u32,
     meter: RateMeter,
     /// Bytes of payload handed out since the connection stands.
@@ -46,6 +46,8 @@ struct Ready {
     data: Bytes,
     /// As in the [`Reading`].
     blocks: VecDeque<(Block, u32)>,
+    /// Bytes of `data` whose blocks were cancelled. They are held until the last block has gone, and count until then.
+    unwanted: u32,
 }
 
 /// Contiguous blocks that one disk read can serve.
@@ -85,10 +87,10 @@ impl Upload {
         } else if let Some((run, at)) = self.find_ready(block) {
             if let Some(run) = self.ready.get_mut(run) {
                 run.blocks.remove(at);
+                run.unwanted = run.unwanted.saturating_add(block.length);
             }
-            self.ready.retain(|run| !run.blocks.is_empty());
+            self.drop_empty();
             self.pending = self.pending.saturating_sub(1);
-            self.buffered = self.buffered.saturating_sub(block.length);
         } else {
             let find = |reading: &mut Reading| {
                 let at = reading.blocks.iter().position(|(asked, _)| *asked == block)?;
@@ -114,17 +116,27 @@ impl Upload {
             stays
         };
         for run in &mut self.ready {
+            let before = run.bytes();
             run.blocks.retain(|(block, _)| stays(block));
+            run.unwanted = run.unwanted.saturating_add(before.saturating_sub(run.bytes()));
         }
-        self.ready.retain(|run| !run.blocks.is_empty());
         for reading in &mut self.reading {
             reading.blocks.retain(|(block, _)| stays(block));
         }
         self.asked.retain(stays);
-        let (ready, bytes_ready) = self.ready_blocks().fold((0, 0), |(blocks, bytes), block| (blocks + 1, bytes + block.length));
-        self.buffered = self.reading.iter().map(|reading| reading.length).sum::<u32>().saturating_add(bytes_ready);
+        self.drop_empty();
         let reading: usize = self.reading.iter().map(|reading| reading.blocks.len()).sum();
-        self.pending = self.asked.len() + ready + reading;
+        self.pending = self.asked.len() + self.ready_blocks().count() + reading;
+    }
+
+    /// Lets go of what was read of which nothing is wanted any longer.
+    fn drop_empty(&mut self) {
+        self.ready.retain(|run| {
+            if run.blocks.is_empty() {
+                self.buffered = self.buffered.saturating_sub(run.unwanted);
+            }
+            !run.blocks.is_empty()
+        });
     }
 
     /// Takes out requests to be rejected now: not more than go well into one write.
@@ -173,25 +185,25 @@ impl Upload {
         if self.reading.is_empty() {
             self.reading = Vec::new();
         }
-        self.buffered = self.buffered.saturating_sub(reading.length);
         reading.blocks.retain(|(block, start)| {
             let came = range(*block, *start).end <= data.len();
-            if came {
-                self.buffered = self.buffered.saturating_add(block.length);
-            } else {
+            if !came {
                 self.pending = self.pending.saturating_sub(1);
                 self.rejects.push_back(*block);
             }
             came
         });
         if reading.blocks.is_empty() {
+            self.buffered = self.buffered.saturating_sub(reading.length);
             return;
         }
         if self.ready.is_empty() {
             // Nearly always there is only one.
             self.ready.reserve_exact(1);
         }
-        self.ready.push_back(Ready { data: data.clone(), blocks: reading.blocks.into() });
+        let mut run = Ready { data: data.clone(), blocks: reading.blocks.into(), unwanted: 0 };
+        run.unwanted = reading.length.saturating_sub(run.bytes());
+        self.ready.push_back(run);
     }
 
     /// Bytes that are worth writing now, heads of messages left aside.
@@ -217,11 +229,12 @@ impl Upload {
         let run = self.ready.front_mut()?;
         let (block, start) = run.blocks.pop_front()?;
         let data = run.data.slice(range(block, start));
+        self.buffered = self.buffered.saturating_sub(block.length);
         if run.blocks.is_empty() {
+            self.buffered = self.buffered.saturating_sub(run.unwanted);
             self.ready.pop_front();
         }
         self.pending = self.pending.saturating_sub(1);
-        self.buffered = self.buffered.saturating_sub(block.length);
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
@@ -255,10 +268,10 @@ impl Upload {
         self.meter.rate(now)
     }
 
-    /// Bytes that are being read or ready, counted anew.
+    /// Bytes that are being read, or were and are kept, counted anew: all that a read brought, until its last block has gone.
     pub(crate) fn held(&self) -> u64 {
         let reading = self.reading.iter().map(|reading| u64::from(reading.length));
-        let ready = self.ready_blocks().map(|block| u64::from(block.length));
+        let ready = self.ready.iter().map(|run| run.data.len() as u64);
         reading.chain(ready).sum()
     }
 
@@ -272,6 +285,13 @@ impl Upload {
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         self.asked.is_empty() && self.reading.is_empty() && self.ready.is_empty() && self.rejects.is_empty()
+    }
+}
+
+impl Ready {
+    /// Bytes of the blocks that are still to go.
+    fn bytes(&self) -> u32 {
+        self.blocks.iter().map(|(block, _)| block.length).sum()
     }
 }
 
@@ -350,6 +370,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cancelled_counts_as_long_as_it_is_held() {
+        let config = Config { upload_buffer: 32768, ..Config::default() };
+        let mut upload = Upload::default();
+        (0..4).for_each(|at| upload.ask(block(at, 0)));
+        // The first read brings two blocks, of which one is cancelled on the way and one after; the next waits for their memory.
+        for (cancelled, job) in [(0, 1), (2, 2)] {
+            let run = upload.next_run(16384, &Config { upload_read_limit: 32768, ..config.clone() }).unwrap();
+            assert_eq!(run.length, 32768);
+            upload.reading(Key::from_bits(job), run);
+            assert_eq!(upload.next_run(16384, &config), None, "the buffer is full");
+            if job == 1 {
+                upload.cancel(block(cancelled, 0));
+            }
+            upload.read(Key::from_bits(job), &Bytes::from(alloc::vec![7; 32768]));
+            if job == 2 {
+                upload.cancel(block(cancelled, 0));
+            }
+            assert_eq!((upload.held(), upload.buffered), (32768, 32768));
+            assert_eq!(upload.next_run(16384, &config), None, "all that was read is still held");
+            assert_eq!(upload.take_ready().map(|(block, _)| block.piece), Some(cancelled + 1));
+            assert_eq!((upload.held(), upload.buffered), (0, 0));
+        }
+    }
+
+    #[test]
     fn what_may_go_while_choked_stays_wherever_it_is() {
         let config = Config::default();
         let mut upload = Upload::default();
@@ -364,7 +409,7 @@ mod tests {
         assert_eq!(upload.take_rejects().collect::<Vec<_>>(), [block(0, 0)]);
         upload.read(Key::from_bits(1), &Bytes::from(alloc::vec![7; 32768]));
         upload.choke(|_| true);
-        assert_eq!(upload.buffered, 16384);
+        assert_eq!(upload.buffered, 32768, "what was read with it is held as long");
         assert_eq!(upload.take_ready().map(|(block, _)| block), Some(block(1, 0)));
         assert_eq!(upload.pending(), 1);
         assert_eq!(upload.next_run(16384, &config).map(|run| run.piece), Some(3));
