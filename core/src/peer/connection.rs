@@ -264,10 +264,11 @@ impl Connection {
         };
     }
 
-    /// We do not read for a while; the peer's silence means nothing then.
+    /// We do not read for a while. The peer's silence means nothing then, unless it has itself to blame: what it owes us may stand behind
+    /// requests without end.
     pub(crate) fn withhold(&mut self, now: Instant, reason: Withheld) {
         self.withheld = Some(reason);
-        if let Some(download) = &mut self.download {
+        if let Some(download) = self.download.as_mut().filter(|_| reason != Withheld::Requests) {
             download.not_heard(now);
         }
     }
@@ -281,10 +282,12 @@ impl Connection {
         }
     }
 
-    /// When the peer's silence becomes snubbing, if it owes us blocks and we listen. Who chokes us owes us at least rejects.
+    /// When the peer's silence becomes snubbing, if it owes us blocks and we listen, or would if it asked for less. Who chokes us owes us at
+    /// least rejects.
     pub(crate) fn snub_deadline(&self, config: &Config) -> Option<Instant> {
         let patience = if self.peer_choking { config.reject_timeout } else { config.snub_timeout };
-        self.download.as_ref().filter(|_| self.withheld.is_none())?.snub_deadline(patience, config.block_timeout)
+        let counts = self.withheld.is_none_or(|reason| reason == Withheld::Requests);
+        self.download.as_ref().filter(|_| counts)?.snub_deadline(patience, config.block_timeout)
     }
 
     /// When pieces that the peer has rejected may be asked for again.

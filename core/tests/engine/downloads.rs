@@ -191,6 +191,29 @@ fn a_snubbing_peer_is_the_last_to_be_asked_again() {
 }
 
 #[test]
+fn what_a_peer_owes_that_asks_without_end_is_asked_of_others() {
+    // What it sends would stand behind its requests, which are not read before it has taken what it asked for.
+    let content = Content::new(4 * BLOCK as usize, BLOCK);
+    let world = World::with(|config| (config.endgame_requests, config.upload_queue_limit) = (1, 4));
+    world.has(&content, [0, 1, 2]);
+    let torrent = world.leeches(&content);
+    let [flooder, other] = ["10.0.0.1:5000", "10.0.0.2:5000"].map(|remote| world.joins(&content, remote));
+    flooder.says_all([content.bitfield(0..4), Message::Unchoke, Message::Interested]);
+    assert_eq!(flooder.hears_requests().len(), 1);
+    other.says_all([content.bitfield(0..4), Message::Unchoke]);
+    for _ in 0..61 {
+        // It takes one block a second, and asks for more than that.
+        flooder.takes_no_writes();
+        (0..10).for_each(|_| flooder.says(Message::Request(content.blocks(0)[0])));
+        assert!(!flooder.is_read());
+        flooder.takes_writes();
+        world.seconds(1);
+    }
+    assert!(world.peers(torrent).iter().any(|peer| peer.snubbed));
+    assert_eq!(other.hears_requests(), content.blocks(3));
+}
+
+#[test]
 fn a_snubbing_peer_hears_of_all_that_was_cancelled_even_if_it_takes_nothing_for_long() {
     let content = Content::new(3 * BLOCK as usize, 4 * BLOCK);
     let world = World::new();
