@@ -241,7 +241,9 @@ impl<'a> Run<'a> {
         let name = format!("{}/{number}", details.name);
         let peers = self.known_to(group);
         let node = match details.role {
-            Role::Adversary(mischief) => self.world.add_adversary(&name, details.link.clone(), &self.payload, mischief, &peers).0,
+            Role::Adversary(mischief) => {
+                self.world.adversary_node(&name, details.link.clone(), &self.payload, mischief, &peers, details.families()).0
+            }
             role => {
                 let (link, disk, config) = (details.link.clone(), details.disk.clone(), details.policy.config());
                 let id = self.world.engine_node(name, link, config, disk, details.families());
@@ -280,19 +282,26 @@ impl<'a> Run<'a> {
         };
         self.cast[member].2 = Some(node);
         self.groups.insert(node, group);
+        // Who means ill hears of whoever comes later, too.
+        let rogues = self.cast.iter().filter(|(other, ..)| matches!(self.scenario.groups[*other].role, Role::Adversary(_)));
+        let hear = rogues.filter(|(other, ..)| self.knows(*other, group)).filter_map(|(_, _, rogue)| *rogue);
+        for rogue in hear.filter(|rogue| *rogue != node).collect::<Vec<_>>() {
+            self.world.betray(node, rogue);
+        }
     }
 
-    /// The addresses that nodes of a group know when they come: those of the groups that they are said to know; adversaries know
-    /// everybody who is honest if nothing is said.
+    /// The addresses that nodes of a group know when they come.
     fn known_to(&self, group: usize) -> Vec<SocketAddr> {
-        let details = &self.scenario.groups[group];
-        let here = |(other, _, node): &(usize, u32, Option<usize>)| {
-            let other = &self.scenario.groups[*other];
-            let ill = |role| matches!(role, Role::Adversary(_));
-            let everybody = details.knows.is_empty() && ill(details.role) && !ill(other.role);
-            (everybody || details.knows.contains(&other.name)).then_some(*node)?
-        };
-        self.cast.iter().filter_map(here).flat_map(|node| self.world.network.addresses(node)).collect()
+        let here = self.cast.iter().filter(|(other, ..)| self.knows(group, *other)).filter_map(|(_, _, node)| *node);
+        here.flat_map(|node| self.world.network.addresses(node)).collect()
+    }
+
+    /// Whether nodes of a group know those of another: if it is said so; adversaries know everybody who is honest if nothing is said.
+    fn knows(&self, group: usize, other: usize) -> bool {
+        let [group, other] = [group, other].map(|index| &self.scenario.groups[index]);
+        let ill = |role| matches!(role, Role::Adversary(_));
+        let everybody = group.knows.is_empty() && ill(group.role) && !ill(other.role);
+        everybody || group.knows.contains(&other.name)
     }
 
     fn peers_of(&self, node: usize) -> Vec<SocketAddr> {

@@ -205,10 +205,24 @@ impl World {
 
     /// Adds somebody who means ill, and has a whole copy of a torrent to do it with.
     pub fn add_adversary(&mut self, name: &str, link: Link, payload: &Payload, mischief: Mischief, victims: &[SocketAddr]) -> NodeId {
+        self.adversary_node(name, link, payload, mischief, victims, Families::V4)
+    }
+
+    /// The same, with addresses of these families.
+    pub(crate) fn adversary_node(
+        &mut self,
+        name: &str,
+        link: Link,
+        payload: &Payload,
+        mischief: Mischief,
+        victims: &[SocketAddr],
+        families: Families,
+    ) -> NodeId {
         let rng = self.rng.fork(Purpose::Simulation, 100 + self.nodes.len() as u64);
-        let adversary = Adversary::new(mischief, payload.clone(), victims.to_vec(), rng);
+        let mut adversary = Adversary::new(mischief, payload.clone(), rng);
+        victims.iter().for_each(|victim| adversary.learn(*victim));
         let brain = Brain::Adversary(Box::new(adversary));
-        let node = self.join(name.to_owned(), link, brain, Config::default(), disk::Settings::default(), Families::V4);
+        let node = self.join(name.to_owned(), link, brain, Config::default(), disk::Settings::default(), families);
         self.agenda.after(Duration::ZERO, node, Happening::Adversary(node));
         NodeId(node)
     }

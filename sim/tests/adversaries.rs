@@ -1,7 +1,13 @@
 //! Those who mean ill, one at a time: that they do what they are said to do, and that it keeps nobody from finishing.
 
-use rustor_core::{command::Command, event::Event, status::TorrentState};
-use rustor_sim::{Link, Mischief, Payload, Scenario, World, scenario::Role};
+use rustor_core::{
+    command::Command,
+    engine::Engine,
+    event::Event,
+    status::TorrentState,
+    time::{Duration, Instant},
+};
+use rustor_sim::{Link, Mischief, Payload, Run, Scenario, World, scenario::Role};
 use std::collections::BTreeSet;
 
 /// A seed that comes late, and three leechers, of which one has a magnet link only, with somebody who means ill among them.
@@ -27,7 +33,27 @@ fn nobody_who_means_ill_keeps_a_swarm_from_finishing() {
         let report = swarm_with(*mischief).run();
         assert!(report.is_good() && report.finished == 3, "{mischief:?}: {report}");
         assert!(report.seconds < 400.0, "{mischief:?}: {report}");
+        let mut idle = swarm_with(*mischief);
+        // It knows nobody but itself.
+        idle.groups[0].knows = vec!["rogue".into()];
+        assert_ne!(idle.run().hash, report.hash, "{mischief:?} has done nothing");
     }
+}
+
+#[test]
+fn where_families_are_apart_they_reach_their_own() {
+    let most_peers = |v6| {
+        let mut scenario = swarm_with(Mischief::Liar);
+        scenario.network.families_apart = true;
+        scenario.groups.iter_mut().for_each(|group| group.v6 = true);
+        scenario.groups[0].v6 = v6;
+        let mut run = Run::new(&scenario);
+        // The seed comes later: here are three leechers, and perhaps somebody else.
+        while run.world().now() < Instant::ZERO + Duration::from_secs(15) && run.advance() {}
+        let peers = |engine: &Engine| engine.torrents().iter().map(|torrent| torrent.peers).sum::<u32>();
+        run.world().engines().map(|(_, engine)| peers(engine)).max()
+    };
+    assert_eq!((most_peers(true), most_peers(false)), (Some(3), Some(2)));
 }
 
 #[test]

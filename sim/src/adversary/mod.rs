@@ -91,7 +91,8 @@ impl Mischief {
 pub(crate) struct Adversary {
     mischief: Mischief,
     payload: Payload,
-    victims: Vec<SocketAddr>,
+    /// Whom it goes to, and how often it has.
+    victims: Vec<(SocketAddr, usize)>,
     rng: Rng,
     peer_id: PeerId,
     sockets: BTreeMap<u64, Victim>,
@@ -129,9 +130,14 @@ const METADATA: u8 = 2;
 const TWINS: usize = 4;
 
 impl Adversary {
-    pub(crate) fn new(mischief: Mischief, payload: Payload, victims: Vec<SocketAddr>, mut rng: Rng) -> Adversary {
+    pub(crate) fn new(mischief: Mischief, payload: Payload, mut rng: Rng) -> Adversary {
         let peer_id = PeerId::random(*b"-XX0666-", &mut rng);
-        Adversary { mischief, payload, victims, rng, peer_id, sockets: BTreeMap::new(), opened: 0, blocks_sent: 0 }
+        Adversary { mischief, payload, victims: Vec::new(), rng, peer_id, sockets: BTreeMap::new(), opened: 0, blocks_sent: 0 }
+    }
+
+    /// Somebody can be reached here.
+    pub(crate) fn learn(&mut self, victim: SocketAddr) {
+        self.victims.push((victim, 0));
     }
 
     /// All that it has open, which it forgets.
@@ -143,10 +149,12 @@ impl Adversary {
     fn tick(&mut self) -> Vec<Deed> {
         let mut deeds = Vec::new();
         let wanted = if self.mischief == Mischief::Twins { TWINS } else { 1 };
-        for address in self.victims.clone() {
+        for index in 0..self.victims.len() {
+            let (address, times) = self.victims[index];
             let open = self.sockets.values().filter(|victim| victim.address == Some(address)).count();
             // Who is not let in does not come back at once.
-            if open < wanted && (self.opened < 3 * wanted as u64 || self.rng.below(20) == 0) {
+            if open < wanted && (times < 3 * wanted || self.rng.below(20) == 0) {
+                self.victims[index].1 += 1;
                 deeds.push(Deed::Connect(self.name(None, Some(address)), address));
             }
         }

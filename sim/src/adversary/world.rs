@@ -20,6 +20,14 @@ impl World {
         self.agenda.after(Duration::from_secs(1), node, Happening::Adversary(node));
     }
 
+    /// An adversary hears of another node.
+    pub(crate) fn betray(&mut self, node: usize, to: usize) {
+        let addresses: Vec<_> = self.network.addresses(node).collect();
+        if let Some(adversary) = self.adversary(to) {
+            addresses.into_iter().for_each(|address| adversary.learn(address));
+        }
+    }
+
     /// Something happens to an adversary.
     pub(crate) fn tempt(&mut self, node: usize, notice: Notice) {
         let Some(adversary) = self.adversary(node) else { return };

@@ -216,6 +216,7 @@ impl Draw {
                 }),
                 arrives: Span(self.below(10_000_000)),
                 link: self.link(),
+                v6: self.chance(10),
                 ..Group::default()
             });
         }
@@ -278,8 +279,7 @@ impl Draw {
         if !scenario.network.families_apart {
             return;
         }
-        let honest = |group: &&mut Group| !matches!(group.role, Role::Adversary(_));
-        for group in scenario.groups.iter_mut().filter(honest) {
+        for group in &mut scenario.groups {
             (group.dual, group.v6) = self.one_of(&[(true, false), (false, false), (false, true)]);
         }
     }
