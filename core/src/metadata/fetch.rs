@@ -138,6 +138,11 @@ impl<P: Copy + Ord> MetadataFetch<P> {
             return;
         }
         known.size = Some(size);
+        // What it rejected before it did not have. Who says the size has the metadata now.
+        known.failures = 0;
+        if let Some(until) = known.waits_until.take() {
+            self.waiting.remove(&(until, peer));
+        }
         self.candidates.entry(size).or_insert_with(|| Candidate::new(size)).join(peer);
         self.choose_candidates(now);
     }

@@ -221,9 +221,10 @@ fn a_peer_that_claims_no_size_is_asked_for_the_first_piece() {
 fn a_size_said_in_a_later_handshake_counts() {
     let mut fetch = fetch(&metadata(10));
     fetch.add_peer(START, 1, None);
+    assert_eq!(requests(&mut fetch, START), [(1, 0)]);
     fetch.handle_reject(START, 1, 0);
-    fetch.add_peer(START, 1, Some(PIECE as u32 + 1));
-    assert_eq!(requests(&mut fetch, START), [(1, 0), (1, 1)]);
+    fetch.add_peer(after(1), 1, Some(PIECE as u32 + 1));
+    assert_eq!(requests(&mut fetch, after(1)), [(1, 0), (1, 1)], "it has the metadata now, and is asked at once");
 }
 
 #[test]
