@@ -142,9 +142,10 @@ impl Run<'_> {
                 let group = self.group_of(*node).map(|group| &self.scenario.groups[group]);
                 group.is_some_and(|group| matches!(group.role, Role::Leecher | Role::Partial(_)))
             };
-            let leechers = members.iter().copied().filter(is_leecher).collect();
-            // A web server has files, but tells nobody what they are.
-            let served = self.world.web_seed_serves() && members.iter().any(|node| self.knows_metadata(*node));
+            let leechers: Vec<usize> = members.iter().copied().filter(is_leecher).collect();
+            // A web server has files, but tells nobody what they are, nor does who does not stay.
+            let told = members.iter().any(|node| self.passes_on(*node) && self.knows_metadata(*node));
+            let served = self.world.web_seed_serves() && (told || leechers.iter().all(|node| self.knows_metadata(*node)));
             let is_whole = served || self.holders(&members).iter().all(|holders| !holders.is_empty());
             let part = Core { members, leechers, is_whole, patience: Patience(Vec::new()) };
             if (part.is_whole, part.leechers.len()) > (best.is_whole, best.leechers.len()) || best.members.is_empty() {

@@ -91,6 +91,33 @@ fn what_goes_wrong_for_good_goes_on_for_all_others() {
     assert!((1..10).contains(&left_out), "some sets are without it: {left_out}");
 }
 
+#[test]
+fn what_only_those_know_who_leave_nobody_must_get() {
+    let scenario = |leaves: &str| -> Scenario {
+        let text = format!(
+            r#"
+            name = "a magnet link, whose metadata one behind a router had"
+            torrent = {{ files = ["1 B"], piece = "16 KiB", interval = "5 min" }}
+            web-seed = [{{ name = "web" }}]
+            group = [
+                {{ name = "knows", {leaves} link = {{ nat = {{ kind = "port-restricted" }} }} }},
+                {{ name = "asks", arrives = "7 s", magnet = true }},
+            ]
+            "#
+        );
+        text.parse().expect("it makes sense")
+    };
+    for (leaves, must) in [("", true), (r#"leaves = "50 s","#, false)] {
+        let scenario = scenario(leaves);
+        let mut run = Run::new(&scenario);
+        while run.advance() {}
+        run.finish();
+        assert_eq!(run.world.checks.violations(), []);
+        let asks = run.nodes("asks")[0];
+        assert_eq!((run.core.as_ref().is_some_and(|core| core.is_whole()), run.is_done(asks)), (must, must));
+    }
+}
+
 /// How long the healed set of a scenario has, in seconds.
 fn patience(scenario: &Scenario) -> f64 {
     let mut run = Run::new(scenario);
