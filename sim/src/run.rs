@@ -42,6 +42,8 @@ pub struct Run<'a> {
     changed: BTreeSet<usize>,
     /// Nodes whose network and disks are healed, for good.
     healed: Vec<usize>,
+    /// Who has left after it had finished.
+    gone: BTreeSet<usize>,
     /// Who must finish, once that is decided.
     core: Option<liveness::Core>,
     /// When the run ends at the latest.
@@ -168,6 +170,7 @@ impl<'a> Run<'a> {
             active: BTreeSet::new(),
             changed: BTreeSet::new(),
             healed: Vec::new(),
+            gone: BTreeSet::new(),
             core: None,
             end,
             #[cfg(feature = "planted-bugs")]
@@ -215,8 +218,7 @@ impl<'a> Run<'a> {
         match step {
             Step::Arrive(member) => self.arrive(member),
             Step::Revive(node) => {
-                let peers = self.peers_of(node);
-                self.world.revive(node, &peers);
+                self.revive(node);
                 self.refresh();
             }
             Step::Begin(fault) => self.begin(fault),
@@ -288,6 +290,22 @@ impl<'a> Run<'a> {
         for rogue in hear.filter(|rogue| *rogue != node).collect::<Vec<_>>() {
             self.world.betray(node, rogue);
         }
+        self.suffer();
+    }
+
+    /// What goes wrong just now goes wrong for who has come, too.
+    fn suffer(&mut self) {
+        let scenario = self.scenario;
+        if self.active.is_empty() {
+            return;
+        }
+        for index in self.active.clone() {
+            if let Trouble::Partition { from, to, one_way } = &scenario.faults[index].trouble {
+                self.world.network.mend(index);
+                self.cut(index, from, to, *one_way);
+            }
+        }
+        self.refresh();
     }
 
     /// The addresses that nodes of a group know when they come.
@@ -325,13 +343,7 @@ impl<'a> Run<'a> {
         match &scenario.faults[index].trouble {
             Trouble::Crash(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, false)),
             Trouble::PowerFailure(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.world.crash(node, true)),
-            Trouble::Partition { from, to, one_way } => {
-                let (from, to) = (self.places(from), self.places(to));
-                if !one_way {
-                    self.world.network.cut(index, to.clone(), from.clone());
-                }
-                self.world.network.cut(index, from, to);
-            }
+            Trouble::Partition { from, to, one_way } => self.cut(index, from, to, *one_way),
             Trouble::Sever(nodes) => {
                 for node in self.nodes(nodes) {
                     let lines = self.world.nodes[node].host().into_iter().flat_map(|host| host.contract.lines());
@@ -349,16 +361,34 @@ impl<'a> Run<'a> {
         self.refresh();
     }
 
+    fn cut(&mut self, index: usize, from: &str, to: &str, one_way: bool) {
+        let (from, to) = (self.places(from), self.places(to));
+        if !one_way {
+            self.world.network.cut(index, to.clone(), from.clone());
+        }
+        self.world.network.cut(index, from, to);
+    }
+
+    /// Starts a node again that has died, unless something else keeps it from that, or it has gone for good.
+    fn revive(&mut self, node: usize) {
+        let held = self.active.iter().any(|index| match &self.scenario.faults[*index].trouble {
+            Trouble::Crash(nodes) | Trouble::PowerFailure(nodes) => self.nodes(nodes).contains(&node) && !self.healed.contains(&node),
+            _ => false,
+        });
+        if held || self.gone.contains(&node) {
+            // The end of what holds it brings it back, if anything does.
+            self.world.nodes[node].returns = false;
+        } else {
+            let peers = self.peers_of(node);
+            self.world.revive(node, &peers);
+        }
+    }
+
     fn end(&mut self, index: usize) {
         let scenario = self.scenario;
         self.active.remove(&index);
         match &scenario.faults[index].trouble {
-            Trouble::Crash(nodes) | Trouble::PowerFailure(nodes) => {
-                for node in self.nodes(nodes) {
-                    let peers = self.peers_of(node);
-                    self.world.revive(node, &peers);
-                }
-            }
+            Trouble::Crash(nodes) | Trouble::PowerFailure(nodes) => self.nodes(nodes).into_iter().for_each(|node| self.revive(node)),
             Trouble::Partition { .. } => self.world.network.mend(index),
             _ => {}
         }
@@ -468,7 +498,10 @@ impl<'a> Run<'a> {
         }
         sample.held = held as f64 / (pieces * self.leechers().count().max(1) as u64) as f64;
         self.samples.push(sample);
-        leaving.into_iter().for_each(|node| self.world.crash(node, false));
+        for node in leaving {
+            self.world.crash(node, false);
+            self.gone.insert(node);
+        }
         if self.world.nodes.len() <= FEW {
             self.world.audit();
         } else {

@@ -1,6 +1,6 @@
 //! The named scenarios, and what each must show.
 
-use rustor_sim::{Report, Scenario, Study};
+use rustor_sim::{Report, Scenario, Study, units::Span};
 use std::{fs, num::NonZeroUsize};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
@@ -30,6 +30,27 @@ fn every_named_scenario_holds() {
         if !LARGE.contains(&scenario.name.as_str()) {
             let report = run(&scenario);
             assert_eq!(report.finished, report.leechers, "{report}");
+        }
+    }
+}
+
+#[test]
+fn everything_that_goes_wrong_in_a_named_scenario_makes_a_difference() {
+    for entry in fs::read_dir(FOLDER).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        let mut scenario = scenario(&path.file_stem().expect("it has a name").to_string_lossy());
+        if LARGE.contains(&scenario.name.as_str()) || scenario.faults.is_empty() {
+            continue;
+        }
+        // All run equally long.
+        scenario.finish_within = None;
+        let last = scenario.faults.iter().map(|fault| fault.at).max().unwrap_or_default();
+        scenario.ends = Some(Span(last.0 + Span::seconds(60).0));
+        let all = scenario.run().hash;
+        for fault in 0..scenario.faults.len() {
+            let mut without = scenario.clone();
+            without.faults.remove(fault);
+            assert_ne!(without.run().hash, all, "{}: {:?} changes nothing", scenario.name, scenario.faults[fault]);
         }
     }
 }

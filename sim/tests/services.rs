@@ -6,6 +6,7 @@ use rustor_sim::{
     scenario::Role,
     units::{Rate, Size, Span},
 };
+use std::collections::BTreeMap;
 
 /// A leecher, and two web servers that have everything; one of them does wrong.
 fn two_servers(fault: WebFault) -> (World, NodeId, Payload) {
@@ -39,7 +40,7 @@ fn whatever_one_web_server_does_the_other_serves() {
     let faults = [
         WebFault::Absent,
         WebFault::Silent,
-        WebFault::Slow(Span::seconds(20)),
+        WebFault::Slow(Span::seconds(2)),
         WebFault::WrongBytes,
         WebFault::Missing,
         WebFault::Busy { retry: 5 },
@@ -49,10 +50,16 @@ fn whatever_one_web_server_does_the_other_serves() {
         WebFault::WrongLength,
         WebFault::Moved,
     ];
+    let mut hashes = BTreeMap::new();
     for fault in faults {
         let (mut world, leecher, payload) = two_servers(fault);
         assert!(world.run_until(|world| world.is_complete(leecher, &payload), 60), "{fault:?}");
+        assert_eq!(hashes.insert(world.hash(), fault), None, "{fault:?} does nothing of its own");
     }
+    let (mut world, leecher, payload) = two_servers(WebFault::Absent);
+    world.set_web_fault("bad", None);
+    assert!(world.run_until(|world| world.is_complete(leecher, &payload), 60));
+    assert_eq!(hashes.get(&world.hash()), None, "this is how it is if nothing is wrong");
 }
 
 #[test]
@@ -78,7 +85,7 @@ fn a_web_server_that_is_cured_is_asked_again() {
     for fault in [WebFault::Absent, WebFault::Silent, WebFault::Busy { retry: 30 }, WebFault::Truncated, WebFault::Moved] {
         let (mut world, leecher, payload) = two_servers(fault);
         world.set_web_fault("good", Some(WebFault::Absent));
-        world.run_until(|_| false, 60);
+        assert!(!world.run_until(|world| world.is_complete(leecher, &payload), 60), "{fault:?}");
         world.set_web_fault("bad", None);
         assert!(world.run_until(|world| world.is_complete(leecher, &payload), 600), "{fault:?}");
     }

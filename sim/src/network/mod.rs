@@ -306,9 +306,17 @@ impl Network {
         &self.places[node].link
     }
 
-    /// Changes a node's link from now on.
+    /// Changes a node's link from now on. What is on its way stays as slow as it began; what is to wait for that does not.
     pub fn set_link<W: From<Event>>(&mut self, node: usize, link: Link, agenda: &mut Events<W>) {
-        self.places[node].link = link;
+        let (place, now) = (&mut self.places[node], agenda.now());
+        let waits = u128::from(place.inbound_free.since(now).as_micros());
+        let waits = match (place.link.down, link.down) {
+            (_, None) => 0,
+            (Some(before), Some(after)) => waits * u128::from(before.0) / u128::from(after.0.max(1)),
+            (None, Some(_)) => waits,
+        };
+        place.inbound_free = place.inbound_free.min(now) + Duration::from_micros(u64::try_from(waits).unwrap_or(u64::MAX / 4));
+        place.link = link;
         self.unsettle(agenda);
     }
 

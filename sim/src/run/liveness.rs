@@ -93,7 +93,7 @@ impl Run<'_> {
     /// Whether all leechers of the healed set have finished in time, if they could.
     pub(super) fn check_liveness(&mut self) {
         let now = self.world.now();
-        let Some(core) = self.core.as_ref().filter(|core| core.is_whole) else { return };
+        let Some(core) = self.core.as_ref().filter(|core| core.is_whole && !core.leechers.is_empty()) else { return };
         let node_of = |node: &usize| &self.world.nodes[*node];
         let late: Vec<&str> = core
             .leechers
@@ -216,6 +216,7 @@ impl Run<'_> {
         // Whoever dies of its disk later may have to begin again.
         let restarts = u32::from(some_group(&|group| group.disk.crash_at.is_some()));
         patience.add("transfer", self.transfer(core) * (TIMES * (1 + restarts)));
+        patience.add("what was slow on its way", self.slowed(core));
         patience.add("connect and handshake", longest(&|config| config.connect_timeout + config.handshake_timeout));
         // Everybody who wants something has its turn at a slot of those who have what is rarest.
         let slots_of = |node: &usize| world.nodes[*node].config.limits.upload_slots;
@@ -307,6 +308,25 @@ impl Run<'_> {
             patience.add("owners", OWNER);
         }
         patience
+    }
+
+    /// How long what was sent while links were slower may still be on its way: a segment to them from everybody, and one from them.
+    fn slowed(&self, core: &Core) -> Duration {
+        let bytes = u128::from(self.scenario.network.segment.0.max(64 << 10));
+        let everybody = (self.world.nodes.len() + self.scenario.web_seeds.len()) as u128;
+        let mut longest = 0;
+        for fault in &self.scenario.faults {
+            let Trouble::Slow { nodes, by } = &fault.trouble else { continue };
+            for node in self.nodes(nodes).into_iter().filter(|node| core.members.contains(node)) {
+                let Some(group) = self.group_of(node) else { continue };
+                let link = &self.scenario.groups[group].link;
+                let takes = |rate: Option<Rate>, segments: u128| {
+                    rate.map_or(0, |rate| segments * bytes * 1_000_000 * u128::from(*by) / u128::from(rate.0.max(1)))
+                };
+                longest = longest.max(takes(link.down, everybody) + takes(link.up, 1));
+            }
+        }
+        Duration::from_micros(u64::try_from(longest).unwrap_or(u64::MAX / 4))
     }
 
     /// Who wants something of the healed set: its leechers, and all who mean ill or are not in it.

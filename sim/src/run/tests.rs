@@ -53,7 +53,7 @@ fn faults_that_overlap_leave_nothing_behind() {
 #[test]
 fn what_goes_wrong_for_good_ends_for_those_who_must_finish() {
     for fault in [
-        r#"partition = { from = "seed", to = "leechers", one_way = false }"#,
+        r#"partition = { from = "seed", to = "leechers", one-way = false }"#,
         r#"slow = { nodes = "seed", by = 1000000 }"#,
         r#"dark = "leechers""#,
         r#"disk = { nodes = "seed", fault = "short" }"#,

@@ -66,7 +66,7 @@ impl Draw {
 
     fn torrent(&mut self) -> Torrent {
         let piece = 16384u64 << self.below(4);
-        let pieces = self.one_of(&[1, 3, 10, 40]);
+        let pieces = self.one_of(&[1, 3, 10, 40, 100]);
         let length = self.between(1, piece * pieces);
         let files = match self.below(4) {
             0 => {
@@ -93,7 +93,7 @@ impl Draw {
     }
 
     fn link(&mut self) -> Link {
-        let up = self.between(64, 4096) << 10;
+        let up = if self.chance(33) { self.between(16, 256) } else { self.between(64, 4096) } << 10;
         Link {
             up: self.maybe(80, |_| Rate(up)),
             down: self.maybe(50, |draw| Rate(up * draw.between(1, 8))),
@@ -125,8 +125,8 @@ impl Draw {
             write_back: Span::seconds(self.between(0, 30)),
             errors: self.one_of(&[0, 0, 0, 0, 20]),
             short_reads: self.one_of(&[0, 0, 100]),
-            misdirected: if self.chance(5) { 20 } else { 0 },
-            crash_at: self.maybe(15, |draw| draw.between(1, 60)),
+            misdirected: if self.chance(5) { 100 } else { 0 },
+            crash_at: self.maybe(15, |draw| draw.between(1, 30)),
             crash_again: 0,
             crash_takes_power: self.chance(50),
         }
@@ -190,6 +190,8 @@ impl Draw {
             groups.push(Group {
                 name: "free-riders".into(),
                 count: self.between(1, 2) as u32,
+                // Whom they know is there already.
+                arrives: Span(self.between(1, 5_000_000)),
                 knows: knows.clone(),
                 link: self.link(),
                 policy: Policy { upload_slots: Some(0), ..self.policy() },
@@ -200,6 +202,7 @@ impl Draw {
             groups.push(Group {
                 name: "mutants".into(),
                 count: self.between(1, 2) as u32,
+                arrives: Span(self.between(1, 5_000_000)),
                 mutations: self.between(1, 100) as u16,
                 knows,
                 link: self.link(),
@@ -258,8 +261,8 @@ impl Draw {
             let (group, largest) = (self.below(scenario.groups.len() as u64) as usize, self.one_of(&[576, 1200]));
             scenario.groups[group].link.largest_datagram = Some(Size(largest));
         }
-        let (at, lasts) = (Span(self.below(60_000_000)), Some(Span(self.between(1000, 200_000_000))));
-        if self.chance(5) {
+        let (at, lasts) = self.moment(scenario);
+        if self.chance(5) && scenario.torrent.tracker != TrackerKind::None {
             let lie = self.one_of(&[TrackerFault::Boasting, TrackerFault::Unasked]);
             scenario.faults.push(Fault { at, lasts, trouble: Trouble::Tracker(lie) });
         }
@@ -284,17 +287,36 @@ impl Draw {
         }
     }
 
+    /// When something goes wrong, and for how long: mostly while there is something to do.
+    fn moment(&mut self, scenario: &Scenario) -> (Span, Option<Span>) {
+        let last = scenario.groups.iter().map(|group| group.arrives.0).max().unwrap_or_default();
+        let busy = (last + scenario.ideal().saturating_mul(2)).clamp(1, 60_000_000);
+        let until = if self.chance(80) { busy } else { 60_000_000 };
+        (Span(self.below(until)), Some(Span(self.between(1000, 200_000_000))))
+    }
+
     fn fault(&mut self, scenario: &Scenario) -> Fault {
         let victims: Vec<String> =
             scenario.groups.iter().filter(|group| !matches!(group.role, Role::Adversary(_))).map(|group| group.name.clone()).collect();
         let leechers: Vec<String> = victims.iter().filter(|name| *name != "seed").cloned().collect();
-        let (at, mut lasts) = (Span(self.below(60_000_000)), Some(Span(self.between(1000, 200_000_000))));
+        let (at, mut lasts) = self.moment(scenario);
         let anybody = self.one_of(&victims);
-        let trouble = match self.below(if scenario.web_seeds.is_empty() { 12 } else { 14 }) {
+        let untracked = scenario.torrent.tracker == TrackerKind::None;
+        let kind = match self.below(if scenario.web_seeds.is_empty() { 12 } else { 14 }) {
+            // Without a tracker nobody asks for names, but those of web seeds.
+            11 if untracked && scenario.web_seeds.is_empty() => self.below(10),
+            10 if untracked => self.below(10),
+            kind => kind,
+        };
+        let trouble = match kind {
             0 => Trouble::Crash(anybody),
             1 => Trouble::PowerFailure(self.one_of(&leechers)),
             2 => Trouble::Dark(anybody),
-            3 | 4 => Trouble::Partition { from: anybody, to: self.one_of(&victims), one_way: self.chance(50) },
+            3 | 4 => {
+                let alone = scenario.groups.iter().any(|group| group.name == anybody && group.count == 1);
+                let others: Vec<String> = victims.iter().filter(|other| !alone || **other != anybody).cloned().collect();
+                Trouble::Partition { from: anybody, to: self.one_of(&others), one_way: self.chance(50) }
+            }
             5 => Trouble::Slow { nodes: anybody, by: self.between(2, 50) },
             6 => Trouble::Loss { nodes: anybody, percent: self.between(1, 60) as u8, burst: self.between(1, 20) as u32 },
             7 => {

@@ -54,7 +54,7 @@ use crate::{
     world::Families,
 };
 use rustor_core::config::Config;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use std::{fmt, str::FromStr};
 
 /// Everything that decides a run.
@@ -288,23 +288,45 @@ policy! {
 }
 
 /// Something that goes wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Fault {
-    /// When.
+    /// When. Of the nodes that it names, those that come while it lasts are concerned, too, but for crashes and failures of the power.
     pub at: Span,
     /// For how long; without it, for good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
     /// What.
     #[serde(flatten)]
     pub trouble: Trouble,
 }
 
+impl<'de> Deserialize<'de> for Fault {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fault, D::Error> {
+        /// What is flattened cannot be told from what is unknown, so it is looked at by hand.
+        #[derive(Deserialize)]
+        struct Parts {
+            at: Span,
+            #[serde(default)]
+            lasts: Option<Span>,
+            #[serde(flatten)]
+            rest: toml::Table,
+        }
+        let Parts { at, lasts, rest } = Parts::deserialize(deserializer)?;
+        if rest.len() != 1 {
+            let found = rest.keys().cloned().collect::<Vec<_>>().join(", ");
+            let found = if found.is_empty() { "nothing" } else { &found };
+            return Err(D::Error::custom(format!("beside `at` and `lasts`, a fault says one thing that goes wrong; here it is {found}")));
+        }
+        let trouble = Trouble::deserialize(toml::Value::Table(rest)).map_err(D::Error::custom)?;
+        Ok(Fault { at, lasts, trouble })
+    }
+}
+
 /// What can go wrong. Nodes are named by their group, or by group and number: `leechers`, `leechers/3`. Partitions may name the `tracker`
 /// and web seeds, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Trouble {
     /// Programs die, and are started again when the fault is over.
     Crash(String),
@@ -326,14 +348,14 @@ pub enum Trouble {
     Slow {
         /// Whose.
         nodes: String,
-        /// Rates are divided by this.
+        /// Rates are divided by this: 1 or more.
         by: u64,
     },
-    /// Links lose packets.
+    /// Links lose packets, but for those to and from HTTP trackers and web seeds, whose ways are sound unless they are cut.
     Loss {
         /// Whose.
         nodes: String,
-        /// Of a hundred.
+        /// Of a hundred; 90 at most.
         percent: u8,
         /// How many in a row, on average.
         burst: u32,
@@ -515,6 +537,12 @@ impl Scenario {
                 return Err(format!("\"{}\" has a link that carries nothing", group.name));
             }
         }
+        for group in &self.groups {
+            self.check_group(group).map_err(|what| format!("\"{}\" {what}", group.name))?;
+        }
+        if self.ends.is_some() && self.finish_within.is_some() {
+            return Err("what ends at a time of its own is not asked whether all have finished in time".to_owned());
+        }
         for (index, server) in self.web_seeds.iter().enumerate() {
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             let others = &self.web_seeds[..index];
@@ -533,8 +561,43 @@ impl Scenario {
             if let Some(unknown) = fault.trouble.names().into_iter().find(|name| !is_there(name)) {
                 return Err(format!("a fault concerns \"{unknown}\", which is not there"));
             }
+            self.check_fault(fault)?;
         }
         Ok(())
+    }
+
+    /// Says what a group is told that has no effect on it.
+    fn check_group(&self, group: &Group) -> Result<(), &'static str> {
+        let plain = Group::default();
+        let engine = (&group.disk, &group.policy, group.magnet, group.mutations, group.leaves);
+        let nothing = (&plain.disk, &plain.policy, plain.magnet, plain.mutations, plain.leaves);
+        match group.role {
+            Role::Adversary(_) if engine != nothing => Err("means ill: it has no engine, no disk, and does not leave"),
+            Role::Seed if group.leaves.is_some() => Err("leaves after it has finished, but it has everything when it comes"),
+            Role::Partial(percent) if percent > 100 => Err("has more than all"),
+            _ if group.disk.crash_at.is_none() && group.disk.crash_again > 0 => Err("crashes again, but never a first time"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says why a fault has no effect.
+    fn check_fault(&self, fault: &Fault) -> Result<(), String> {
+        let no_tracker = self.torrent.tracker == TrackerKind::None;
+        let ill = |name: &str| self.named(name).iter().all(|member| matches!(self.group_of(*member).role, Role::Adversary(_)));
+        let why = match &fault.trouble {
+            Trouble::Loss { percent, .. } if *percent > 90 => "at most 90 of a hundred packets can be lost",
+            Trouble::Slow { by: 0, .. } => "a link cannot be slowed by 0",
+            Trouble::Tracker(_) if no_tracker => "a fault concerns the tracker, which is not there",
+            Trouble::Names(_) if no_tracker && self.web_seeds.is_empty() => "a fault concerns names, and nobody asks for any",
+            Trouble::Sever(_) | Trouble::Rot { .. } if fault.lasts.is_some() => "what severs streams or changes bits is over at once",
+            Trouble::Sever(nodes) | Trouble::Rot { nodes, .. } | Trouble::Disk { nodes, .. }
+                if !self.named(nodes).is_empty() && ill(nodes) =>
+            {
+                "a fault concerns disks, or streams that engines know, of those who mean ill"
+            }
+            _ => return Ok(()),
+        };
+        Err(why.to_owned())
     }
 
     fn is_service(&self, name: &str) -> bool {
