@@ -65,7 +65,7 @@ pub struct AnnouncerConfig {
     /// The longest that doubling leads to. 30 minutes.
     pub longest_retry: Duration,
     /// A download that knows fewer peers than this announces at the minimum interval, and asks for at least twice as many, however few
-    /// connections it may have: not all can be reached. 10.
+    /// connections it may have: not all can be reached. A seed that knows fewer and has room for one asks for as many. 10.
     pub few_peers: u32,
     /// The most peers to ask a tracker for. 200, as most give no more.
     pub max_peers_wanted: u32,
@@ -565,7 +565,12 @@ impl Announcer {
         self.sequence += 1;
         self.under_way += 1;
         let few = self.config.few_peers;
-        let at_least = if statistics.wants_more_than(few) { few.saturating_mul(2) } else { 0 };
+        let at_least = match statistics.peers_wanted {
+            _ if statistics.wants_more_than(few) => few.saturating_mul(2),
+            // A seed behind a router reaches those alone that are not behind one.
+            1.. if statistics.peers_known < few => few,
+            _ => 0,
+        };
         let peers_wanted = if stop { 0 } else { statistics.peers_wanted.max(at_least).min(self.config.max_peers_wanted) };
         let downloads = statistics.left > 0 && !statistics.partial_seed;
         tracker.under_way = Some(UnderWay { sequence, event, hopes_for: if downloads { peers_wanted } else { 0 }, aside: false });

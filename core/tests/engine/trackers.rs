@@ -34,6 +34,13 @@ fn who_may_have_few_connections_hears_of_more_peers_all_the_same() {
 }
 
 #[test]
+fn a_seed_that_may_have_few_connections_hears_of_more_peers_than_that() {
+    let (world, content) = (World::with(|config| config.limits.connections_per_torrent = 1), content());
+    world.seeds(&content);
+    assert_eq!(world.announces()[0].number("numwant"), 10, "not all of them can be reached");
+}
+
+#[test]
 fn nothing_is_announced_before_the_disk_was_looked_at() {
     let (world, content) = (World::new(), content());
     world.has(&content, 0..4);
