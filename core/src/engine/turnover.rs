@@ -7,7 +7,7 @@
 use super::Engine;
 use crate::{
     id::{ConnectionId, TorrentId},
-    peer::{CloseReason, Connection, Standing},
+    peer::{CloseReason, Connection, Stage, Standing},
     time::Instant,
 };
 use alloc::{collections::VecDeque, vec::Vec};
@@ -53,6 +53,9 @@ impl Engine {
             Some(torrent) => self.torrents.get(torrent).map_or(Instant::MAX, |torrent| torrent.next_turnover),
             None => self.turnover.next,
         };
+        if scope.is_some_and(|torrent| self.calls_within_a_handful(torrent)) {
+            return false;
+        }
         let replaced = &mut self.turnover.replaced;
         while replaced.front().is_some_and(|(at, _)| now.since(*at) >= config.reconnect_maximum) {
             replaced.pop_front();
@@ -78,6 +81,14 @@ impl Engine {
         self.close(id, CloseReason::NoUse);
         self.turnover.reserved = false;
         true
+    }
+
+    /// Whether of the few places of a torrent one is taken by somebody who is only being called, and soon free if nobody answers: the only
+    /// peer that can be reached is not to make room for another that cannot.
+    fn calls_within_a_handful(&self, id: TorrentId) -> bool {
+        let few = (self.config.limits.connections_per_torrent as usize) < HANDFUL;
+        let Some(torrent) = self.torrents.get(id).filter(|_| few) else { return false };
+        torrent.connections.iter().filter_map(|id| self.connections.get(*id)).any(|open| matches!(open.stage, Stage::Connecting))
     }
 
     /// Of those who came to us and have not said for which torrent, the one that has been silent longest goes once they are too many and it

@@ -71,6 +71,17 @@ fn while_we_download_leechers_that_neither_give_nor_take_make_room_after_two_cho
 }
 
 #[test]
+fn the_only_peer_that_answers_makes_no_room_for_those_that_do_not() {
+    let (world, content) = room(3);
+    let torrent = world.leeches(&content);
+    let idle = joins(&world, &content, 1..=1);
+    let silent = (1..=7).map(|number| SocketAddr::from(([10, 0, 1, number], 5000))).collect();
+    world.does(Command::AddPeers { torrent, peers: silent });
+    minutes(&world, &idle, 10);
+    assert_eq!(closed(&idle), 0);
+}
+
+#[test]
 fn a_seed_that_comes_where_there_is_no_room_takes_the_place_of_the_leecher_that_gives_least() {
     let (world, content) = room(32);
     world.leeches(&content);
