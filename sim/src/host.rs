@@ -214,6 +214,9 @@ impl World {
             Action::Write { connection, mut buffers } => {
                 let Some(line) = host.contract.line(connection) else { return };
                 let [_, before] = line.witness.payload();
+                if let Some(limits) = &mut host.limits {
+                    limits.blocks_of(line.witness.longest_owed());
+                }
                 let finding = line.witness.writes(&buffers, host.most_requests, is_private);
                 let [_, after] = line.witness.payload();
                 let (end, exchange) = (line.end, line.witness.exchange);

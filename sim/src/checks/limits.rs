@@ -19,8 +19,10 @@ struct Way {
 pub(crate) const DOWN: usize = 0;
 pub(crate) const UP: usize = 1;
 
-/// A block and its head: what is never cut.
-const BLOCK: u64 = 16_397;
+/// What stands before a block.
+const HEAD: u64 = 13;
+/// A block as most ask for it, and its head: what is never cut.
+const BLOCK: u64 = 16_384 + HEAD;
 
 impl Limits {
     /// `None` if nothing is limited.
@@ -30,6 +32,13 @@ impl Limits {
         // seeds send, and a sixteenth's for each of three that begin later.
         let ways = [way(rates.download, |rate| rate * 15 / 16 + 2 * BLOCK), way(rates.upload, |rate| rate / 4 + BLOCK)];
         ways.iter().any(|way| way.limit.is_some()).then_some(Limits { ways })
+    }
+
+    /// Blocks of so many bytes may be sent, and are not cut.
+    pub(crate) fn blocks_of(&mut self, bytes: u32) {
+        if let Some((rate, burst)) = &mut self.ways[UP].limit {
+            *burst = (*burst).max(*rate / 4 + u64::from(bytes) + HEAD);
+        }
     }
 
     /// Bytes pass. What is over the limit, if anything.
@@ -55,5 +64,8 @@ mod tests {
         assert_eq!(limits.pass(UP, 500, at(500_000)), None);
         assert_eq!(limits.pass(UP, 1, at(500_000)), Some(1));
         assert_eq!(limits.pass(UP, 0, at(600_000_000)), None);
+        limits.blocks_of(100_000);
+        assert_eq!(limits.pass(UP, 250 + 100_000 + HEAD, at(600_000_000)), None);
+        assert_eq!(limits.pass(UP, 1, at(600_000_000)), Some(1));
     }
 }

@@ -156,6 +156,11 @@ impl Witness {
         self.owed.len()
     }
 
+    /// How long the longest block is that it is asked for, in bytes.
+    pub(crate) fn longest_owed(&self) -> u32 {
+        self.owed.iter().map(|block| block.length).max().unwrap_or_default()
+    }
+
     /// The engine is in the midst of a block, where nothing else can be said.
     pub(crate) fn is_cut(&self) -> bool {
         self.outgoing.block().is_some()
