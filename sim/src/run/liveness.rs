@@ -270,7 +270,13 @@ impl Run<'_> {
             meeting.push(("tracker", wait));
         }
         let most = world.nodes.len() + TWINS * scenario.adversaries(Mischief::Twins);
-        if nodes().any(|node| (node.config.limits.connections_per_torrent as usize) < most) {
+        let fewest = nodes().map(|node| node.config.limits.connections_per_torrent as usize).min().unwrap_or(most);
+        if fewest < most && scenario.torrent.tracker == TrackerKind::None {
+            // Whoever nobody else is known to waits for a place until others have all.
+            let waves = most.div_ceil(fewest.max(1)) as u32;
+            patience.add("places", self.transfer(core) * (TIMES * (waves - 1)));
+        }
+        if fewest < most {
             meeting.push(("turnover", longest(&|config| config.useless_time)));
         }
         if translated {

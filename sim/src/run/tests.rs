@@ -283,3 +283,102 @@ fn disks_that_fail_now_and_then_do_so_though_nothing_else_goes_wrong() {
     let failures: Vec<usize> = run.nodes("leechers").iter().map(failed).collect();
     assert!(failures.iter().all(|failures| *failures > 0), "{failures:?}");
 }
+
+#[test]
+fn who_comes_while_something_goes_wrong_is_concerned() {
+    for (fault, concerns) in [
+        (r#"dark = "late""#, true),
+        (r#"partition = { from = "seed", to = "late" }"#, true),
+        (r#"partition = { from = "late", to = "tracker", one-way = true }"#, true),
+        (r#"disk = { nodes = "late", fault = "broken" }"#, true),
+        (r#"slow = { nodes = "late", by = 1000 }"#, true),
+        // Whoever is not there cannot die.
+        (r#"crash = "late""#, false),
+    ] {
+        let text = format!(
+            r#"
+            name = "late"
+            torrent = {{ files = ["100 KiB"], piece = "16 KiB", interval = "1 min" }}
+            group = [
+                {{ name = "seed", role = "seed", link = {{ up = "1 MiB/s" }} }},
+                {{ name = "late", arrives = "10 s", link = {{ up = "1 MiB/s", down = "1 MiB/s" }} }},
+            ]
+            fault = [{{ at = "5 s", lasts = "100 s", {fault} }}]
+            "#
+        );
+        let scenario: Scenario = text.parse().expect("it makes sense");
+        let mut run = Run::new(&scenario);
+        advance_to(&mut run, 30);
+        let late = run.nodes("late")[0];
+        assert_eq!(run.is_done(late), !concerns, "{fault}");
+        while run.advance() {}
+        run.finish();
+        assert_eq!(run.world.checks.violations(), []);
+        assert!(run.is_done(late), "{fault}");
+    }
+}
+
+#[test]
+fn nothing_brings_back_who_has_left_nor_ends_another_crash() {
+    let text = r#"
+        name = "crashes"
+        torrent = { files = ["2 MiB"], piece = "64 KiB", interval = "1 min" }
+        group = [
+            { name = "seed", role = "seed", link = { up = "1 MiB/s" } },
+            { name = "leaves", leaves = "5 s" },
+            { name = "dies", arrives = "30 s" },
+        ]
+        fault = [
+            { at = "31 s", lasts = "100 s", crash = "dies" },
+            { at = "35 s", lasts = "5 s", crash = "dies/0" },
+            { at = "40 s", lasts = "5 s", crash = "leaves" },
+        ]
+    "#;
+    let scenario: Scenario = text.parse().expect("it makes sense");
+    let mut run = Run::new(&scenario);
+    advance_to(&mut run, 60);
+    let alive = |run: &Run<'_>, name| run.world.nodes[run.nodes(name)[0]].alive;
+    assert!(!alive(&run, "dies") && !alive(&run, "leaves"));
+    advance_to(&mut run, 132);
+    assert!(alive(&run, "dies") && !alive(&run, "leaves"));
+}
+
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    let refused = |more: &str| -> String {
+        let text = format!(
+            r#"
+            name = "odd"
+            torrent = {{ files = ["1 B"], piece = "16 KiB", tracker = "none" }}
+            {more}
+            "#
+        );
+        text.parse::<Scenario>().expect_err(more).to_string()
+    };
+    let with = |group: &str, fault: &str| {
+        format!(
+            r#"group = [{{ name = "one", role = "seed" }}, {{ name = "ill", role = {{ adversary = "liar" }} }}, {{ name = "two", {group} }}]
+            fault = [{fault}]"#
+        )
+    };
+    for (group, fault, says) in [
+        ("", r#"{ at = "1 s", last = "2 s", dark = "two" }"#, "last, dark"),
+        ("", r#"{ at = "1 s", dark = "two", crash = "two" }"#, "dark, crash"),
+        ("", r#"{ at = "1 s" }"#, "nothing"),
+        ("", r#"{ at = "1 s", slow = { nodes = "two", by = 2, how = "much" } }"#, "how"),
+        ("", r#"{ at = "1 s", partition = { from = "one", to = "two", one_way = true } }"#, "one_way"),
+        ("", r#"{ at = "1 s", lasts = "1 s", sever = "two" }"#, "over at once"),
+        ("", r#"{ at = "1 s", slow = { nodes = "two", by = 0 } }"#, "by 0"),
+        ("", r#"{ at = "1 s", loss = { nodes = "two", percent = 91, burst = 1 } }"#, "at most 90"),
+        ("", r#"{ at = "1 s", tracker = "absent" }"#, "the tracker"),
+        ("", r#"{ at = "1 s", names = "absent" }"#, "names"),
+        ("", r#"{ at = "1 s", sever = "ill" }"#, "mean ill"),
+        (r#"role = { partial = 101 }"#, "", "more than all"),
+        (r#"role = "seed", leaves = "1 s""#, "", "leaves"),
+        (r#"role = { adversary = "liar" }, magnet = true"#, "", "means ill"),
+        (r#"disk = { crash-again = 1 }"#, "", "crashes again"),
+    ] {
+        let said = refused(&with(group, fault));
+        assert!(said.contains(says), "{group} {fault}: {said}");
+    }
+}
