@@ -309,7 +309,7 @@ impl Network {
     /// Changes a node's link from now on. What is on its way stays as slow as it began; what is to wait for that does not.
     pub fn set_link<W: From<Event>>(&mut self, node: usize, link: Link, agenda: &mut Events<W>) {
         let (place, now) = (&mut self.places[node], agenda.now());
-        let waits = u128::from(place.inbound_free.since(now).as_micros());
+        let waits = place.inbound_free.since(now).as_micros();
         let waits = match (place.link.down, link.down) {
             (_, None) => 0,
             (Some(before), Some(after)) => waits * u128::from(before.0) / u128::from(after.0.max(1)),
